@@ -1,0 +1,27 @@
+"""Names of sites and devices: short, lower case, safe in a topic, a path and a certificate."""
+
+import re
+from typing import NewType
+
+from fleet.errors import BadInput
+
+SiteId = NewType("SiteId", str)
+DeviceId = NewType("DeviceId", str)
+
+_FORM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+
+
+def site_id(text: str) -> SiteId:
+    """The site id that `text` spells. Raises BadInput (bad_id)."""
+    return SiteId(_checked(text, "site"))
+
+
+def device_id(text: str) -> DeviceId:
+    """The device id that `text` spells. Raises BadInput (bad_id)."""
+    return DeviceId(_checked(text, "device"))
+
+
+def _checked(text: str, kind: str) -> str:
+    if not _FORM.fullmatch(text):
+        raise BadInput("bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and -, not starting or ending with -: {text[:40]!r}")
+    return text

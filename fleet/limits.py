@@ -1,0 +1,48 @@
+"""Every bound of the platform, with its unit in the name and its reason beside it."""
+
+SLOTS = 256  # fixed for ever: a site's slot stands in its devices' topics
+
+# What one message may be
+PAYLOAD_BYTES_MAX = 64 * 1024  # broker's max_packet_size as well; a backlog message of 200 samples is ~20 KiB
+SAMPLES_PER_MESSAGE_MAX = 500
+MEASURES_PER_SAMPLE_MAX = 64  # a three-phase hybrid inverter with 12 strings reports about 50
+READING_ABS_MAX = 1e13  # 10 TWh in Wh: nothing that we meter counts further
+FUTURE_SKEW_MAX_S = 300  # clocks of cheap loggers wander by minutes; what is later is quarantined
+RETENTION_DAYS = 400  # raw samples: a year to compare with, and a month to repair; older ones are refused
+
+# How a shard takes messages in
+INFLIGHT_MESSAGES_MAX = 4_000  # the broker's window per client: unacked messages that a shard can hold
+BATCH_MESSAGES_MAX = 2_000  # one transaction; more does not make COPY faster, only the crash window wider
+BATCH_AGE_MAX_S = 0.05  # a lone message waits this long for company before it is committed
+SLICE_MESSAGES_MAX = 64  # decoded between two awaits: about 2 ms, so that an ask never waits long
+COMMIT_RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # while PostgreSQL is away; the last one repeats
+DEVICE_MESSAGES_PER_S = 50.0  # sustained, per device; ten times the fastest profile
+DEVICE_MESSAGES_BURST = 3_000  # a backlog after an outage comes fast and is welcome
+THROTTLE_NOTICE_S = 30.0  # how often an over-eager device is told to slow down
+DEAD_LETTERS_PER_DEVICE_PER_MIN = 30  # stored; more are counted only, so a broken device cannot fill the disk
+DEAD_LETTER_HEAD_BYTES = 1_024
+DEAD_LETTER_KEEP_DAYS = 30
+SEQUENCE_GAP_MAX = 4_096  # sequence numbers kept beyond a gap; past it the twin forgets and the device sends again
+
+# Twins in memory
+TWINS_PER_SHARD_MAX = 200_000  # ~6 KB each: 1.2 GB
+TWIN_IDLE_S = 7_200.0  # a night empties most of the fleet
+LOAD_BATCH_TWINS = 5_000
+SNAPSHOT_PERIOD_S = 10.0
+SNAPSHOT_BATCH_TWINS = 5_000
+
+# Feeds and sweeps
+ACK_PERIOD_S = 0.5  # platform acks are cumulative: one per device and period is enough
+LIVE_PERIOD_S = 1.0
+LIVE_SITES_PER_S = 500  # per shard; a larger fleet's feeds get slower, never the intake
+SWEEP_PERIOD_S = 5.0
+RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before the fleet had time to speak
+ROLLUP_PERIOD_S = 10.0
+ROLLUP_DAYS_PER_ROUND = 50
+PARTITIONS_AHEAD_DAYS = 7
+
+# Asks
+ASK_TIMEOUT_S = 5.0
+BULK_SAMPLES_MAX = 20_000  # per call through the bulk door
+SSE_QUEUE_EVENTS_MAX = 64  # per browser; a slower one skips to the newest state
+SSE_CLIENTS_MAX = 2_000

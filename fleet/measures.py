@@ -1,0 +1,33 @@
+"""What can be measured: names that carry their unit, and how each of them behaves.
+
+Signs: grid + import / − export; battery + charge / − discharge; production and load never negative.
+"""
+
+import re
+from typing import Final
+
+# Counters of a site, in the order in which a day stores them. All of them only ever grow, in Wh.
+REGISTERS: Final = ("pv_energy_wh", "import_energy_wh", "export_energy_wh", "charge_energy_wh", "discharge_energy_wh")
+
+_PLAIN: Final = frozenset(
+    (
+        *REGISTERS,
+        "pv_power_w",
+        "grid_power_w",
+        "battery_power_w",
+        "load_power_w",
+        "battery_soc_pct",
+        "ac_frequency_hz",
+        "irradiance_w_m2",
+        "module_temp_c",
+        "ambient_temp_c",
+        "inverter_temp_c",
+        "state",
+    )
+)
+_INDEXED: Final = re.compile(r"(?:ac_voltage_v|ac_current_a)(?:_l[123])?|dc_(?:voltage_v|current_a|power_w)_(?:[1-9]|[1-5][0-9])")
+
+
+def is_measure(name: str) -> bool:
+    """Whether the contract knows this measure; device profiles may list no other."""
+    return name in _PLAIN or _INDEXED.fullmatch(name) is not None

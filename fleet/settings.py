@@ -1,0 +1,76 @@
+"""What each process is told at its start: one JSON file per process, read by its __main__ only.
+
+Secrets are never in it: it names files that hold them.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from fleet.errors import BadInput
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str
+    port: int
+    name: str
+    user: str
+    password_file: Path
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The broker's internal listener, and the platform certificate that opens it."""
+
+    host: str
+    port: int
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """address_file is written by the twins' process once Ray listens, and read by those who ask."""
+
+    address_file: Path
+    token_file: Path
+    temp_dir: Path
+    object_store_bytes: int = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; nothing large passes through it
+
+
+class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    shards: int
+    database: DatabaseSettings
+    broker: BrokerSettings
+    ray: RaySettings
+    broker_log_file: Path | None = None  # where Mosquitto writes what it refused and dropped
+
+
+class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """demo_logins_file: in demo mode only; its logins are offered on the log-in page."""
+
+    host: str
+    port: int
+    public_url: str
+    database: DatabaseSettings
+    broker: BrokerSettings
+    ray: RaySettings
+    jwt_key_file: Path
+    demo_logins_file: Path | None = None
+
+
+def load(path: Path, kind: type[S]) -> S:
+    """Raises BadInput (bad_settings) that names the file and the field."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise BadInput("bad_settings", f"{path} cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise BadInput("bad_settings", f"{path}: {error}") from None
+
+
+def save(path: Path, settings: msgspec.Struct) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2))

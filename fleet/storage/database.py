@@ -1,0 +1,77 @@
+"""PostgreSQL connections: a pool per process, with the role that the process may be."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from fleet.errors import Unavailable
+from fleet.settings import DatabaseSettings
+
+Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Pool = asyncpg.Pool[asyncpg.Record]
+
+# What means "PostgreSQL is away or going away": the statement may be tried again on a new connection.
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+
+
+async def open_pool(settings: DatabaseSettings, *, size_max: int, command_timeout_s: float = 30.0) -> Pool:
+    """Raises Unavailable (database_away) when PostgreSQL does not answer."""
+    try:
+        return await asyncpg.create_pool(
+            **_connect_arguments(settings), min_size=1, max_size=size_max, command_timeout=command_timeout_s, init=_prepare
+        )
+    except AWAY as error:
+        raise Unavailable("database_away", f"PostgreSQL at {settings.host}:{settings.port} does not answer: {error}") from error
+
+
+async def connect(settings: DatabaseSettings) -> asyncpg.Connection[asyncpg.Record]:
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**_connect_arguments(settings))
+    await _prepare(connection)
+    return connection
+
+
+@asynccontextmanager
+async def acting_as(pool: Pool, person_id: str | None) -> AsyncIterator[Connection]:
+    """A transaction in which row-level security shows what this person may see; None sees no tenant's rows."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('sp.person_id', $1, true)", person_id or "")
+        yield connection
+
+
+def _connect_arguments(settings: DatabaseSettings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "database": settings.name,
+        "user": settings.user,
+        "password": settings.password_file.read_text().strip(),
+        "timeout": 10.0,
+        "server_settings": {"timezone": "UTC", "application_name": settings.user},
+    }
+
+
+async def _prepare(connection: Any) -> None:
+    """jsonb columns are msgspec-encoded JSON on both sides."""
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=msgspec.json.decode, format="text")
+
+
+def _to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
