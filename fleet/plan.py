@@ -14,7 +14,12 @@ class PlannedDevice(msgspec.Struct, frozen=True):
 
 
 class PlannedSite(msgspec.Struct, frozen=True):
-    """azimuth_deg: 180 = south. battery_wh: usable capacity, None = no battery. department: its French code, such as "26"."""
+    """A place with panels.
+
+    azimuth_deg   180 = south
+    department    its French code, such as "26" or "2A"
+    battery_wh    usable capacity; None = no battery
+    """
 
     id: SiteId
     name: str
