@@ -1,9 +1,13 @@
 """A fleet on paper: what the simulator makes up and the platform registers, and the history that comes with it."""
 
+from typing import Literal
+
 import msgspec
 
 from fleet.ids import DeviceId, SiteId
 from fleet.telemetry import Sample, UnixMs
+
+SiteUse = Literal["home", "farm", "school", "public"]
 
 
 class PlannedDevice(msgspec.Struct, frozen=True):
@@ -33,6 +37,7 @@ class PlannedSite(msgspec.Struct, frozen=True):
     annual_load_kwh: float
     battery_wh: float | None
     devices: list[PlannedDevice]
+    use: SiteUse = "home"
 
 
 class FleetPlan(msgspec.Struct, frozen=True):
