@@ -1,0 +1,191 @@
+"""Creates and opens the PKI; signs; nothing else.
+
+    FOLDER/root                     trust anchor of those in the field: they verify servers with it, for twenty years
+    FOLDER/servers-ca               below the root; signs what servers show
+    FOLDER/devices-ca, platform-ca  trust anchors of the broker's two listeners, each on its own
+    FOLDER/trust/{devices,platform,servers}.pem    what the verifying side takes as its CA file
+    FOLDER/{devices,platform,servers}/<name>/{chain,key}.pem
+
+The two client authorities do not stand below the root, on purpose: OpenSSL ends a chain only at a self-signed anchor
+unless told otherwise, which Mosquitto does not offer. A listener that trusted the root would let in every client certificate
+below it, a platform's on the devices' listener too. Their anchors live on our own broker, so replacing one asks nothing of
+the devices.
+
+Every operation may be repeated: what is there and good stays as it is.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+
+from certs import files, keys, profiles
+from certs.keys import PublicKey
+from certs.profiles import Identity, Profile
+from fleet.errors import BadInput, Conflict, FleetError, NotFound
+
+_FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Authority:
+    """A certificate that signs others. Its key is read when first needed: the root's may be kept elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BadInput (bad_certificate)."""
+        self._folder = folder
+        self._key: keys.Key | None = None
+        self.cert = _load_chain(folder / "cert.pem")[0]
+
+    @property
+    def key(self) -> keys.Key:
+        """Raises BadInput (bad_key)."""
+        if self._key is None:
+            self._key = keys.load(self._folder / "key.pem")
+        return self._key
+
+    def sign(self, profile: Profile, subject: Identity, key: PublicKey, now: datetime) -> x509.Certificate:
+        """Never outlives the authority itself. Raises Conflict (authority_expired), BadInput (bad_key)."""
+        not_after = self.cert.not_valid_after_utc
+        if not_after <= now:
+            raise Conflict("authority_expired", f"{self._folder.name} ended on {not_after:%Y-%m-%d}; init renews it")
+        issuer_key = self.key.public_key()
+        builder = profiles.certificate(
+            profile, subject, key, issuer=self.cert.subject, issuer_key=issuer_key, now=now, not_after=not_after
+        )
+        return builder.sign(self.key, hashes.SHA256())
+
+    def signed(self, certificate: x509.Certificate) -> bool:
+        try:
+            certificate.verify_directly_issued_by(self.cert)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+class Pki:
+    """The authorities of one folder. `now` is an aware datetime everywhere."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens. Raises NotFound (no_pki), BadInput (bad_certificate)."""
+        if not (folder / "root" / "cert.pem").exists():
+            raise NotFound("no_pki", f"{folder} holds no PKI; `python -m certs init {folder}` makes one")
+        self.folder = folder
+        self.root = Authority(folder / "root")
+        self.devices = Authority(folder / "devices-ca")
+        self.platform = Authority(folder / "platform-ca")
+        self.servers = Authority(folder / "servers-ca")
+
+    @classmethod
+    def create(cls, folder: Path, now: datetime) -> "Pki":
+        """Makes what is missing, renews with its own key what nears its end, keeps the rest."""
+        _ensure_anchor(folder / "root", profiles.ROOT, Identity("SolarPerform root"), now)
+        _ensure_anchor(folder / "devices-ca", profiles.CLIENTS_CA, Identity("SolarPerform devices"), now)
+        _ensure_anchor(folder / "platform-ca", profiles.CLIENTS_CA, Identity("SolarPerform platform"), now)
+        _ensure_servers_ca(folder, now)
+        for trust, anchor in (("devices", "devices-ca"), ("platform", "platform-ca"), ("servers", "root")):
+            files.replace(
+                folder / "trust" / f"{trust}.pem", (folder / anchor / "cert.pem").read_bytes(), files.PUBLIC, durable=True
+            )
+        return cls(folder)
+
+    def issue_device(self, device: str, now: datetime) -> bool:
+        """Whether a new certificate was issued; False = the one that stands is good. Raises BadInput (bad_id)."""
+        return self._issue("devices", self.devices, profiles.CLIENT, profiles.device(device), now)
+
+    def issue_platform(self, service: str, now: datetime) -> bool:
+        """As issue_device. Raises BadInput (bad_name)."""
+        return self._issue("platform", self.platform, profiles.CLIENT, profiles.service(service), now)
+
+    def issue_server(self, hosts: Sequence[str], addresses: Sequence[str], now: datetime) -> bool:
+        """As issue_device; kept under the first host's name. Raises BadInput (bad_name)."""
+        return self._issue("servers", self.servers, profiles.SERVER, profiles.server(hosts, addresses), now)
+
+    def leaves(self) -> list[tuple[str, str, datetime]]:
+        """(kind, name, end) of every certificate issued. Raises BadInput (bad_certificate)."""
+        found = sorted(
+            path for kind in ("devices", "platform", "servers") for path in self.folder.glob(f"{kind}/*/chain.pem")
+        )
+        return [(path.parts[-3], path.parts[-2], _load_chain(path)[0].not_valid_after_utc) for path in found]
+
+    def _issue(self, kind: str, authority: Authority, profile: Profile, subject: Identity, now: datetime) -> bool:
+        folder = self.folder / kind / subject.common_name
+        if _stands(folder, authority, subject, now):
+            return False
+        key = keys.make()
+        chain = [authority.sign(profile, subject, key.public_key(), now)]
+        if authority is self.servers:
+            chain.append(authority.cert)  # clients know the root only
+        keys.save(folder / "key.pem", key, durable=False)
+        _save_chain(folder / "chain.pem", chain, durable=False)
+        return True
+
+
+def _stands(folder: Path, authority: Authority, subject: Identity, now: datetime) -> bool:
+    """Whether the leaf in `folder` is ours, for this subject, fits its key, and has more than a third of its life left."""
+    try:
+        leaf, key = _load_chain(folder / "chain.pem")[0], keys.load(folder / "key.pem")
+    except FleetError:
+        return False  # none yet, or a write that a power cut left empty
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (
+        _is_fresh(leaf, now)
+        and leaf.public_key() == key.public_key()
+        and leaf.subject == subject.name
+        and set(names) == set(subject.alternative_names)
+        and authority.signed(leaf)
+    )
+
+
+def _is_fresh(certificate: x509.Certificate, now: datetime) -> bool:
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - life / 3
+
+
+def _ensure_anchor(folder: Path, profile: Profile, subject: Identity, now: datetime) -> None:
+    """A self-signed authority."""
+    if _authority_stands(folder, now):
+        return
+    key = _key_of(folder)
+    public = key.public_key()
+    builder = profiles.certificate(
+        profile, subject, public, issuer=subject.name, issuer_key=public, now=now, not_after=_FOREVER
+    )
+    _save_chain(folder / "cert.pem", [builder.sign(key, hashes.SHA256())], durable=True)
+
+
+def _ensure_servers_ca(folder: Path, now: datetime) -> None:
+    """The one authority below the root; needs the root's key only when it is made or renewed."""
+    own = folder / "servers-ca"
+    if not _authority_stands(own, now):
+        key = _key_of(own).public_key()
+        signed = Authority(folder / "root").sign(profiles.SERVERS_CA, Identity("SolarPerform servers"), key, now)
+        _save_chain(own / "cert.pem", [signed], durable=True)
+
+
+def _authority_stands(folder: Path, now: datetime) -> bool:
+    return (folder / "cert.pem").exists() and _is_fresh(_load_chain(folder / "cert.pem")[0], now)
+
+
+def _key_of(folder: Path) -> keys.Key:
+    """The key in `folder`, made when there is neither key nor certificate. Raises BadInput (bad_key)."""
+    path = folder / "key.pem"
+    if not path.exists() and not (folder / "cert.pem").exists():
+        keys.save(path, keys.make())
+    return keys.load(path)
+
+
+def _load_chain(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise BadInput("bad_certificate", f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput("bad_certificate", f"{path} holds no PEM certificate: {error}") from None
+
+
+def _save_chain(path: Path, chain: list[x509.Certificate], *, durable: bool) -> None:
+    pem = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain)
+    files.replace(path, pem, files.PUBLIC, durable=durable)
