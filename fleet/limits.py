@@ -10,6 +10,13 @@ READING_ABS_MAX = 1e13  # 10 TWh in Wh: nothing that we meter counts further
 FUTURE_SKEW_MAX_S = 300  # clocks of cheap loggers wander by minutes; what is later is quarantined
 RETENTION_DAYS = 400  # raw samples: a year to compare with, and a month to repair; older ones are refused
 
+# Mosquitto
+BROKER_PACKET_HEADROOM_BYTES = 1_024  # fixed header, topic (at most ~150) and MQTT 5 properties around the payload
+BROKER_QUEUED_MESSAGES_MAX = 1_000_000  # per offline or slow client; the default of 1,000 drops what it has acked (measured)
+BROKER_QUEUED_BYTES_MAX = 1024**3  # the same bound in memory: about a minute of full intake while a shard restarts
+BROKER_DEVICES_MAX = 20_000  # connections on the device listener; each is a file descriptor and ~20 KiB with TLS
+BROKER_AUTOSAVE_S = 60  # how often it writes sessions and queues; devices keep their data until the platform ack anyway
+
 # How a shard takes messages in
 INFLIGHT_MESSAGES_MAX = 4_000  # the broker's window per client: unacked messages that a shard can hold
 BATCH_MESSAGES_MAX = 2_000  # one transaction; more does not make COPY faster, only the crash window wider
@@ -46,3 +53,30 @@ ASK_TIMEOUT_S = 5.0
 BULK_SAMPLES_MAX = 20_000  # per call through the bulk door
 SSE_QUEUE_EVENTS_MAX = 64  # per browser; a slower one skips to the newest state
 SSE_CLIENTS_MAX = 2_000
+SSE_HEARTBEAT_S = 15.0  # below the idle limits of common proxies (60 s)
+SSE_RECHECK_S = 30.0  # a revoked session's stream ends within a minute
+
+# What the web takes and gives
+REQUEST_BYTES_MAX = 256 * 1024  # the largest body is a form; uploads get their own bound
+PAGE_ITEMS = 50
+PAGE_ITEMS_MAX = 200
+SAMPLES_PER_PAGE_MAX = 2_000
+SAMPLE_RANGE_DAYS_MAX = 31
+ENERGY_STEPS_MAX = 40_000  # 400 days of quarter-hours; ~4 MB of JSON
+WEB_POOL_CONNECTIONS = 8  # requests hold one for milliseconds; never while they wait for a twin
+FLEET_STATS_PERIOD_S = 2.0
+
+# People
+ACCESS_TOKEN_S = 15 * 60
+SESSION_DAYS = 30
+REFRESH_GRACE_S = 10.0  # two tabs of one browser renew at once; the loser comes with the token before
+PASSWORD_CHARS_MIN = 10
+PASSWORD_CHARS_MAX = 256  # argon2 reads all of it
+PASSWORD_CHECKS_AT_ONCE = 2  # 64 MiB and a core each
+PASSWORD_CHECKS_WAITING_MAX = 20  # more is an attack or a storm; they get 503 and come back
+LOGIN_WINDOW_S = 900.0
+LOGIN_FAILURES_PER_PAIR = 5  # of one account from one address
+LOGIN_FAILURES_PER_ACCOUNT = 50  # from anywhere: high, so that a stranger cannot lock somebody out cheaply
+LOGIN_FAILURES_PER_ADDRESS = 50  # a whole office may sit behind one
+AUTH_REQUESTS_PER_MIN = 120  # per address
+ATTEMPT_KEYS_MAX = 50_000  # ~10 MB; the oldest are forgotten first

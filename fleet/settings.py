@@ -49,7 +49,12 @@ class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """demo_logins_file: in demo mode only; its logins are offered on the log-in page."""
+    """public_url: what people type; its host is allowed, its scheme decides whether cookies are Secure.
+
+    demo_logins_file  in demo mode only; its logins are offered on the log-in page
+    setup_token_file  the one-time token that makes the first administrator; deleted when it was used
+    trusted_proxies   addresses whose X-Forwarded-For is believed
+    """
 
     host: str
     port: int
@@ -59,6 +64,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ray: RaySettings
     jwt_key_file: Path
     demo_logins_file: Path | None = None
+    setup_token_file: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
 
 
 def load(path: Path, kind: type[S]) -> S:

@@ -40,6 +40,7 @@ CREATE TABLE accounts.session (
     id            text COLLATE "C" PRIMARY KEY,
     person_id     text COLLATE "C" NOT NULL REFERENCES accounts.person ON DELETE CASCADE,
     refresh_hash  bytea NOT NULL,          -- sha-256 of the one refresh token that is valid now
+    previous_hash bytea,                   -- and of the one before: a second tab may come with it, seconds late
     created_at    timestamptz NOT NULL DEFAULT now(),
     rotated_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz NOT NULL,
@@ -344,6 +345,39 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT person_id FROM accounts.session WHERE id = session_id
 $$;
 
+-- The first statement of a request's transaction: looks the session up and becomes its person. No row: not signed in (any more).
+CREATE FUNCTION accounts.enter(session_id text, claimed_person_id text)
+RETURNS TABLE (id text, organisation_id text, email text, name text, role text, locale text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT p.id, p.organisation_id, p.email, p.name, p.role, p.locale
+        FROM accounts.session s JOIN accounts.person p ON p.id = s.person_id
+        WHERE s.id = session_id AND s.person_id = claimed_person_id
+          AND s.revoked_at IS NULL AND s.expires_at > now() AND p.disabled_at IS NULL;
+    PERFORM set_config('sp.person_id', CASE WHEN FOUND THEN claimed_person_id ELSE '' END, true);
+END $$;
+
+-- The first administrator, made once: refused as soon as there is any.
+CREATE FUNCTION accounts.has_admin() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM accounts.person WHERE role = 'admin')
+$$;
+CREATE FUNCTION accounts.create_first_admin(person_id text, person_email text, person_name text, hash text, person_locale text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('accounts.create_first_admin', 0));
+    IF accounts.has_admin() THEN
+        RETURN false;
+    END IF;
+    INSERT INTO accounts.organisation (id, name, kind) VALUES ('platform', 'SolarPerform', 'platform') ON CONFLICT (id) DO NOTHING;
+    INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash, locale)
+    VALUES (person_id, 'platform', lower(person_email), person_name, 'admin', hash, person_locale);
+    RETURN true;
+END $$;
+
 -- least privilege --------------------------------------------------------------------------------------------------
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
@@ -365,7 +399,7 @@ GRANT SELECT ON telemetry.sample, telemetry.site_day, telemetry.counter_event, t
     telemetry.dirty_day, supervision.health, supervision.alert TO sp_web;
 GRANT SELECT, INSERT ON audit.entry TO sp_web;
 GRANT EXECUTE ON FUNCTION accounts.acting_person_id, accounts.acting_role, accounts.person_for_login,
-    accounts.person_of_session, registry.sees_all_sites, registry.visible_site_ids TO sp_web;
+    accounts.person_of_session, accounts.enter, accounts.has_admin, accounts.create_first_admin, registry.sees_all_sites, registry.visible_site_ids TO sp_web;
 
 GRANT USAGE ON SCHEMA pki, registry, audit TO sp_pki;
 GRANT SELECT ON registry.site, registry.device TO sp_pki;
