@@ -1,4 +1,4 @@
-"""Makes up a believable French fleet: the same seed gives the same fleet, and a larger one starts with the smaller one's sites."""
+"""Makes up a believable French fleet: the same for the same seed; a larger one begins with the sites of a smaller one."""
 
 from random import Random
 from typing import Final, NamedTuple
