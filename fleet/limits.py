@@ -43,6 +43,7 @@ ACK_PERIOD_S = 0.5  # platform acks are cumulative: one per device and period is
 LIVE_PERIOD_S = 1.0
 LIVE_SITES_PER_S = 500  # per shard; a larger fleet's feeds get slower, never the intake
 SWEEP_PERIOD_S = 5.0
+HOUSEKEEPING_PERIOD_S = 3_600.0  # partitions ahead, retention
 RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before the fleet had time to speak
 ROLLUP_PERIOD_S = 10.0
 ROLLUP_DAYS_PER_ROUND = 50

@@ -98,3 +98,4 @@ def device_filter(site: SiteId, device: DeviceId) -> str:
 ACL_DEVICE_WRITES = f"pattern write {ROOT}/+/+/%u/up/#"
 ACL_DEVICE_READS = f"pattern read {ROOT}/+/+/%u/down/#"
 ACL_PLATFORM = f"topic readwrite {ROOT}/#"
+ACL_WEB = f"topic read {ROOT}/+/+/live"

@@ -1,0 +1,105 @@
+"""Programs that the machine lacks, from its own distribution (Debian, Ubuntu): installed as root, else only unpacked."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+APT_DEADLINE_S = 600.0
+
+
+class Unpacked(NamedTuple):
+    """A program and what its environment needs besides ours."""
+
+    path: Path
+    env: dict[str, str]
+
+
+def obtain(package: str, program: str) -> Unpacked | None:
+    """Installs (root, or sudo without a password) or unpacks a package; `program` is its path below /.
+
+    None = not possible here.
+    """
+    if shutil.which("apt-get") is None:
+        return None
+    unpacked = Path(sys.prefix) / "debian" / package
+    if (unpacked / program).exists():
+        return Unpacked(unpacked / program, _library_path(unpacked))
+    if _install(package) and (Path("/") / program).exists():
+        return Unpacked(Path("/") / program, {})
+    if _unpack(package, unpacked) and (unpacked / program).exists():
+        return Unpacked(unpacked / program, _library_path(unpacked))
+    return None
+
+
+def _install(package: str) -> bool:
+    root = _root_prefix()
+    if root is None:
+        return False
+    install = [*root, "apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", package]
+    if not _succeeds(install):
+        _succeeds([*root, "apt-get", "-qq", "update"])
+        if not _succeeds(install):
+            return False
+    if shutil.which("systemctl") and Path("/run/systemd/system").exists():
+        # We start our own; the package's service would hold ports that nobody asked for.
+        _succeeds([*root, "systemctl", "disable", "--now", package])
+    return True
+
+
+def _root_prefix() -> list[str] | None:
+    """What to put before a command that needs root; None when there is no way without asking for a password."""
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive"]
+    if os.geteuid() == 0:
+        return quiet
+    if shutil.which("sudo") and _succeeds(["sudo", "-n", "true"]):
+        return ["sudo", "-n", *quiet]
+    return None
+
+
+def _unpack(package: str, folder: Path) -> bool:
+    """The package and what it needs and the machine lacks, into a folder of our own; apt keeps its state there too."""
+    half = folder.with_name(f"{folder.name}.{os.getpid()}")
+    for part in ("lists/partial", "archives/partial", "root"):
+        (half / part).mkdir(parents=True, exist_ok=True)
+    own_state = ["-o", f"Dir::State::lists={half}/lists", "-o", f"Dir::Cache={half}", "-o", "Debug::NoLocking=1"]
+    own_state += ["-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "APT::Sandbox::User="]
+    try:
+        if not _succeeds(["apt-get", "-qq", *own_state, "update"]):
+            return False
+        if not _succeeds(
+            ["apt-get", "-qq", "-y", *own_state, "--no-install-recommends", "--download-only", "install", package]
+        ):
+            return False
+        archives = sorted((half / "archives").glob("*.deb"))
+        if not archives or not all(_succeeds(["dpkg", "-x", str(archive), str(half / "root")]) for archive in archives):
+            return False
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        (half / "root").rename(folder)
+        return True
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _library_path(folder: Path) -> dict[str, str]:
+    libraries = [
+        str(path)
+        for base in ("usr/lib", "lib")
+        for path in (folder / base, *(folder / base).glob("*-linux-*"))
+        if path.is_dir()
+    ]
+    return {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def _succeeds(command: list[str]) -> bool:
+    try:
+        return (
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=APT_DEADLINE_S, check=False
+            ).returncode
+            == 0
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False

@@ -1,0 +1,272 @@
+"""Mosquitto as a child process: devices on one listener, the platform's own clients on another that devices cannot open.
+
+No `per_listener_settings`: 2.0.12 to 2.0.18 lose persistent sessions with it. Nothing here needs it.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from actors.local.account import Account, give, own_folder, service_account
+from actors.local.debian import Unpacked, obtain
+from actors.local.ports import LOOPBACK, free_port
+from actors.local.spawn import spawn, tail
+from fleet import limits, topics
+from fleet.errors import Unavailable
+
+_ACCOUNTS = ("mosquitto", "nobody")
+START_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 20.0  # it writes its sessions and queues first
+_SPARE_DESCRIPTORS = 200  # files, the internal listener, the platform's clients
+
+
+class MosquittoServer:
+    """start() … stop(); for fault tests kill(), then start() again, with or without wipe().
+
+    folder         its own: configuration, copies of the keys it needs, sessions and queues
+    pki            as `python -m certs` lays it out
+    server_name    which certificate of pki/servers both listeners show
+    device_port, internal_port   0 = a free one, chosen at start
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pki: Path,
+        log_file: Path,
+        device_port: int,
+        internal_port: int,
+        device_host: str = LOOPBACK,
+        server_name: str = "localhost",
+        queued_messages_max: int = limits.BROKER_QUEUED_MESSAGES_MAX,
+    ) -> None:
+        self.folder = folder
+        self.log_file = log_file
+        self.device_host = device_host
+        self.device_port = device_port
+        self.internal_port = internal_port
+        self._pki = pki
+        self._server_name = server_name
+        self._queued_messages_max = queued_messages_max
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start_byte = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Returns when both listeners are open. Raises Unavailable (broker_failed, broker_missing)."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Writes the configuration and starts the broker without waiting for it."""
+        program = find()
+        account = service_account(self.folder, _ACCOUNTS)
+        home = own_folder(self.folder, account)
+        self.device_port = self.device_port or free_port()
+        self.internal_port = self.internal_port or free_port()
+        self._copy_keys(home, account)
+        descriptors = _descriptors()
+        _write(home / "acl", acl(), account)
+        _write(home / "mosquitto.conf", self._configuration(home, descriptors - _SPARE_DESCRIPTORS), account)
+        self._log_start_byte = self.log_file.stat().st_size if self.log_file.exists() else 0
+        env = {**os.environ, **program.env}
+        self._process = spawn(
+            [program.path, "-c", home / "mosquitto.conf"],
+            log_file=self.log_file,
+            account=account,
+            env=env,
+            descriptors=descriptors,
+        )
+
+    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """Looks at its sockets: a trial connection would stand in the log as a refused client."""
+        give_up_at = time.monotonic() + deadline_s
+        while not self._listens():
+            if not self.running:
+                raise Unavailable("broker_failed", f"Mosquitto did not start. {self.explain()}")
+            if time.monotonic() > give_up_at:
+                self.kill()
+                raise Unavailable("broker_failed", f"Mosquitto was not ready within {deadline_s:.0f} s. {self.explain()}")
+            time.sleep(0.02)
+
+    def reload(self) -> None:
+        """Takes in renewed certificates and a changed ACL; connected clients stay."""
+        if self._process is not None:
+            self._copy_keys(self.folder.resolve(), service_account(self.folder, _ACCOUNTS))
+            self._process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """With -9: what it had in memory since the last autosave is gone."""
+        self._end(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        """Forgets every session and queue. Only while stopped."""
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
+
+    def explain(self) -> str:
+        said = tail(self.log_file, since_byte=self._log_start_byte)
+        if "Address already in use" in said:
+            return f"Port {self.device_port} or {self.internal_port} is taken by another program: stop it or choose another."
+        return f"The end of {self.log_file}:\n{said}"
+
+    def _configuration(self, home: Path, devices_max: int) -> str:
+        return configuration(
+            home,
+            devices=(self.device_host, self.device_port),
+            internal=(LOOPBACK, self.internal_port),
+            devices_max=devices_max,
+            queued_messages_max=self._queued_messages_max,
+        )
+
+    def _copy_keys(self, home: Path, account: Account | None) -> None:
+        """The PKI folder belongs to us alone; the broker gets what it needs and nothing else."""
+        server = self._pki / "servers" / self._server_name
+        trust = self._pki / "trust"
+        for source, name in (
+            (trust / "devices.pem", "devices.pem"),
+            (trust / "platform.pem", "platform.pem"),
+            (server / "chain.pem", "chain.pem"),
+            (server / "key.pem", "key.pem"),
+        ):
+            _write(home / name, source.read_text(), account)
+
+    def _listens(self) -> bool:
+        if self._process is None or not self.running:
+            return False
+        try:
+            connections = psutil.Process(self._process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        listening = {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
+        return {self.device_port, self.internal_port} <= listening
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def find() -> Unpacked:
+    """Mosquitto from PATH or /usr/sbin, else from the distribution. Raises Unavailable (broker_missing)."""
+    path = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+    if path is not None:
+        return Unpacked(Path(path), {})
+    found = obtain("mosquitto", "usr/sbin/mosquitto")
+    if found is None:
+        raise Unavailable(
+            "broker_missing",
+            "the MQTT broker Mosquitto is not installed; install it (apt install mosquitto) and start again",
+        )
+    return found
+
+
+def acl() -> str:
+    """Who may do what. A device's user name is its certificate's common name."""
+    return "\n".join(
+        (
+            topics.ACL_DEVICE_WRITES,
+            topics.ACL_DEVICE_READS,
+            "",
+            "user sp-twins",
+            topics.ACL_PLATFORM,
+            "",
+            "user sp-web",
+            topics.ACL_WEB,
+            "",
+        )
+    )
+
+
+def configuration(
+    home: Path, *, devices: tuple[str, int], internal: tuple[str, int], devices_max: int, queued_messages_max: int
+) -> str:
+    """mosquitto.conf. (host, port) of each listener."""
+    return f"""\
+# Written at each start; changes here are lost.
+allow_anonymous false
+acl_file {home}/acl
+retain_available false
+max_packet_size {limits.PAYLOAD_BYTES_MAX + limits.BROKER_PACKET_HEADROOM_BYTES}
+max_inflight_messages {limits.INFLIGHT_MESSAGES_MAX}
+max_queued_messages {queued_messages_max}
+max_queued_bytes {limits.BROKER_QUEUED_BYTES_MAX}
+set_tcp_nodelay true
+persistence true
+persistence_location {home}/
+autosave_interval {limits.BROKER_AUTOSAVE_S}
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+log_type information
+connection_messages true
+log_timestamp_format %Y-%m-%dT%H:%M:%S
+
+listener {devices[1]} {devices[0]}
+max_connections {devices_max}
+tls_version tlsv1.2
+cafile {home}/devices.pem
+certfile {home}/chain.pem
+keyfile {home}/key.pem
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+
+# The platform's client ids are fixed per shard, so they are not the user name here.
+listener {internal[1]} {internal[0]}
+tls_version tlsv1.2
+cafile {home}/platform.pem
+certfile {home}/chain.pem
+keyfile {home}/key.pem
+require_certificate true
+use_identity_as_username true
+"""
+
+
+def version() -> str:
+    """Such as "mosquitto version 2.0.18". Raises Unavailable (broker_missing)."""
+    program = find()
+    answer = subprocess.run(
+        [program.path, "-h"], capture_output=True, text=True, env={**os.environ, **program.env}, check=False
+    )
+    return (answer.stdout or answer.stderr).partition("\n")[0].strip()
+
+
+def _write(file: Path, text: str, account: Account | None) -> None:
+    """Never readable by others, also not while it is written; replaced in one step."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    give(fresh, account, 0o600)
+    fresh.rename(file)
+
+
+def _descriptors() -> int:
+    """File descriptors for every device that we allow; where the machine sets a lower limit, that many."""
+    wanted = limits.BROKER_DEVICES_MAX + _SPARE_DESCRIPTORS
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,0 +1,53 @@
+"""Real servers. Session-scoped where a test only uses them; function-scoped where it may break them.
+
+postgres, database    one server per run, one fresh migrated database per test
+own_postgres          a server for this test alone, to stop and kill
+pki                   one per run; `pki.device("id")` makes a device's certificate
+broker_session, broker  one per run / one per test: `broker.server.kill()`
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.servers import Broker, Cluster, Database, Pki, mosquitto_server, pki_folder, postgres_server
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    with postgres_server() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Iterator[Database]:
+    name = f"sp_{next(_numbers)}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Cluster]:
+    with postgres_server() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def pki() -> Iterator[Pki]:
+    with pki_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def broker_session(pki: Pki) -> Iterator[Broker]:
+    with mosquitto_server(pki) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(pki: Pki) -> Iterator[Broker]:
+    with mosquitto_server(pki) as broker:
+        yield broker
