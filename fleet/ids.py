@@ -23,5 +23,7 @@ def device_id(text: str) -> DeviceId:
 
 def _checked(text: str, kind: str) -> str:
     if not _FORM.fullmatch(text):
-        raise BadInput("bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and -, not starting or ending with -: {text[:40]!r}")
+        raise BadInput(
+            "bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and -, not starting or ending with -: {text[:40]!r}"
+        )
     return text

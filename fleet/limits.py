@@ -47,11 +47,13 @@ HOUSEKEEPING_PERIOD_S = 3_600.0  # partitions ahead, retention
 RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before the fleet had time to speak
 ROLLUP_PERIOD_S = 10.0
 ROLLUP_DAYS_PER_ROUND = 50
+COUNTER_GAP_MAX_DAYS = 62  # across a longer silence a counter's growth cannot honestly be given to days: unknown
 PARTITIONS_AHEAD_DAYS = 7
 
 # Asks
 ASK_TIMEOUT_S = 5.0
 BULK_SAMPLES_MAX = 20_000  # per call through the bulk door
+BULK_TIMEOUT_S = 60.0
 SSE_QUEUE_EVENTS_MAX = 64  # per browser; a slower one skips to the newest state
 SSE_CLIENTS_MAX = 2_000
 SSE_HEARTBEAT_S = 15.0  # below the idle limits of common proxies (60 s)

@@ -25,7 +25,9 @@ _PLAIN: Final = frozenset(
         "state",
     )
 )
-_INDEXED: Final = re.compile(r"(?:ac_voltage_v|ac_current_a)(?:_l[123])?|dc_(?:voltage_v|current_a|power_w)_(?:[1-9]|[1-5][0-9])")
+_INDEXED: Final = re.compile(
+    r"(?:ac_voltage_v|ac_current_a)(?:_l[123])?|dc_(?:voltage_v|current_a|power_w)_(?:[1-9]|[1-5][0-9])"
+)
 
 
 def is_measure(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The only module that knows how a topic is spelt. `parse` and the builders are inverse.
 
-    sp/v1/<slot>/<site>/<device>/<channel…>      slot: two hex digits
-    sp/v1/<slot>/<site>/live                     what the portal shows now
+sp/v1/<slot>/<site>/<device>/<channel…>      slot: two hex digits
+sp/v1/<slot>/<site>/live                     what the portal shows now
 """
 
 from typing import NamedTuple

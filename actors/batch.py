@@ -1,0 +1,65 @@
+"""What one batch of messages comes to: rows, refusals and days to recompute, ready for one transaction."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from fleet.calendar import local_day
+from fleet.device import DeviceTwin, Row
+from fleet.ids import DeviceId, SiteId
+from fleet.site import SiteTwin
+from fleet.storage.intake import DeadLetter, SampleRecord
+from fleet.telemetry import UnixMs
+
+
+class Entry(NamedTuple):
+    """One message, taken in by its twin. `sender` is acked once the entry is stored; None when there is nobody to ack."""
+
+    topic: str
+    site: SiteTwin | None
+    sender: DeviceTwin | None
+    rows: list[Row]
+    letters: list[DeadLetter]
+
+
+class DirtyMark(NamedTuple):
+    """A local day of a site that must be recomputed from this instant on."""
+
+    site: SiteId
+    day: date
+    from_time: UnixMs
+
+
+class Batch(NamedTuple):
+    """samples: one per (device, time), whatever the messages repeated."""
+
+    samples: list[SampleRecord]
+    letters: list[DeadLetter]
+    marks: list[DirtyMark]
+
+
+def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
+    received_at = at(now)
+    samples: dict[tuple[DeviceId, UnixMs], SampleRecord] = {}
+    letters: list[DeadLetter] = []
+    marks: dict[tuple[SiteId, date], UnixMs] = {}
+    for entry in entries:
+        letters += entry.letters
+        if entry.site is None:
+            continue
+        site = entry.site.record
+        for device, t, readings in entry.rows:
+            known = samples.get((device, t))
+            if known is None:
+                samples[device, t] = (site.id, device, at(t), received_at, readings)
+            else:  # what came first stands, what it left out is filled in: as the database merges
+                merged = [new if old is None else old for old, new in zip(known[4], readings, strict=True)]
+                samples[device, t] = (*known[:4], merged)
+            key = (site.id, local_day(t, site.timezone))
+            if t < marks.get(key, t + 1):
+                marks[key] = t
+    return Batch(list(samples.values()), letters, [DirtyMark(site, day, t) for (site, day), t in marks.items()])
+
+
+def at(ms: UnixMs) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

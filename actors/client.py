@@ -1,0 +1,95 @@
+"""The one door to the twins for other rooms: typed asks with time limits and typed errors."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Self
+
+from actors.ray_environment import set_environment
+from fleet.errors import FleetError, Unavailable
+from fleet.ids import SiteId
+from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S
+from fleet.placement import shard_of, slot_of
+from fleet.plan import HistoryBlock
+from fleet.settings import RaySettings
+from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
+
+
+class Twins:
+    """Every method raises Unavailable (twins_away, twins_slow) when the shard does not answer in time."""
+
+    def __init__(self, handles: Sequence[Any]) -> None:
+        self._handles = handles
+
+    @classmethod
+    async def connect(cls, settings: RaySettings) -> Self:
+        """Joins the running Ray; takes a few seconds. Raises Unavailable (twins_away)."""
+        set_environment(settings)
+        try:
+            handles = await asyncio.to_thread(_join, settings)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise Unavailable("twins_away", f"the twins cannot be reached: {error}") from error
+        return cls(handles)
+
+    async def site_live(self, site: SiteId) -> SiteLive:
+        """Raises NotFound (unknown_site)."""
+        live: SiteLive = await self._ask_about(site, "site_live")
+        return live
+
+    async def site_summaries(self, sites: Sequence[SiteId]) -> list[SiteSummary]:
+        """In no particular order; sites that do not exist are left out."""
+        by_shard: dict[int, list[SiteId]] = defaultdict(list)
+        for site in sites:
+            by_shard[shard_of(slot_of(site), len(self._handles))].append(site)
+        answers = await asyncio.gather(
+            *(self._ask(self._handles[shard], "site_summaries", theirs) for shard, theirs in by_shard.items())
+        )
+        return [summary for answer in answers for summary in answer]
+
+    async def shard_stats(self) -> list[ShardStats]:
+        return list(await asyncio.gather(*(self._ask(handle, "stats") for handle in self._handles)))
+
+    async def acknowledge_alert(self, site: SiteId, alert_id: str, person_id: str) -> AlertView:
+        """Raises NotFound (unknown_site, unknown_alert), Conflict when it is resolved or acknowledged already."""
+        alert: AlertView = await self._ask_about(site, "acknowledge_alert", alert_id, person_id)
+        return alert
+
+    async def store_history(self, site: SiteId, blocks: list[HistoryBlock]) -> int:
+        """The bulk door; see TwinShard.store_history."""
+        stored: int = await self._ask_about(site, "store_history", blocks, timeout_s=BULK_TIMEOUT_S)
+        return stored
+
+    async def forget_site(self, site: SiteId) -> None:
+        """After a change of the registry: the twin is built anew when next needed."""
+        await self._ask_about(site, "forget_site")
+
+    async def close(self) -> None:
+        import ray  # noqa: PLC0415 - see set_environment
+
+        await asyncio.to_thread(ray.shutdown)
+
+    async def _ask_about(self, site: SiteId, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
+        handle = self._handles[shard_of(slot_of(site), len(self._handles))]
+        return await self._ask(handle, question, site, *arguments, timeout_s=timeout_s)
+
+    async def _ask(self, handle: Any, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
+        from ray.exceptions import RayActorError, RayTaskError  # noqa: PLC0415 - see set_environment
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await handle.ask.remote(question, *arguments)
+        except TimeoutError:
+            raise Unavailable("twins_slow", f"the twins did not answer within {timeout_s:g} s; try again") from None
+        except RayTaskError as error:
+            if isinstance(error.cause, FleetError):
+                raise error.cause from None
+            raise Unavailable("twins_away", f"the twins cannot answer: {error.cause!r}") from error
+        except RayActorError as error:
+            raise Unavailable("twins_away", "the twins are restarting; try again in a few seconds") from error
+
+
+def _join(settings: RaySettings) -> list[Any]:
+    from actors import remote  # noqa: PLC0415 - imports ray: see set_environment
+
+    remote.join_ray(settings)
+    return remote.find_shards()

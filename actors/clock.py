@@ -1,0 +1,9 @@
+"""The one place where the long-running parts read the clock; the domain is told the time."""
+
+import time
+
+from fleet.telemetry import UnixMs
+
+
+def now_ms() -> UnixMs:
+    return time.time_ns() // 1_000_000

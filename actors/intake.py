@@ -1,0 +1,118 @@
+"""One message's way in: topic → twin → codec → rows and refusals.
+
+Nothing here waits, so a device's messages are applied in the order of their arrival.
+"""
+
+from actors.batch import Entry, at
+from actors.catalog import Catalog, Route
+from actors.counters import Counters
+from actors.manual_ack import Message
+from fleet.codecs import native
+from fleet.device import DeviceTwin
+from fleet.errors import BadInput
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import DEAD_LETTER_HEAD_BYTES, DEAD_LETTERS_PER_DEVICE_PER_MIN
+from fleet.rate import TokenBucket
+from fleet.site import SiteTwin
+from fleet.storage.intake import DeadLetter
+from fleet.telemetry import Telemetry, UnixMs
+
+_KEPT_WHOLE = frozenset(("future_time", "unknown_source"))  # sound data that we cannot place yet: nothing of it is cut off
+
+
+class Intake:
+    """Applies messages to the twins.
+
+    The feeds take away what they tell: throttled, devices to be asked to slow down; changed, sites to show anew.
+    """
+
+    def __init__(self, catalog: Catalog, counters: Counters) -> None:
+        self._catalog = catalog
+        self._counters = counters
+        self._strangers = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, 0)  # shared by whoever cannot be named
+        self.throttled: list[tuple[SiteId, DeviceId]] = []
+        self.changed: dict[SiteId, SiteTwin] = {}
+
+    def take(self, message: Message, now: UnixMs) -> Entry | None:
+        """What is to be stored of this message; None when its device is over its rate (it holds it and sends it again)."""
+        self._counters.messages += 1
+        try:
+            text = message.topic
+        except UnicodeDecodeError:
+            return self._refuse("", message.payload, BadInput("bad_topic", "the topic is not UTF-8"), None, now)
+        try:
+            route = self._catalog.route(text)
+        except BadInput as error:
+            return self._refuse(text, message.payload, error, None, now)
+        if not route.device.admit(now):
+            return self._throttle(route, now)
+        route.site.heard_at = now
+        try:
+            return self._take_routed(text, message.payload, route, now)
+        except BadInput as error:
+            return self._refuse(text, message.payload, error, route, now)
+
+    def _take_routed(self, text: str, payload: bytes, route: Route, now: UnixMs) -> Entry:
+        if route.channel == "up/telemetry":
+            return self._take_telemetry(text, payload, route, now)
+        if route.channel == "up/state":
+            route.device.take_state(native.decode_state(payload))
+            self.changed[route.site.record.id] = route.site
+            return Entry(text, route.site, None, [], [])
+        raise BadInput(
+            "unexpected_channel", f"nothing listens to {route.channel[:40]!r} of profile {route.device.profile.id}"
+        )
+
+    def _take_telemetry(self, text: str, payload: bytes, route: Route, now: UnixMs) -> Entry:
+        telemetry = native.decode_telemetry(payload)
+        try:
+            rows, refused = _subject(route, telemetry, now).take_samples(telemetry, now)
+        except BadInput as error:
+            rows, refused = [], error
+        self.changed[route.site.record.id] = route.site
+        letters: list[DeadLetter] = []
+        if refused is not None:
+            letters = self._letters(text, payload, refused, route, now)
+            if refused.code in _KEPT_WHOLE and not letters:
+                return Entry(text, route.site, None, rows, [])  # not kept, so not acked: the device holds it
+        if telemetry.seq is not None:
+            route.device.sequence.take(telemetry.stream, telemetry.seq, telemetry.oldest)
+        return Entry(text, route.site, route.device, rows, letters)
+
+    def _throttle(self, route: Route, now: UnixMs) -> None:
+        self._counters.throttled += 1
+        if route.device.notice_due(now):
+            self.throttled.append((route.site.record.id, route.device.id))
+
+    def _refuse(self, text: str, payload: bytes, error: BadInput, route: Route | None, now: UnixMs) -> Entry:
+        letters = self._letters(text, payload, error, route, now)
+        return Entry(text, None if route is None else route.site, None, [], letters)
+
+    def _letters(self, text: str, payload: bytes, error: BadInput, route: Route | None, now: UnixMs) -> list[DeadLetter]:
+        """The dead letter to store, unless this device has had its share for now."""
+        self._counters.refused(error.code)
+        if not (self._admit_stranger(now) if route is None else route.device.admit_letter(now)):
+            return []
+        head = payload if error.code in _KEPT_WHOLE else payload[:DEAD_LETTER_HEAD_BYTES]
+        site_id = None if route is None else route.site.record.id
+        device_id = None if route is None else route.device.id
+        detail = error.detail.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:500]  # PostgreSQL's text holds no NUL
+        return [
+            DeadLetter(at(now), site_id, device_id, text.replace("\x00", "")[:500], error.code, detail, len(payload), head)
+        ]
+
+    def _admit_stranger(self, now: UnixMs) -> bool:
+        return self._strangers.admit(DEAD_LETTERS_PER_DEVICE_PER_MIN / 60.0, DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
+
+
+def _subject(route: Route, telemetry: Telemetry, now: UnixMs) -> DeviceTwin:
+    """The device that the samples are about: the sender, or one that this gateway speaks for."""
+    if telemetry.source is None:
+        return route.device
+    behind = route.site.by_serial(telemetry.source)
+    if behind is None:
+        raise BadInput(
+            "unknown_source", f"no device of this site has the serial {telemetry.source[:60]!r}: attach or create it"
+        )
+    behind.seen_at = now
+    return behind

@@ -1,0 +1,126 @@
+"""An MQTT session that acks when we say so.
+
+aiomqtt 2.5 acks a message before the application has seen it. The paho client beneath it can leave that to us; this
+module is the only one that reaches down there, for the exact versions pinned in pyproject.toml.
+
+    async with ManualAckSession(settings, "sp-shard-0") as session:
+        await session.replace_subscriptions(mine, all_others)
+        while True:
+            messages = await session.receive(limit=2000, age_s=0.05)
+            ...store them...
+            session.ack(messages)
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import aiomqtt
+from paho.mqtt import client as paho
+
+from fleet.settings import BrokerSettings
+
+Message = paho.MQTTMessage  # .topic (raises UnicodeDecodeError), .payload, .mid, .dup
+
+_KEEPALIVE_S = 30
+_SUBSCRIBE_CHUNK = 64  # filters per SUBSCRIBE packet
+_PUBACK_QOS1 = b"\x40\x02"
+
+
+class ManualAckSession:
+    """One connection of a persistent session (clean_session false, fixed client id), QoS 1, MQTT 3.1.1.
+
+    What is received and not acked is sent again by the broker after the next connect; acks never cross connections,
+    because a session object lives as long as its connection.
+    """
+
+    def __init__(self, settings: BrokerSettings, client_id: str, tls: ssl.SSLContext) -> None:
+        self._client = aiomqtt.Client(
+            settings.host,
+            settings.port,
+            identifier=client_id,
+            clean_session=False,
+            keepalive=_KEEPALIVE_S,
+            tls_context=tls,
+        )
+        self._paho: paho.Client = self._client._client
+        self._paho.manual_ack_set(True)
+        self._paho.disable_logger()
+        self._paho.on_message = self._on_message
+        self._waiting: list[Message] = []
+        self._wake = asyncio.Event()
+        self._lost: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises aiomqtt.MqttError when the broker does not let us in."""
+        await self._client.__aenter__()
+        self._lost = self._client._disconnected
+        self._lost.add_done_callback(self._on_lost)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    @property
+    def connected(self) -> bool:
+        return self._lost is not None and not self._lost.done()
+
+    @property
+    def waiting(self) -> int:
+        """Messages received and not yet taken."""
+        return len(self._waiting)
+
+    async def replace_subscriptions(self, filters: Sequence[str], others: Sequence[str]) -> None:
+        """Subscribes `filters` and drops `others`, which an earlier number of shards may have left in the session."""
+        for start in range(0, len(others), _SUBSCRIBE_CHUNK):
+            await self._client.unsubscribe(list(others[start : start + _SUBSCRIBE_CHUNK]))
+        for start in range(0, len(filters), _SUBSCRIBE_CHUNK):
+            granted = await self._client.subscribe([(text, 1) for text in filters[start : start + _SUBSCRIBE_CHUNK]])
+            if any(code != 1 for code in granted):
+                raise aiomqtt.MqttError("the broker refused a subscription of the platform: check its ACL file")
+
+    async def receive(self, limit: int, age_s: float) -> list[Message]:
+        """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company.
+
+        Raises aiomqtt.MqttError when the connection is lost.
+        """
+        while not self._waiting:
+            self._check_connected()
+            self._wake.clear()
+            await self._wake.wait()
+        if len(self._waiting) < limit:
+            await asyncio.sleep(age_s)
+        self._check_connected()
+        taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
+        return taken
+
+    def ack(self, messages: Sequence[Message]) -> None:
+        """Acks in the order of arrival, as one write. After a lost connection it does nothing: they will come again."""
+        if not self.connected:
+            return
+        packets = b"".join(_PUBACK_QOS1 + message.mid.to_bytes(2, "big") for message in messages if message.qos)
+        if packets:
+            self._paho._packet_queue(paho.PUBACK, packets, 0, 1)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0) -> None:
+        """Hands a message to the connection; what it cannot take any more is dropped (the feeds repeat themselves)."""
+        if self.connected:
+            self._paho.publish(topic, payload, qos)
+
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: Message) -> None:
+        self._waiting.append(message)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _on_lost(self, lost: asyncio.Future[None]) -> None:
+        if not lost.cancelled():
+            lost.exception()  # looked at, so that asyncio does not report it as forgotten
+        self._wake.set()
+
+    def _check_connected(self) -> None:
+        if self._lost is None or self._lost.done():
+            raise aiomqtt.MqttError("the connection to the broker was lost")

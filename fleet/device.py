@@ -1,0 +1,206 @@
+"""The twin of one device: what it last said, how far its messages are known, whether it says too much.
+
+Pure: it takes (message, now) and returns what is to be stored; it does no I/O and keeps no clock.
+"""
+
+from typing import NamedTuple
+
+from fleet.errors import BadInput
+from fleet.ids import DeviceId
+from fleet.limits import (
+    DEAD_LETTERS_PER_DEVICE_PER_MIN,
+    DEVICE_MESSAGES_BURST,
+    DEVICE_MESSAGES_PER_S,
+    FUTURE_SKEW_MAX_S,
+    MEASURES_PER_SAMPLE_MAX,
+    READING_ABS_MAX,
+    RETENTION_DAYS,
+    SAMPLES_PER_MESSAGE_MAX,
+    THROTTLE_NOTICE_S,
+)
+from fleet.profiles import DeviceProfile
+from fleet.rate import TokenBucket
+from fleet.sequence import SequenceTracker
+from fleet.telemetry import Sample, State, Telemetry, UnixMs
+from fleet.views import Health
+
+Readings = list[float | None]  # in the order of the profile's channels
+
+_UNKNOWN = Health("unknown", 0, "never_seen")
+_RETENTION_MS = RETENTION_DAYS * 86_400_000
+
+
+class Row(NamedTuple):
+    """One sample to store."""
+
+    device: DeviceId
+    t: UnixMs
+    readings: Readings
+
+
+class Snapshot(NamedTuple):
+    """What of a twin outlives its process: telemetry.device_latest."""
+
+    stream: str | None = None
+    seq: int = 0
+    seen_at: UnixMs | None = None
+    sample_at: UnixMs | None = None
+    readings: Readings | None = None
+    online: bool = False
+    info: State | None = None
+
+
+class DeviceTwin:
+    """One per device, owned by its site's twin. Losing it loses nothing: it is rebuilt from its snapshot."""
+
+    __slots__ = (
+        "_letters",
+        "_notice_at",
+        "_rate",
+        "health",
+        "id",
+        "info",
+        "name",
+        "online",
+        "profile",
+        "readings",
+        "sample_at",
+        "seen_at",
+        "sequence",
+        "serial",
+        "snapshot_due",
+    )
+
+    def __init__(
+        self,
+        device: DeviceId,
+        name: str,
+        serial: str | None,
+        profile: DeviceProfile,
+        snapshot: Snapshot,
+        health: Health | None,
+        now: UnixMs,
+    ) -> None:
+        self.id = device
+        self.name = name
+        self.serial = serial
+        self.profile = profile
+        self.sequence = SequenceTracker(snapshot.stream, snapshot.seq)
+        self.seen_at = snapshot.seen_at
+        self.sample_at = snapshot.sample_at
+        self.readings = _fitted(snapshot.readings, len(profile.channels))
+        self.online = snapshot.online
+        self.info = snapshot.info
+        self.health = health or _UNKNOWN
+        self.snapshot_due = False
+        self._rate = TokenBucket(DEVICE_MESSAGES_BURST, now)
+        self._letters = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
+        self._notice_at = 0
+
+    def admit(self, now: UnixMs) -> bool:
+        """Whether this message is within the device's rate."""
+        self.seen_at = now
+        return self._rate.admit(DEVICE_MESSAGES_PER_S, DEVICE_MESSAGES_BURST, now)
+
+    def admit_letter(self, now: UnixMs) -> bool:
+        """Whether one more refusal of this device is still stored; beyond that refusals are only counted."""
+        return self._letters.admit(DEAD_LETTERS_PER_DEVICE_PER_MIN / 60.0, DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
+
+    def notice_due(self, now: UnixMs) -> bool:
+        """Whether a device over its rate is to be told so now (and notes that it is told)."""
+        due = now - self._notice_at >= THROTTLE_NOTICE_S * 1000
+        if due:
+            self._notice_at = now
+        return due
+
+    def take_samples(self, message: Telemetry, now: UnixMs) -> tuple[list[Row], BadInput | None]:
+        """The rows to store, and what of the message was refused (the rest of it counts).
+
+        Late samples become rows but never replace a newer live value; samples from the future are refused.
+        Raises BadInput (too_many_samples) when nothing of the message is taken.
+        """
+        if len(message.samples) > SAMPLES_PER_MESSAGE_MAX:
+            raise BadInput(
+                "too_many_samples",
+                f"{len(message.samples)} samples in one message; at most {SAMPLES_PER_MESSAGE_MAX} are taken",
+            )
+        rows: list[Row] = []
+        refused: BadInput | None = None
+        earliest, latest = now - _RETENTION_MS, now + FUTURE_SKEW_MAX_S * 1000
+        for sample in message.samples:
+            t = sample.t
+            if earliest <= t <= latest:
+                readings, problem = self._readings(sample)
+                refused = refused or problem
+                if readings is not None:
+                    rows.append(Row(self.id, t, readings))
+                    self._show(t, readings)
+            elif t > latest:
+                refused = refused or BadInput(
+                    "future_time", f"sample of t={t} is {(t - now) / 1000:.0f} s ahead of the platform's clock"
+                )
+            else:
+                refused = refused or BadInput("too_old", f"sample of t={t} is older than {RETENTION_DAYS} days")
+        self.online = True
+        self.snapshot_due = True
+        return rows, refused
+
+    def take_state(self, state: State) -> None:
+        self.online = state.online
+        if state.online:  # a last will knows nothing but that the device is gone
+            self.info = state
+        self.snapshot_due = True
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            self.sequence.stream,
+            self.sequence.contiguous,
+            self.seen_at,
+            self.sample_at,
+            self.readings,
+            self.online,
+            self.info,
+        )
+
+    def reading(self, measure: str) -> float | None:
+        """The newest value of a measure; None when unknown."""
+        position = self.profile.index.get(measure)
+        return None if position is None else self.readings[position]
+
+    def _readings(self, sample: Sample) -> tuple[Readings | None, BadInput | None]:
+        """The sample in channel order (None when it has nothing we can keep), and the first thing refused in it."""
+        index = self.profile.index
+        readings: Readings = [None] * len(index)
+        refused: BadInput | None = None
+        kept = False
+        if len(sample.v) > MEASURES_PER_SAMPLE_MAX:
+            return None, BadInput(
+                "too_many_measures", f"{len(sample.v)} measures; at most {MEASURES_PER_SAMPLE_MAX} are taken"
+            )
+        for measure, value in sample.v.items():
+            position = index.get(measure)
+            if position is None:
+                refused = BadInput("unknown_measure", f"profile {self.profile.id} has no measure {measure[:60]!r}")
+            elif value is not None:
+                if -READING_ABS_MAX <= value <= READING_ABS_MAX:  # false for NaN as well
+                    readings[position] = value
+                    kept = True
+                else:
+                    refused = BadInput("bad_value", f"{measure} = {value} is not a number within ±{READING_ABS_MAX:g}")
+        return (readings if kept else None), refused
+
+    def _show(self, t: UnixMs, readings: Readings) -> None:
+        """Moves the live values forward in event time; a channel that says nothing keeps its last value."""
+        if self.sample_at is not None and t < self.sample_at:
+            return
+        self.sample_at = t
+        shown = self.readings
+        for position, value in enumerate(readings):
+            if value is not None:
+                shown[position] = value
+
+
+def _fitted(readings: Readings | None, channels: int) -> Readings:
+    """Stored readings made as long as the profile is now: channels are only ever added at the end."""
+    kept = (readings or [])[:channels]
+    return kept + [None] * (channels - len(kept))

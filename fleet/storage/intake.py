@@ -1,0 +1,77 @@
+"""What a batch of messages leaves in the database: samples and dead letters, within one transaction."""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import DEAD_LETTER_KEEP_DAYS, PARTITIONS_AHEAD_DAYS, RETENTION_DAYS
+from fleet.storage.database import Connection
+
+SampleRecord = tuple[SiteId, DeviceId, datetime, datetime, list[float | None]]  # site, device, time, received_at, readings
+
+_STAGING = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming (
+        site_id text COLLATE "C", device_id text COLLATE "C", time timestamptz, received_at timestamptz, readings float8[]
+    ) ON COMMIT DELETE ROWS
+"""
+_STORE = """
+    INSERT INTO telemetry.sample AS stored (site_id, device_id, time, received_at, readings)
+    SELECT site_id, device_id, time, received_at, readings FROM pg_temp.incoming
+    ON CONFLICT (site_id, device_id, time) DO UPDATE
+        SET readings = telemetry.merged(stored.readings, excluded.readings)
+        WHERE stored.readings IS DISTINCT FROM telemetry.merged(stored.readings, excluded.readings)
+"""
+
+
+class DeadLetter(NamedTuple):
+    """Columns of telemetry.dead_letter; site and device only where they are proven."""
+
+    received_at: datetime
+    site_id: SiteId | None
+    device_id: DeviceId | None
+    topic: str
+    code: str
+    detail: str
+    size_bytes: int
+    head: bytes
+
+
+async def prepare(connection: Connection) -> None:
+    """Once per connection, outside of a transaction: the staging table."""
+    await connection.execute(_STAGING)
+
+
+async def store_samples(connection: Connection, samples: Collection[SampleRecord]) -> int:
+    """Returns how many rows are new or gained readings; the others were there already.
+
+    One row per (device, time): the caller has merged what a batch says twice.
+    """
+    await connection.copy_records_to_table("incoming", schema_name="pg_temp", records=samples)
+    status = await connection.execute(_STORE)
+    return int(status.rsplit(" ", 1)[1])
+
+
+async def store_dead_letters(connection: Connection, letters: Iterable[DeadLetter]) -> None:
+    await connection.copy_records_to_table(
+        "dead_letter", schema_name="telemetry", columns=DeadLetter._fields, records=letters
+    )
+
+
+async def create_partitions(connection: Connection, days: Iterable[date]) -> None:
+    """Outside of the batch's transaction: a partition must not disappear with a batch that fails."""
+    for day in sorted(days):
+        await connection.execute("SELECT telemetry.create_sample_partition($1)", day)
+
+
+async def housekeeping(connection: Connection, now: datetime) -> int:
+    """Partitions ahead of time, none beyond retention, old dead letters gone. Returns how many partitions were dropped."""
+    today = now.astimezone(UTC).date()
+    await create_partitions(connection, (today + timedelta(days=ahead) for ahead in range(PARTITIONS_AHEAD_DAYS + 1)))
+    dropped: int = await connection.fetchval(
+        "SELECT telemetry.drop_sample_partitions($1)", today - timedelta(days=RETENTION_DAYS + 1)
+    )
+    await connection.execute(
+        "DELETE FROM telemetry.dead_letter WHERE received_at < $1", now - timedelta(days=DEAD_LETTER_KEEP_DAYS)
+    )
+    return dropped
