@@ -50,7 +50,7 @@ class FaultLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def transform(labels: Iterable[FaultLabel], read: Read, at: UnixMs) -> Sample:
-    """What the device says at this time under all of its labels; a later label starts from what an earlier one made of it."""
+    """What the device says at this time under all of its labels; a later one starts from what an earlier one made of it."""
     said = read
     for label in sorted(labels, key=lambda label: label.from_at):
         said = _under(label, said)

@@ -1,0 +1,28 @@
+"""Every bound on the devices' side of the wire, with its unit in the name and its reason beside it."""
+
+# The connection
+KEEP_ALIVE_S = 30  # the broker calls a silent device lost after one and a half of these
+CONNECT_TIMEOUT_S = 15.0  # TCP, TLS and MQTT together; a broker that takes longer is overloaded
+RECONNECT_FIRST_S = 0.5  # upper end of the first random wait; doubles with every failure
+RECONNECT_MAX_S = 60.0
+STEADY_AFTER_S = 10.0  # a connection that held this long makes the next failure a first one again
+HANDSHAKES_AT_ONCE = 32  # per process: TLS handshakes cost the broker about 2 ms of CPU each
+INFLIGHT_PUBLISHES_MAX = 64  # sent and not yet PUBACKed; the broker's own receive maximum may be lower
+INCOMING_PACKET_BYTES_MAX = 64 * 1024
+WRITE_BUFFER_BYTES_MAX = 64 * 1024  # unsent beyond this: stop publishing until the network took it
+
+# Store and forward
+UNACKED_MESSAGES_MAX = 256  # sent and not yet stored by the platform; also what one resend costs at most
+ACK_STALL_S = 20.0  # no progress of platform acks for this long: send again. The platform acks twice a second
+ACK_STALL_MAX_S = 300.0  # the wait doubles up to here while the platform stays silent
+SPOOL_COMMIT_PERIOD_S = 0.2  # samples of all devices are written together; nothing is sent before it is on disk
+SPOOL_BYTES_PER_DEVICE_MAX = 4 * 1024 * 1024  # four days of a meter every 10 s
+SPOOL_BYTES_TOTAL_MAX = 512 * 1024 * 1024
+ENTRY_OVERHEAD_BYTES = 48  # what a row costs besides its payload
+
+# The simulator
+SWEEP_PERIOD_S = 5.0  # how often stalls, faults and readiness are looked at
+READY_SHARE = 0.9  # of the devices that can connect
+READY_LATEST_S = 30.0  # then 90 % are enough; before, all of them are awaited
+RATE_NOTICE_LASTS_S = 120.0  # a request to slow down holds this long after its latest repetition
+DEMO_FAULT_S = 2 * 3600.0

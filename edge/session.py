@@ -1,0 +1,161 @@
+"""MQTT 5 from a device's side, without a socket or a clock: bytes in, bytes out.
+
+connecting ──CONNACK──▶ subscribing ──SUBACK──▶ ready ──▶ closed
+Nothing is kept beyond a connection (clean start): what the platform has not stored is sent again by the outbox.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import mqtt5
+import msgspec
+
+from edge.limits import INCOMING_PACKET_BYTES_MAX, INFLIGHT_PUBLISHES_MAX, KEEP_ALIVE_S
+from fleet.errors import BadInput, Unavailable
+
+_PACKET_ID_MAX = 65_535
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Who connects: client id, last will, and what it wants to hear."""
+
+    client_id: str
+    will_topic: str
+    will_payload: bytes
+    down_filter: str
+
+
+class Listener(Protocol):
+    """Told by the session, in the order in which things happen."""
+
+    def ready(self) -> None: ...
+
+    def room_again(self) -> None: ...
+
+    def message(self, topic: str, payload: bytes) -> None: ...
+
+
+class Session:
+    """One connection's protocol state. After any FleetError the connection has to be closed."""
+
+    def __init__(self, hello: Hello, listener: Listener, *, inflight_max: int = INFLIGHT_PUBLISHES_MAX) -> None:
+        self.state: Literal["connecting", "subscribing", "ready", "closed"] = "connecting"
+        self.delivered = 0  # PUBACKed
+        self.refused = 0  # PUBACKed with an error: an ACL, a limit
+        self._hello = hello
+        self.listener = listener
+        self._inflight_max = inflight_max
+        self._inflight: set[int] = set()
+        self._next_id = 1
+        self._received = b""
+        self._outgoing: list[bytes] = []
+        self._handlers: dict[type, Callable[..., None]] = {
+            mqtt5.ConnAckPacket: self._on_connack,
+            mqtt5.SubAckPacket: self._on_suback,
+            mqtt5.PubAckPacket: self._on_puback,
+            mqtt5.PublishPacket: self._on_publish,
+            mqtt5.PingRespPacket: lambda _packet: None,
+            mqtt5.DisconnectPacket: self._on_disconnect,
+        }
+
+    @property
+    def room(self) -> int:
+        """How many publishes may be sent now."""
+        return self._inflight_max - len(self._inflight) if self.state == "ready" else 0
+
+    def open(self) -> None:
+        will = mqtt5.Will(self._hello.will_topic, payload=self._hello.will_payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
+        packet = mqtt5.ConnectPacket(
+            self._hello.client_id,
+            clean_start=True,
+            will=will,
+            keep_alive=KEEP_ALIVE_S,
+            max_packet_size=INCOMING_PACKET_BYTES_MAX,
+        )
+        self._outgoing.append(packet.write())
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """QoS 1. Ask `room` first."""
+        packet_id = self._free_id()
+        self._inflight.add(packet_id)
+        packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id)
+        self._outgoing.append(packet.write())
+
+    def ping(self) -> None:
+        self._outgoing.append(mqtt5.PingReqPacket().write())
+
+    def close(self) -> None:
+        """Say goodbye and let the broker publish the will: whoever switches off is offline."""
+        if self.state != "closed":
+            reason = mqtt5.DisconnectReasonCode.DISCONNECT_WITH_WILL_MESSAGE
+            self._outgoing.append(mqtt5.DisconnectPacket(reason_code=reason).write())
+            self.state = "closed"
+
+    def take(self) -> bytes:
+        """What has to be written now, all packets joined."""
+        joined = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+        self._outgoing.clear()
+        return joined
+
+    def receive(self, data: bytes) -> None:
+        """Raises BadInput (mqtt_malformed) and Unavailable (mqtt_refused, mqtt_closed)."""
+        buffer = memoryview(self._received + data if self._received else data)
+        had_room = self.room > 0
+        offset, end = 0, len(buffer)
+        while offset < end:
+            try:
+                packet, length = mqtt5.read(buffer[offset:])
+            except IndexError:  # the rest of this packet is still on its way
+                break
+            except ValueError as error:
+                raise BadInput("mqtt_malformed", f"the broker sent what is not MQTT 5: {error}") from None
+            offset += length
+            self._dispatch(packet)
+        self._received = bytes(buffer[offset:])
+        if len(self._received) > INCOMING_PACKET_BYTES_MAX:
+            raise BadInput("mqtt_malformed", f"a packet of more than {INCOMING_PACKET_BYTES_MAX} bytes")
+        if not had_room and self.room > 0:
+            self.listener.room_again()
+
+    def _dispatch(self, packet: mqtt5.Packet) -> None:
+        handler = self._handlers.get(type(packet))
+        if handler is None:
+            raise BadInput("mqtt_malformed", f"a broker does not send {type(packet).__name__}")
+        handler(packet)
+
+    def _on_connack(self, packet: mqtt5.ConnAckPacket) -> None:
+        if packet.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
+            raise Unavailable("mqtt_refused", f"the broker refuses the connection: {packet.reason_code.name}")
+        self._inflight_max = min(self._inflight_max, packet.receive_max)
+        wanted = mqtt5.TopicFilter(self._hello.down_filter, max_qos=mqtt5.QoS.AT_LEAST_ONCE)
+        self._outgoing.append(mqtt5.SubscribePacket(self._free_id(), [wanted]).write())
+        self.state = "subscribing"
+
+    def _on_suback(self, packet: mqtt5.SubAckPacket) -> None:
+        if packet.reason_codes[0] >= mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR:
+            raise Unavailable("mqtt_refused", f"the broker refuses the subscription: {packet.reason_codes[0].name}")
+        self.state = "ready"
+        self.listener.ready()
+
+    def _on_puback(self, packet: mqtt5.PubAckPacket) -> None:
+        self._inflight.discard(packet.packet_id)
+        if packet.reason_code >= mqtt5.PubAckReasonCode.UNSPECIFIED_ERROR:
+            self.refused += 1
+        else:
+            self.delivered += 1
+
+    def _on_publish(self, packet: mqtt5.PublishPacket) -> None:
+        self.listener.message(packet.topic, packet.payload)
+        if packet.packet_id is not None:
+            self._outgoing.append(mqtt5.PubAckPacket(packet.packet_id).write())
+
+    def _on_disconnect(self, packet: mqtt5.DisconnectPacket) -> None:
+        self.state = "closed"
+        raise Unavailable("mqtt_closed", f"the broker closes the connection: {packet.reason_code.name}")
+
+    def _free_id(self) -> int:
+        while self._next_id in self._inflight:
+            self._next_id = self._next_id % _PACKET_ID_MAX + 1
+        packet_id = self._next_id
+        self._next_id = self._next_id % _PACKET_ID_MAX + 1
+        return packet_id
