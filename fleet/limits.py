@@ -43,6 +43,7 @@ ACK_PERIOD_S = 0.5  # platform acks are cumulative: one per device and period is
 LIVE_PERIOD_S = 1.0
 LIVE_SITES_PER_S = 500  # per shard; a larger fleet's feeds get slower, never the intake
 SWEEP_PERIOD_S = 5.0
+BROKER_LOG_PERIOD_S = 2.0
 HOUSEKEEPING_PERIOD_S = 3_600.0  # partitions ahead, retention
 RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before the fleet had time to speak
 ROLLUP_PERIOD_S = 10.0
@@ -83,3 +84,19 @@ LOGIN_FAILURES_PER_ACCOUNT = 50  # from anywhere: high, so that a stranger canno
 LOGIN_FAILURES_PER_ADDRESS = 50  # a whole office may sit behind one
 AUTH_REQUESTS_PER_MIN = 120  # per address
 ATTEMPT_KEYS_MAX = 50_000  # ~10 MB; the oldest are forgotten first
+
+# Health
+SILENT_INTERVALS = 3  # one report lost and one late are no news
+SILENT_MIN_S = 60.0  # a reconnect takes that long
+FIRST_CONTACT_S = 86_400.0  # from a device's registration to its first word: the installer's day
+SUN_WAKES_MIN_DEG = (
+    8.0  # thick cloud then leaves about 25 W/m2, with which inverters start in the morning; they stop near it
+)
+
+# Alerts
+TOTAL_OUTAGE_AFTER_S = 1_800.0
+NEGATIVE_LOAD_AFTER_S = 300.0  # readings of two devices are seconds apart, and a cloud's edge passes within a minute
+NEGATIVE_LOAD_CLEAR_S = 86_400.0  # a reversed clamp shows only when enough flows; it does not turn around by itself
+ALERT_CLEAR_S = 120.0  # an alert resolves after its finding stayed away for so long
+ALERT_CLEAR_MAX_S = 3_600.0  # ... doubled at each return, up to this: what flaps all day tells so at most once an hour
+ALERT_RECUR_S = 3_600.0  # a finding that returns sooner than this after its resolution is flapping

@@ -12,10 +12,11 @@ HealthStatus = Literal["ok", "asleep", "unknown", "warning", "fault", "offline"]
 HEALTH_ORDER: tuple[HealthStatus, ...] = ("ok", "asleep", "unknown", "warning", "fault", "offline")
 
 Severity = Literal["info", "warning", "critical"]
+AlertState = Literal["raised", "acknowledged", "resolved"]
 
 
 class Health(msgspec.Struct, frozen=True):
-    """reason: a code that the interface translates, such as "reporting", "night", "silent", "no_production"."""
+    """reason: a code that the interface translates (fleet.health lists them); for a site, "<code>:<device>" of the worst."""
 
     status: HealthStatus
     since: UnixMs
