@@ -3,6 +3,7 @@
 # The connection
 KEEP_ALIVE_S = 30  # the broker calls a silent device lost after one and a half of these
 CONNECT_TIMEOUT_S = 15.0  # TCP, TLS and MQTT together; a broker that takes longer is overloaded
+CLOSE_TIMEOUT_S = 2.0  # for the broker to answer a TLS goodbye
 RECONNECT_FIRST_S = 0.5  # upper end of the first random wait; doubles with every failure
 RECONNECT_MAX_S = 60.0
 STEADY_AFTER_S = 10.0  # a connection that held this long makes the next failure a first one again

@@ -10,6 +10,7 @@ import msgspec
 
 from edge.connection import Connection
 from edge.limits import (
+    CLOSE_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     INFLIGHT_PUBLISHES_MAX,
     RECONNECT_FIRST_S,
@@ -144,8 +145,14 @@ class Link:
         name = self._endpoint.server_name or self._endpoint.host
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                host, port = self._endpoint.host, self._endpoint.port
-                await loop.create_connection(lambda: connection, host, port, ssl=self._tls(), server_hostname=name)
+                await loop.create_connection(
+                    lambda: connection,
+                    self._endpoint.host,
+                    self._endpoint.port,
+                    ssl=self._tls(),
+                    server_hostname=name,
+                    ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+                )
                 await connection.until_ready()
         except TimeoutError:
             connection.abort("timeout")

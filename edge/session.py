@@ -46,6 +46,7 @@ class Session:
         self.listener = listener
         self._inflight_max = inflight_max
         self._inflight: set[int] = set()
+        self._starved = False  # the window was full: the listener waits for room
         self._next_id = 1
         self._received = b""
         self._outgoing: list[bytes] = []
@@ -78,6 +79,7 @@ class Session:
         """QoS 1. Ask `room` first."""
         packet_id = self._free_id()
         self._inflight.add(packet_id)
+        self._starved = len(self._inflight) >= self._inflight_max
         packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id)
         self._outgoing.append(packet.write())
 
@@ -100,7 +102,6 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Raises BadInput (mqtt_malformed) and Unavailable (mqtt_refused, mqtt_closed)."""
         buffer = memoryview(self._received + data if self._received else data)
-        had_room = self.room > 0
         offset, end = 0, len(buffer)
         while offset < end:
             try:
@@ -114,7 +115,8 @@ class Session:
         self._received = bytes(buffer[offset:])
         if len(self._received) > INCOMING_PACKET_BYTES_MAX:
             raise BadInput("mqtt_malformed", f"a packet of more than {INCOMING_PACKET_BYTES_MAX} bytes")
-        if not had_room and self.room > 0:
+        if self._starved and self.room > 0:
+            self._starved = False
             self.listener.room_again()
 
     def _dispatch(self, packet: mqtt5.Packet) -> None:

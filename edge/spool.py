@@ -17,6 +17,11 @@ from fleet.ids import DeviceId
 
 _GIVE_UP_AT_ONCE = 64  # rows looked at per round when a device is over its bytes
 
+_TABLES = (
+    "create table if not exists shelf (device text primary key, stream text, oldest integer, last integer)",
+    "create table if not exists held (device text, seq integer, samples blob, primary key (device, seq)) without rowid",
+)
+
 
 class Shelf(msgspec.Struct):
     """One device's place. stream names the run of the counter: a lost disk starts a new one.
@@ -163,12 +168,8 @@ class DiskSpool:
         self._db.execute("pragma locking_mode = exclusive")
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
-        self._db.execute(
-            "create table if not exists shelf (device text primary key, stream text, oldest integer, last integer)"
-        )
-        self._db.execute(
-            "create table if not exists held (device text, seq integer, samples blob, primary key (device, seq)) without rowid"
-        )
+        for statement in _TABLES:
+            self._db.execute(statement)
 
     def _load(self) -> dict[DeviceId, Shelf]:
         query = """
