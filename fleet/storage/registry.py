@@ -1,0 +1,198 @@
+"""Sites and devices as people see them: below row-level security, with what the twins last stored about them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fleet.errors import NotFound
+from fleet.ids import DeviceId, SiteId
+from fleet.profiles import DeviceProfile
+from fleet.storage.database import Connection
+from fleet.telemetry import UnixMs
+from fleet.views import Health, HealthStatus
+
+
+class SiteCursor(msgspec.Struct, frozen=True, array_like=True):
+    """The last site of a page: names are not unique, so the id stands beside it."""
+
+    name: str
+    id: str
+
+
+class SiteRow(msgspec.Struct, frozen=True):
+    id: SiteId
+    name: str
+    timezone: str
+    latitude: float
+    longitude: float
+    peak_power_w: float
+    department: str | None
+    customer: str | None
+    installer: str | None
+    created_at: UnixMs
+    devices: int
+    devices_online: int
+    open_alerts: int
+    health: Health
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    id: DeviceId
+    site: SiteId
+    profile: str
+    kind: str
+    label_fr: str
+    label_en: str
+    channels: list[str]
+    interval_s: float
+    name: str
+    serial: str | None
+    created_at: UnixMs
+    online: bool
+    seen_at: UnixMs | None
+    sample_at: UnixMs | None
+    readings: dict[str, float]
+    info: dict[str, object]
+    health: Health
+
+
+_SITE = """
+SELECT s.id, s.name, s.timezone, s.latitude, s.longitude, s.peak_power_w, s.department,
+       c.name AS customer, i.name AS installer, (extract(epoch FROM s.created_at) * 1000)::bigint AS created_at,
+       d.devices, d.devices_online, a.open_alerts, h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
+FROM registry.site s
+LEFT JOIN accounts.organisation c ON c.id = s.customer_organisation_id
+LEFT JOIN accounts.organisation i ON i.id = s.installer_organisation_id
+LEFT JOIN supervision.health h ON h.site_id = s.id AND h.device_id = ''
+CROSS JOIN LATERAL (
+    SELECT count(*)::int AS devices, count(*) FILTER (WHERE l.online)::int AS devices_online
+    FROM registry.device d LEFT JOIN telemetry.device_latest l ON l.site_id = d.site_id AND l.device_id = d.id
+    WHERE d.site_id = s.id AND d.retired_at IS NULL
+) d
+CROSS JOIN LATERAL (
+    SELECT count(*)::int AS open_alerts FROM supervision.alert a WHERE a.site_id = s.id AND a.resolved_at IS NULL
+) a
+"""
+
+_DEVICE = """
+SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_at,
+       coalesce(l.online, false) AS online, (extract(epoch FROM l.seen_at) * 1000)::bigint AS seen_at,
+       (extract(epoch FROM l.sample_time) * 1000)::bigint AS sample_at, l.readings, l.info,
+       h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
+FROM registry.device d
+JOIN registry.profile p ON p.id = d.profile_id
+LEFT JOIN telemetry.device_latest l ON l.site_id = d.site_id AND l.device_id = d.id
+LEFT JOIN supervision.health h ON h.site_id = d.site_id AND h.device_id = d.id
+"""
+
+
+async def list_sites(connection: Connection, *, text: str | None, after: SiteCursor | None, limit: int) -> list[SiteRow]:
+    """By name. text: part of the name or id, any case."""
+    pattern = None if not text else f"%{_escaped(text)}%"
+    rows = await connection.fetch(
+        _SITE + " WHERE ($1::text IS NULL OR s.name ILIKE $1 OR s.id ILIKE $1)"
+        ' AND ($2::text IS NULL OR (s.name COLLATE "C", s.id) > ($2, $3)) ORDER BY s.name COLLATE "C", s.id LIMIT $4',
+        pattern,
+        after.name if after else None,
+        after.id if after else None,
+        limit,
+    )
+    return [_site(row) for row in rows]
+
+
+async def site(connection: Connection, site_id: SiteId) -> SiteRow:
+    """Raises NotFound (unknown_site), also for a site that the acting person may not see."""
+    row = await connection.fetchrow(_SITE + " WHERE s.id = $1", site_id)
+    if row is None:
+        raise NotFound("unknown_site", f"no site {site_id}")
+    return _site(row)
+
+
+async def site_timezone(connection: Connection, site_id: SiteId) -> str:
+    """Also the cheapest way to ask whether the acting person may see the site. Raises NotFound (unknown_site)."""
+    timezone: str | None = await connection.fetchval("SELECT timezone FROM registry.site WHERE id = $1", site_id)
+    if timezone is None:
+        raise NotFound("unknown_site", f"no site {site_id}")
+    return timezone
+
+
+async def update_site(connection: Connection, site_id: SiteId, *, name: str | None, peak_power_w: float | None) -> None:
+    """None leaves as it is. Raises NotFound (unknown_site)."""
+    changed = await connection.fetchval(
+        "UPDATE registry.site SET name = coalesce($2, name), peak_power_w = coalesce($3, peak_power_w) WHERE id = $1 RETURNING id",
+        site_id,
+        name,
+        peak_power_w,
+    )
+    if changed is None:
+        raise NotFound("unknown_site", f"no site {site_id}")
+
+
+async def devices_of(connection: Connection, site_id: SiteId) -> list[DeviceRow]:
+    rows = await connection.fetch(_DEVICE + " WHERE d.site_id = $1 AND d.retired_at IS NULL ORDER BY d.name, d.id", site_id)
+    return [_device(row) for row in rows]
+
+
+async def device(connection: Connection, device_id: DeviceId) -> DeviceRow:
+    """Raises NotFound (unknown_device)."""
+    row = await connection.fetchrow(_DEVICE + " WHERE d.id = $1", device_id)
+    if row is None:
+        raise NotFound("unknown_device", f"no device {device_id}")
+    return _device(row)
+
+
+def _site(row: Mapping[str, Any]) -> SiteRow:
+    return SiteRow(
+        id=row["id"],
+        name=row["name"],
+        timezone=row["timezone"],
+        latitude=row["latitude"],
+        longitude=row["longitude"],
+        peak_power_w=row["peak_power_w"],
+        department=row["department"],
+        customer=row["customer"],
+        installer=row["installer"],
+        created_at=row["created_at"],
+        devices=row["devices"],
+        devices_online=row["devices_online"],
+        open_alerts=row["open_alerts"],
+        health=_health(row),
+    )
+
+
+def _device(row: Mapping[str, Any]) -> DeviceRow:
+    profile = msgspec.convert(row["definition"], DeviceProfile)
+    return DeviceRow(
+        id=row["id"],
+        site=row["site_id"],
+        profile=profile.id,
+        kind=profile.kind,
+        label_fr=profile.label_fr,
+        label_en=profile.label_en,
+        channels=list(profile.channels),
+        interval_s=profile.interval_s,
+        name=row["name"],
+        serial=row["serial"],
+        created_at=row["created_at"],
+        online=row["online"],
+        seen_at=row["seen_at"],
+        sample_at=row["sample_at"],
+        readings={
+            name: value for name, value in zip(profile.channels, row["readings"] or (), strict=False) if value is not None
+        },
+        info=row["info"] or {},
+        health=_health(row),
+    )
+
+
+def _health(row: Mapping[str, Any]) -> Health:
+    """Before the twins have judged it for the first time, a thing's health is unknown since it was made."""
+    status: HealthStatus | None = row["status"]
+    if status is None:
+        return Health("unknown", row["created_at"], "never_reported")
+    return Health(status, row["since"], row["reason"])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

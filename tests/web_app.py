@@ -1,0 +1,228 @@
+"""The web on a seeded database, with twins that live in this process: two tenants, and people of every role."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import msgspec
+from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.asymmetric import ec
+from httpx import ASGITransport, AsyncClient
+from litestar import Litestar
+
+from fleet.errors import NotFound, Unavailable
+from fleet.ids import DeviceId, SiteId
+from fleet.placement import slot_of
+from fleet.profiles import shipped
+from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, WebSettings
+from fleet.storage.database import Pool, connect, open_pool
+from fleet.views import AlertView, DeviceLive, Health, PowerFlow, ShardStats, SiteLive, SiteSummary
+from tests.servers import Database
+from web.app import create_app
+from web.live import LiveFeed
+from web.passwords import Passwords
+from web.services import Services
+from web.tokens import Tokens
+from web.twins_door import TwinsDoor
+
+NOW = 1_763_800_000_000
+PASSWORD = "correct horse battery"
+BASE_URL = "http://testserver.local"
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # tests check what is checked, not how slowly
+HASH = HASHER.hash(PASSWORD)
+ALPHA, BETA = SiteId("site-alpha"), SiteId("site-beta")
+ALPHA_METER, BETA_METER = DeviceId("meter-alpha"), DeviceId("meter-beta")
+
+# email → (organisation, role)
+PEOPLE = {
+    "alice@example.org": ("alpha", "customer"),
+    "bob@example.org": ("beta", "customer"),
+    "emma@example.org": ("alpha", "energy_manager"),
+    "ines@example.org": ("installer", "installer"),
+    "otto@example.org": ("platform", "ops"),
+    "ada@example.org": ("platform", "admin"),
+}
+
+
+@dataclass
+class TwinsInMemory:
+    """web.ports.Twins without Ray."""
+
+    sites: dict[SiteId, SiteLive] = field(default_factory=dict)
+    alerts: dict[str, AlertView] = field(default_factory=dict)
+    away: bool = False
+    forgotten: list[SiteId] = field(default_factory=list)
+
+    async def site_live(self, site: SiteId) -> SiteLive:
+        self._must_answer()
+        if site not in self.sites:
+            raise NotFound("unknown_site", f"no site {site}")
+        return self.sites[site]
+
+    async def site_summaries(self, sites: Sequence[SiteId]) -> list[SiteSummary]:
+        self._must_answer()
+        return [
+            SiteSummary(live.site, live.flow, live.health, len(live.devices), len(live.devices), len(live.alerts))
+            for live in (self.sites[site] for site in sites if site in self.sites)
+        ]
+
+    async def shard_stats(self) -> list[ShardStats]:
+        self._must_answer()
+        return [shard_stats()]
+
+    async def acknowledge_alert(self, site: SiteId, alert_id: str, person_id: str) -> AlertView:
+        self._must_answer()
+        if alert_id not in self.alerts:
+            raise NotFound("unknown_alert", f"no open alert {alert_id}")
+        self.alerts[alert_id] = msgspec.structs.replace(self.alerts[alert_id], acked_at=NOW, acked_by=person_id)
+        return self.alerts[alert_id]
+
+    async def forget_site(self, site: SiteId) -> None:
+        self.forgotten.append(site)
+
+    async def close(self) -> None:
+        pass
+
+    def _must_answer(self) -> None:
+        if self.away:
+            raise Unavailable("twins_away", "switched off by the test")
+
+
+def shard_stats() -> ShardStats:
+    return ShardStats(
+        shard=0, epoch=1, started_at=NOW, at=NOW, connected=True, messages=100, samples=300, duplicates=0, dead_letters=2,
+        throttled=0, batches=10, commit_failures=0, acked_messages=98, platform_acks=5, twins=4, devices_online=2, devices=2,
+        queued_messages=0, lag_ms=12.5, rss_bytes=1_000_000, dead_letters_by_code={"bad_json": 2},
+    )  # fmt: skip
+
+
+def site_live(site: SiteId, device: DeviceId, pv_power_w: float = 1_500.0) -> SiteLive:
+    health = Health("ok", NOW, "reporting")
+    meter = DeviceLive(device, "Compteur", "meter", health, NOW, NOW, {"grid_power_w": -500.0})
+    return SiteLive(
+        site, NOW, PowerFlow(pv_power_w=pv_power_w, grid_power_w=-500.0, load_power_w=1_000.0), health, [meter], []
+    )
+
+
+@dataclass
+class Web:
+    """A running app and what is behind it."""
+
+    app: Litestar
+    client: AsyncClient
+    services: Services
+    twins: TwinsInMemory
+    owner: DatabaseSettings
+
+    async def token(self, email: str) -> dict[str, str]:
+        """Headers of a request by this person."""
+        answer = await self.client.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    async def execute(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """As the owner, past row-level security."""
+        connection = await connect(self.owner)
+        try:
+            return list(await connection.fetch(statement, *arguments))
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def running_web(database: Database, folder: Path, broker: BrokerSettings | None = None) -> AsyncIterator[Web]:
+    await seed(database.owner)
+    twins = TwinsInMemory({ALPHA: site_live(ALPHA, ALPHA_METER), BETA: site_live(BETA, BETA_METER)})
+    pool = await open_pool(database.sp_web, size_max=4)
+    services = make_services(pool, twins, web_settings(database, folder, broker))
+    app = create_app(services)
+    try:
+        transport = ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 40_000))
+        async with alive(app), AsyncClient(transport=transport, base_url=BASE_URL) as client:
+            while not services.door.connected:
+                await services.door.next_stats()
+            yield Web(app, client, services, twins, database.owner)
+    finally:
+        pool.terminate()
+
+
+@asynccontextmanager
+async def alive(app: Litestar) -> AsyncIterator[None]:
+    """The app between start and stop, in a task of its own: a fixture is left in another task than it was entered in."""
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    task = asyncio.create_task(live())
+    await asyncio.wait((task, asyncio.create_task(started.wait())), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def make_services(pool: Pool, twins: TwinsInMemory, settings: WebSettings) -> Services:
+    async def connect_twins() -> TwinsInMemory:
+        twins._must_answer()
+        return twins
+
+    return Services(
+        settings=settings,
+        pool=pool,
+        tokens=Tokens(ec.generate_private_key(ec.SECP256R1()), settings.public_url),
+        door=TwinsDoor(connect_twins, period_s=0.05),
+        live=LiveFeed(settings.broker, None),
+        passwords=Passwords(HASHER),
+    )
+
+
+def web_settings(database: Database, folder: Path, broker: BrokerSettings | None) -> WebSettings:
+    nowhere = BrokerSettings("127.0.0.1", 1, folder / "none", folder / "none", folder / "none")
+    return WebSettings(
+        host="127.0.0.1",
+        port=0,
+        public_url=BASE_URL,
+        database=database.sp_web,
+        broker=broker or nowhere,
+        ray=RaySettings(folder / "none", folder / "none", folder),
+        jwt_key_file=folder / "none",
+        setup_token_file=folder / "setup-token",
+    )
+
+
+async def seed(owner: DatabaseSettings, people: dict[str, tuple[str, str]] = PEOPLE) -> None:
+    """Two sites of two customers, each with a meter; the installer looks after alpha only."""
+    connection = await connect(owner)
+    try:
+        await connection.executemany(
+            "INSERT INTO accounts.organisation (id, name, kind) VALUES ($1, $2, $3)",
+            [("alpha", "Alpha", "customer"), ("beta", "Beta", "customer"), ("installer", "Inès PV", "installer"),
+             ("platform", "SolarPerform", "platform")],
+        )  # fmt: skip
+        await connection.executemany(
+            "INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash) VALUES ($1, $2, $3, $4, $5, $6)",
+            [(email.split("@")[0], organisation, email, email.split("@")[0].title(), role, HASH)
+             for email, (organisation, role) in people.items()],
+        )  # fmt: skip
+        await connection.executemany(
+            "INSERT INTO registry.profile (id, definition) VALUES ($1, $2)",
+            [(profile.id, msgspec.to_builtins(profile)) for profile in shipped()],
+        )
+        await connection.executemany(
+            "INSERT INTO registry.site (id, slot, name, latitude, longitude, peak_power_w, department, customer_organisation_id,"
+            " installer_organisation_id) VALUES ($1, $2, $3, 44.9, 4.9, 9000, '26', $4, $5)",
+            [(ALPHA, slot_of(ALPHA), "Mairie", "alpha", "installer"), (BETA, slot_of(BETA), "École", "beta", None)],
+        )
+        await connection.executemany(
+            "INSERT INTO registry.device (id, site_id, profile_id, name, serial) VALUES ($1, $2, 'meter', 'Compteur', $3)",
+            [(ALPHA_METER, ALPHA, "A1"), (BETA_METER, BETA, "B1")],
+        )
+    finally:
+        await connection.close()

@@ -1,0 +1,118 @@
+"""python -m web --settings FILE: the portal and the API. The only place that reads settings and puts the parts together."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from types import FrameType
+
+import structlog
+import uvicorn
+import uvloop
+
+from actors.client import Twins
+from certs.tls import client_context
+from fleet import settings as files
+from fleet.errors import FleetError, Unavailable
+from fleet.limits import WEB_POOL_CONNECTIONS
+from fleet.settings import WebSettings
+from fleet.storage.database import Pool, open_pool
+from web.app import create_app
+from web.live import LiveFeed
+from web.services import Services
+from web.tokens import load_tokens
+from web.twins_door import TwinsDoor
+
+_SHUTDOWN_S = 2  # for requests that are being answered; streams end at once
+_DATABASE_RETRY_S = 2.0
+
+log = structlog.get_logger("web")
+
+
+class Server(uvicorn.Server):
+    """Tells the open event streams to end as soon as it is told to stop; uvicorn alone would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._closing = services.closing
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        super().handle_exit(sig, frame)
+
+
+async def serve(settings: WebSettings) -> None:
+    """Until SIGTERM or SIGINT. Raises BadInput (bad_settings, bad_tls_files)."""
+    tokens = load_tokens(settings.jwt_key_file, settings.public_url)
+    broker = settings.broker
+    tls = client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
+    pool = await _open_pool(settings)
+    try:
+        door = TwinsDoor(lambda: Twins.connect(settings.ray))
+        services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=LiveFeed(broker, tls))
+        config = uvicorn.Config(
+            create_app(services),
+            host=settings.host,
+            port=settings.port,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+        )
+        log.info("web_starts", url=settings.public_url, host=settings.host, port=settings.port)
+        await Server(config, services).serve()
+    finally:
+        pool.terminate()
+
+
+async def _open_pool(settings: WebSettings) -> Pool:
+    """Waits for PostgreSQL: without it there is nothing to serve, and whoever started us started it as well."""
+    while True:
+        try:
+            return await open_pool(settings.database, size_max=WEB_POOL_CONNECTIONS, command_timeout_s=10.0)
+        except Unavailable as error:
+            log.warning("waiting_for_database", error=error.detail)
+            await asyncio.sleep(_DATABASE_RETRY_S)
+
+
+def configure_logs() -> None:
+    """One JSON object per event; readable lines on a terminal. What libraries log above INFO comes along as plain lines."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="web", description="The portal and the API of SolarPerform.")
+    parser.add_argument("--settings", type=Path, required=True, help="JSON file with this process's settings")
+    arguments = parser.parse_args()
+    configure_logs()
+    try:
+        settings = files.load(arguments.settings, WebSettings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
+    except FleetError as error:
+        log.error("web_stopped", code=error.code, error=error.detail)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

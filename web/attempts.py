@@ -1,0 +1,87 @@
+"""Counts tries in a bounded memory: what slows down guessing and hammering. Pure: the caller brings the time.
+
+The counts live in one process and are forgotten at its restart; a guesser gains a few tries by that, not more.
+"""
+
+from collections import OrderedDict
+
+from fleet.limits import (
+    ATTEMPT_KEYS_MAX,
+    AUTH_REQUESTS_PER_MIN,
+    LOGIN_FAILURES_PER_ACCOUNT,
+    LOGIN_FAILURES_PER_ADDRESS,
+    LOGIN_FAILURES_PER_PAIR,
+    LOGIN_WINDOW_S,
+)
+from web.errors import TooMany
+
+
+class Counter:
+    """How often each key came within the last window; a window begins with a key's first try."""
+
+    def __init__(self, window_s: float, keys_max: int = ATTEMPT_KEYS_MAX) -> None:
+        self._window_s = window_s
+        self._keys_max = keys_max
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def count(self, key: str, now_s: float) -> int:
+        began_s, count = self._windows.get(key, (now_s, 0))
+        return count if now_s - began_s < self._window_s else 0
+
+    def add(self, key: str, now_s: float) -> int:
+        began_s, count = self._windows.get(key, (now_s, 0))
+        if now_s - began_s >= self._window_s:
+            began_s, count = now_s, 0
+        self._windows[key] = (began_s, count + 1)
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._keys_max:
+            self._windows.popitem(last=False)
+        return count + 1
+
+    def forget(self, key: str) -> None:
+        self._windows.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+
+class LoginAttempts:
+    """Wrong passwords, per account and address together, per account, and per address."""
+
+    def __init__(self) -> None:
+        self._failures = Counter(LOGIN_WINDOW_S)
+
+    def check(self, email: str, address: str, now_s: float) -> None:
+        """Raises TooMany (too_many_attempts)."""
+        for key, limit in _keys(email, address):
+            if self._failures.count(key, now_s) >= limit:
+                raise TooMany("too_many_attempts", f"too many wrong tries; try again in {LOGIN_WINDOW_S / 60:.0f} minutes")
+
+    def failed(self, email: str, address: str, now_s: float) -> None:
+        for key, _ in _keys(email, address):
+            self._failures.add(key, now_s)
+
+    def succeeded(self, email: str, address: str) -> None:
+        """The pair starts anew; the account's and the address's own counts stay, or one known password would reset them."""
+        self._failures.forget(_keys(email, address)[0][0])
+
+
+class RequestRate:
+    """Requests per address to the routes that anyone may call."""
+
+    def __init__(self, per_min: int = AUTH_REQUESTS_PER_MIN) -> None:
+        self._per_min = per_min
+        self._requests = Counter(60.0)
+
+    def take(self, address: str, now_s: float) -> None:
+        """Raises TooMany (too_many_requests)."""
+        if self._requests.add(address, now_s) > self._per_min:
+            raise TooMany("too_many_requests", f"at most {self._per_min} such requests a minute")
+
+
+def _keys(email: str, address: str) -> list[tuple[str, int]]:
+    return [
+        (f"pair {email} {address}", LOGIN_FAILURES_PER_PAIR),
+        (f"account {email}", LOGIN_FAILURES_PER_ACCOUNT),
+        (f"address {address}", LOGIN_FAILURES_PER_ADDRESS),
+    ]

@@ -1,0 +1,144 @@
+"""Every refusal leaves as problem details (RFC 9457) with a stable `code`, in the reader's language."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+
+from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, Unavailable
+from web.language import Language, language_of
+from web.texts import text_of
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 5  # of 503: the parts that we wait for come back within seconds, or not soon
+
+log = structlog.get_logger("web.errors")
+
+
+class Unauthorised(FleetError):
+    """Nobody is signed in, or not any more."""
+
+
+class Forbidden(FleetError):
+    """The asker is known and may see the thing, but must not do this."""
+
+
+class TooMany(FleetError):
+    """Too often; later works again."""
+
+
+class Gone(FleetError):
+    """Was possible once."""
+
+
+_STATUS: dict[type[FleetError], int] = {
+    BadInput: 422,
+    NotFound: 404,
+    Conflict: 409,
+    Unavailable: 503,
+    StaleOwner: 503,
+    Unauthorised: 401,
+    Forbidden: 403,
+    TooMany: 429,
+    Gone: 410,
+}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Problem details. `errors` lists the fields that a 422 is about."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[FieldError] = []
+
+
+# How a page shows a problem; the API answers JSON.
+ProblemPage = Callable[[Request[Any, Any, Any], Problem], Response[Any]]
+
+
+def problem_of(
+    error: Exception, language: Language, *, instance: str | None = None, request_id: str | None = None
+) -> Problem:
+    """What may be told about any exception. Of an unexpected one: nothing but that it happened."""
+    status, code, english, errors = _facts(error)
+    text = text_of(code, status, language)
+    detail = english if language == "en" and english else text.detail
+    return Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
+
+
+def problem_response(problem: Problem) -> Response[Problem]:
+    headers = {"Cache-Control": "no-store", "Content-Language": "fr"}
+    if problem.status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_S if problem.status == 503 else 60)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="solarperform"'
+    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def exception_handler(page: ProblemPage | None) -> Callable[[Request[Any, Any, Any], Exception], Response[Any]]:
+    """page: shows problems of everything outside /api to people; without it they get JSON as well."""
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        language = language_of(request)
+        request_id = request.scope["state"].get("request_id")
+        problem = problem_of(error, language, instance=request.scope["path"], request_id=request_id)
+        if problem.status == 500:
+            log.error("request_failed", path=request.scope["path"], exc_info=error)
+        response = page(request, problem) if page and _wants_page(request) else problem_response(problem)
+        response.headers["Content-Language"] = language
+        response.headers.setdefault("Vary", "Accept-Language, Cookie")
+        if isinstance(error, MethodNotAllowedException) and error.headers:
+            response.headers.update(error.headers)
+        return response
+
+    return handle
+
+
+def _wants_page(request: Request[Any, Any, Any]) -> bool:
+    return not request.scope["path"].startswith(("/api/", "/health/", "/metrics", "/static/"))
+
+
+def _facts(error: Exception) -> tuple[int, str, str, list[FieldError]]:
+    """Status, code, English detail ('' = the code's own text), fields."""
+    if isinstance(error, FleetError):
+        status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+        return status, error.code, error.detail if status != 401 else "", []
+    if isinstance(error, ValidationException):
+        return 422, "invalid_request", "", _field_errors(error)
+    if isinstance(error, NotFoundException):
+        return 404, "unknown_route", "", []
+    if isinstance(error, MethodNotAllowedException):
+        return 405, "method_not_allowed", "", []
+    if isinstance(error, HTTPException) and error.status_code == 413:
+        return 413, "request_too_large", "", []
+    if isinstance(error, ClientException):
+        return 400, "malformed_request", error.detail, []
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return error.status_code, "refused", error.detail, []
+    return 500, "internal_error", "", []
+
+
+def _field_errors(error: ValidationException) -> list[FieldError]:
+    entries = error.extra if isinstance(error.extra, list) else []
+    return [
+        FieldError(str(entry.get("key", "")), str(entry.get("message", ""))) for entry in entries if isinstance(entry, dict)
+    ]

@@ -1,0 +1,135 @@
+"""The live feed: one MQTT connection for all browsers, subscribed to the sites that somebody looks at now."""
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import aiomqtt
+import structlog
+
+from fleet import topics
+from fleet.errors import BadInput, Unavailable
+from fleet.ids import SiteId
+from fleet.limits import SSE_CLIENTS_MAX, SSE_QUEUE_EVENTS_MAX
+from fleet.settings import BrokerSettings
+
+_RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
+
+log = structlog.get_logger("web.live")
+
+
+class Viewer:
+    """What one browser has not been told yet. One that cannot keep up loses the states in between, never the newest."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._news = asyncio.Event()
+        self.skipped = 0
+
+    def push(self, payload: bytes) -> None:
+        if len(self._waiting) >= SSE_QUEUE_EVENTS_MAX:
+            self.skipped += len(self._waiting)
+            self._waiting.clear()
+        self._waiting.append(payload)
+        self._news.set()
+
+    async def next(self) -> bytes:
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+
+class LiveFeed:
+    """Payloads go through as they come: SiteLive as JSON."""
+
+    def __init__(self, broker: BrokerSettings, tls: ssl.SSLContext | None, *, client_id: str = "sp-web") -> None:
+        self._broker = broker
+        self._tls = tls
+        self._client_id = client_id
+        self._viewers: dict[SiteId, set[Viewer]] = {}
+        self._count = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.connected = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="live-feed")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    @contextmanager
+    def watch(self, site: SiteId) -> Iterator[Viewer]:
+        """Raises Unavailable (too_many_viewers)."""
+        if self._count >= SSE_CLIENTS_MAX:
+            raise Unavailable("too_many_viewers", f"{SSE_CLIENTS_MAX} live views are open already")
+        viewer = Viewer()
+        self._count += 1
+        self._viewers.setdefault(site, set()).add(viewer)
+        self._changed.set()
+        try:
+            yield viewer
+        finally:
+            self._count -= 1
+            self._viewers[site].discard(viewer)
+            if not self._viewers[site]:
+                del self._viewers[site]
+            self._changed.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with self._client() as client:
+                    log.info("live_feed_connected")
+                    failures = 0
+                    self.connected = True
+                    await self._serve(client)
+            except* aiomqtt.MqttError as group:
+                if failures == 0:
+                    log.warning("live_feed_lost", error=str(group.exceptions[0]))
+            self.connected = False
+            await asyncio.sleep(_RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)] * random.uniform(0.7, 1.3))  # noqa: S311
+            failures += 1
+
+    def _client(self) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            self._broker.host,
+            self._broker.port,
+            identifier=self._client_id,
+            tls_context=self._tls,
+            keepalive=20,
+            timeout=5.0,
+        )
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._subscribe(client), name="live-feed-subscriptions")
+            tasks.create_task(self._receive(client), name="live-feed-messages")
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        """Keeps the subscriptions equal to the sites that have viewers."""
+        subscribed: set[SiteId] = set()
+        while True:
+            self._changed.clear()
+            wanted = set(self._viewers)
+            for site in wanted - subscribed:
+                await client.subscribe(topics.live(site), qos=0)
+            for site in subscribed - wanted:
+                await client.unsubscribe(topics.live(site))
+            subscribed = wanted
+            await self._changed.wait()
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            with suppress(BadInput):  # the broker's ACL lets nobody but shards write here
+                site = topics.live_site(message.topic.value)
+                for viewer in self._viewers.get(site, ()):
+                    viewer.push(bytes(message.payload))  # type: ignore[arg-type]

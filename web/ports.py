@@ -1,0 +1,32 @@
+"""What the web needs of the twins: actors.client.Twins is one, a test's own another."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from fleet.ids import SiteId
+from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
+
+
+class Twins(Protocol):
+    """Every call raises Unavailable when the twin's shard does not answer in time."""
+
+    async def site_live(self, site: SiteId) -> SiteLive:
+        """Raises NotFound."""
+        ...
+
+    async def site_summaries(self, sites: Sequence[SiteId]) -> list[SiteSummary]:
+        """Sites that no shard knows are left out."""
+        ...
+
+    async def shard_stats(self) -> list[ShardStats]: ...
+
+    async def acknowledge_alert(self, site: SiteId, alert_id: str, person_id: str) -> AlertView:
+        """Raises NotFound, Conflict."""
+        ...
+
+    async def forget_site(self, site: SiteId) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+ConnectTwins = Callable[[], Awaitable[Twins]]  # raises Unavailable

@@ -1,0 +1,33 @@
+"""What the handlers work with: made once by web.__main__ (or a test), handed to create_app."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fleet.settings import WebSettings
+from fleet.storage.database import Pool
+from web.attempts import LoginAttempts, RequestRate
+from web.live import LiveFeed
+from web.metrics import Metrics
+from web.passwords import Passwords
+from web.tokens import Tokens
+from web.twins_door import TwinsDoor
+
+
+@dataclass(slots=True)
+class Services:
+    """closing: set when the server is told to stop, so that endless streams end by themselves."""
+
+    settings: WebSettings
+    pool: Pool
+    tokens: Tokens
+    door: TwinsDoor
+    live: LiveFeed
+    metrics: Metrics = field(default_factory=Metrics)
+    passwords: Passwords = field(default_factory=Passwords)
+    attempts: LoginAttempts = field(default_factory=LoginAttempts)
+    rate: RequestRate = field(default_factory=RequestRate)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def secure_cookies(self) -> bool:
+        return self.settings.public_url.startswith("https://")

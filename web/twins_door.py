@@ -1,0 +1,100 @@
+"""The web's hold on the twins: connects in the background, notices when they are gone, connects again."""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from fleet.errors import FleetError, Unavailable
+from fleet.limits import ASK_TIMEOUT_S, FLEET_STATS_PERIOD_S
+from fleet.views import ShardStats
+from web.ports import ConnectTwins, Twins
+
+_RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
+_MISSES_MAX = 3  # asks in a row without an answer, then the connection itself is in doubt
+
+log = structlog.get_logger("web.twins")
+
+
+class TwinsDoor:
+    """`stats` are the shards' latest, for everyone who looks: watching the fleet costs the same for one viewer or a thousand."""
+
+    def __init__(self, connect: ConnectTwins, *, period_s: float = FLEET_STATS_PERIOD_S) -> None:
+        self._connect = connect
+        self._period_s = period_s
+        self._twins: Twins | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self.stats: list[ShardStats] = []
+        self.previous: list[ShardStats] = []
+
+    def twins(self) -> Twins:
+        """Raises Unavailable (twins_away) until they have answered once, and again when they stop answering."""
+        if self._twins is None:
+            raise Unavailable("twins_away", "the twins are not connected yet, or have gone away; try again in a moment")
+        return self._twins
+
+    @property
+    def connected(self) -> bool:
+        return self._twins is not None
+
+    async def next_stats(self) -> None:
+        """Waits for the next look at the shards, successful or not."""
+        await self._news.wait()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="twins-door")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._drop()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                twins = await self._connect()
+            except Exception as error:  # noqa: BLE001 whatever keeps us out, the next try may get in
+                if failures == 0:
+                    log.warning("twins_unreachable", error=str(error))
+                self._announce([])
+                await asyncio.sleep(_RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)] * random.uniform(0.7, 1.3))  # noqa: S311
+                failures += 1
+                continue
+            failures = 0
+            await self._watch(twins)
+            await self._drop()
+
+    async def _watch(self, twins: Twins) -> None:
+        """Until the twins have not answered several times in a row."""
+        misses = 0
+        while misses < _MISSES_MAX:
+            try:
+                stats = await asyncio.wait_for(twins.shard_stats(), ASK_TIMEOUT_S)
+            except (FleetError, TimeoutError) as error:
+                misses += 1
+                log.info("twins_silent", misses=misses, error=str(error))
+            else:
+                if self._twins is None:
+                    log.info("twins_connected", shards=len(stats))
+                misses = 0
+                self._twins = twins
+                self._announce(stats)
+            await asyncio.sleep(self._period_s)
+        self._twins = twins
+        self._announce([])
+
+    def _announce(self, stats: list[ShardStats]) -> None:
+        self.previous, self.stats = self.stats, stats
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _drop(self) -> None:
+        twins, self._twins = self._twins, None
+        if twins is not None:
+            with suppress(Exception):  # it is gone already; closing it is a courtesy
+                await twins.close()
