@@ -23,7 +23,9 @@ from fleet.limits import COUNTER_GAP_MAX_DAYS
 from fleet.telemetry import UnixMs
 
 GLITCH_SAMPLES_MAX: Final = 3  # consecutive wrong samples that are recognised as such
-NEIGHBOURS: Final = 2 * GLITCH_SAMPLES_MAX + 1  # the link to the good sample before, and what tells glitches around both
+_REACH: Final = GLITCH_SAMPLES_MAX + 1  # how many positions back the good sample before may be
+# On each side of a sample: as far as its link reaches, and what can call the sample there a glitch (1 + 2 + … around it).
+NEIGHBOURS: Final = _REACH + GLITCH_SAMPLES_MAX * (GLITCH_SAMPLES_MAX + 1) // 2
 GAP_MAX_MS: Final = COUNTER_GAP_MAX_DAYS * 86_400_000
 
 _CLOCK_SLACK_MS: Final = 2_000  # two samples' times may be rounded to the second, each its own way
@@ -47,11 +49,13 @@ class Correction(NamedTuple):
 class Count(NamedTuple):
     """A counter put right.
 
+    heard             when it said anything
     times, total_mwh  its good samples, and energy since some zero at each of them; never falls
     unknown           between two good samples, where nobody knows what was counted
     touched           between two good samples, where something was corrected
     """
 
+    heard: Sequence[UnixMs]
     times: Sequence[UnixMs]
     total_mwh: Sequence[int]
     unknown: list[tuple[UnixMs, UnixMs]]
@@ -98,7 +102,7 @@ def count(times: Sequence[UnixMs], values_wh: Sequence[float], *, ceiling_w: flo
     line = _Line(times, mwh, ceiling, slack)
     broken = _broken(line)
     if not broken:
-        return Count(times, mwh, [], [], [])
+        return Count(times, times, mwh, [], [], [])
     return _linked(line, _glitches(line, broken))
 
 
@@ -125,29 +129,33 @@ def _broken(line: _Line) -> list[int]:
 
 
 def _glitches(line: _Line, broken: list[int]) -> set[int]:
-    """Samples that do not fit between two neighbours which fit each other, no further apart than a glitch is long."""
+    """Runs of samples that do not fit between two that fit each other. Short ones first: a glitch is no witness."""
     last = len(line.times) - 1
-    near = {
-        position
-        for step in broken
-        for position in range(max(1, step - GLITCH_SAMPLES_MAX + 1), min(last, step + GLITCH_SAMPLES_MAX + 1))
-    }
-    return {position for position in near if _leaves_and_comes_back(line, position, last)}
+    glitches: set[int] = set()
+    for length in range(1, GLITCH_SAMPLES_MAX + 1):
+        before = {position for step in broken for position in range(max(0, step - length), step + 1)}
+        runs = [
+            range(a + 1, a + 1 + length)
+            for a in before
+            if a + 1 + length <= last
+            and glitches.isdisjoint((a, a + 1 + length))
+            and _leaves_and_comes_back(line, a, length)
+        ]
+        glitches.update(position for run in runs for position in run)
+    return glitches
 
 
-def _leaves_and_comes_back(line: _Line, position: int, last: int) -> bool:
-    for before in range(position - 1, max(-1, position - GLITCH_SAMPLES_MAX - 1), -1):
-        for after in range(position + 1, min(last, before + GLITCH_SAMPLES_MAX + 1) + 1):
-            fits = line.growth(before, position) is not None and line.growth(position, after) is not None
-            if not fits and line.growth(before, after) is not None:
-                return True
-    return False
+def _leaves_and_comes_back(line: _Line, a: int, length: int) -> bool:
+    b = a + 1 + length
+    return line.growth(a, b) is not None and all(
+        line.growth(a, position) is None or line.growth(position, b) is None for position in range(a + 1, b)
+    )
 
 
 def _linked(line: _Line, glitches: set[int]) -> Count:
     times: list[UnixMs] = []
     total_mwh: list[int] = []
-    found = Count(times, total_mwh, [], [], [])
+    found = Count(line.times, times, total_mwh, [], [], [])
     before: int | None = None
     for position, at in enumerate(line.times):
         if position in glitches:
@@ -155,7 +163,10 @@ def _linked(line: _Line, glitches: set[int]) -> Count:
                 raw_mwh = line.mwh[position - 1], line.mwh[position]
                 found.corrections.append(Correction(at, "glitch", raw_mwh[0] / 1000, raw_mwh[1] / 1000, 0.0))
             continue
-        energy_mwh = 0 if before is None else _link(line, before, position, found)
+        if before is not None and position - before <= _REACH:
+            energy_mwh = _link(line, before, position, found)
+        else:
+            energy_mwh = _lost(line, before or 0, position, found) if position >= _REACH else 0
         times.append(at)
         total_mwh.append(energy_mwh + (total_mwh[-1] if total_mwh else 0))
         before = position
@@ -168,19 +179,14 @@ def _link(line: _Line, a: int, b: int, found: Count) -> int:
     if span[1] - span[0] > GAP_MAX_MS:
         found.unknown.append(span)
         return 0
-    growth_mwh = line.growth(a, b) if b - a <= GLITCH_SAMPLES_MAX + 1 else None
+    growth_mwh = line.growth(a, b)
     before_mwh, after_mwh = line.mwh[a], line.mwh[b]
     if growth_mwh is not None and after_mwh >= before_mwh:
         if b - a > 1:  # glitches between them
             found.touched.append(span)
         return growth_mwh
     kind: CorrectionKind = "rollover"
-    if (
-        growth_mwh is None
-        and after_mwh * 2 <= before_mwh
-        and line.allows(a, b, after_mwh)
-        and b - a <= GLITCH_SAMPLES_MAX + 1
-    ):
+    if growth_mwh is None and after_mwh * 2 <= before_mwh and line.allows(a, b, after_mwh):
         kind, growth_mwh = "reset", after_mwh
     elif growth_mwh is None:
         kind, growth_mwh = "swap", 0
@@ -188,3 +194,12 @@ def _link(line: _Line, a: int, b: int, found: Count) -> int:
     found.touched.append(span)
     found.corrections.append(Correction(span[1], kind, before_mwh / 1000, after_mwh / 1000, growth_mwh / 1000))
     return growth_mwh
+
+
+def _lost(line: _Line, a: int, b: int, found: Count) -> int:
+    """Good sample b has nothing but glitches before it: two devices on one name, or a broken one. Nothing is booked."""
+    span = (line.times[a], line.times[b])
+    found.unknown.append(span)
+    found.touched.append(span)
+    found.corrections.append(Correction(span[1], "swap", line.mwh[b - 1] / 1000, line.mwh[b] / 1000, 0.0))
+    return 0
