@@ -84,7 +84,7 @@ async def renew_in_browser(
     next_path: Annotated[str, QueryParameter(name="next", max_length=1_000)] = "/",
 ) -> Redirect:
     """Where a page sends a browser whose access token has run out: back with a new one, or on to the log-in page."""
-    target = next_path if _is_local(next_path) else "/"
+    target = next_path if is_local(next_path) else "/"
     token = request.cookies.get(cookies.REFRESH_COOKIE)
     try:
         if not token:
@@ -118,7 +118,7 @@ def _answer(grant: Grant, services: Services, *, as_cookies: bool) -> Response[T
     return response
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
     """A path of ours and no way out: not //host, not /\\host, no control characters."""
     return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
 
