@@ -25,5 +25,14 @@ ENTRY_OVERHEAD_BYTES = 48  # what a row costs besides its payload
 SWEEP_PERIOD_S = 5.0  # how often stalls, faults and readiness are looked at
 READY_SHARE = 0.9  # of the devices that can connect
 READY_LATEST_S = 30.0  # then 90 % are enough; before, all of them are awaited
+STOP_TIMEOUT_S = 5.0  # for all goodbyes together
 RATE_NOTICE_LASTS_S = 120.0  # a request to slow down holds this long after its latest repetition
-DEMO_FAULT_S = 2 * 3600.0
+FAULT_S = 2 * 3600.0  # how long a fault that was asked for lasts
+DEMO_FAULT_S = 4 * 3600.0
+DEMO_HISTORY_DAYS = 30
+
+# The load generator
+LOAD_TICK_S = 0.005  # how often what is due is sent
+LOAD_CONNECT_TIMEOUT_S = 120.0  # a thousand handshakes take seconds; an overloaded machine takes longer
+LOAD_WINDOW_CLOSED = 32  # unacked messages per device when there is no rate
+LOAD_WINDOW_OPEN = 1_000  # with a rate, backlog waits here while the platform is behind

@@ -44,6 +44,7 @@ class Outbox:
     ) -> None:
         self.device = device
         self.sent = 0  # highest seq sent on this connection
+        self.highest_sent = 0
         self.messages = 0  # telemetry messages written, repetitions included
         self.bad_messages = 0  # from the platform, not understood
         self.on_acked: Callable[[int], None] | None = None
@@ -69,6 +70,11 @@ class Outbox:
         return max(self.sent - self.acked, 0)
 
     @property
+    def given_up(self) -> int:
+        """Messages dropped for want of room since the process started."""
+        return self._shelf.given_up
+
+    @property
     def stream(self) -> str:
         return self._shelf.stream
 
@@ -91,6 +97,7 @@ class Outbox:
             self._wire.publish(self._up.telemetry, b'{"seq":%d,"oldest":%d,"stream":"%s","samples":%s}' % frame)
             self.sent = seq
             self.messages += 1
+        self.highest_sent = max(self.highest_sent, self.sent)
 
     def check(self) -> None:
         """Call every few seconds: sends again what waited too long for its ack."""

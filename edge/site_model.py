@@ -5,7 +5,7 @@ power since the plan's history_from. The battery has a memory, so the site is co
 start of each block is kept, the blocks themselves are made again when asked for. History and live values are one function.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,6 +84,12 @@ class SiteModel:
             for number in np.unique(numbers)
         ]
         return SiteReadings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def catch_up(self, at: UnixMs) -> Iterator[int]:
+        """Computes the blocks up to this time one by one, so that the caller can do something else in between."""
+        for number in range(len(self._checkpoints) - 1, max(at - self._from, 0) // (BLOCK_STEPS * GRID_MS) + 1):
+            self._block(number)
+            yield number
 
     def soc_pct(self, readings: SiteReadings) -> Floats:
         """State of charge that goes with the battery's counters."""

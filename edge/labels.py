@@ -1,0 +1,43 @@
+"""Which faults a simulation runs under: those of its earlier runs, those asked for, and the demo's."""
+
+from pathlib import Path
+from typing import Final, get_args
+
+from edge.faults import KINDS, USUAL_DEVICE, FaultLabel, load_labels, save_labels
+from edge.limits import DEMO_FAULT_S, FAULT_S
+from fleet.errors import BadInput
+from fleet.plan import FleetPlan
+from fleet.profiles import DeviceKind
+from fleet.telemetry import UnixMs
+
+DEMO_FAULT_SITE: Final = 2  # a home in the middle of the first page
+
+
+def fault_labels(plan: FleetPlan, path: Path, asked: list[str], now: UnixMs) -> list[FaultLabel]:
+    """Earlier runs' labels, which keep their effect on counters, and the new ones; all of them are written to path.
+
+    Raises BadInput (bad_fault) for what is not LABEL:SITE_INDEX[:DEVICE_KIND].
+    """
+    labels = load_labels(path) + [_parsed(plan, text, now) for text in asked]
+    save_labels(path, labels)
+    return labels
+
+
+def demo_fault(plan: FleetPlan, path: Path, labels: list[FaultLabel], now: UnixMs) -> list[FaultLabel]:
+    """A lost connection, visible by day and by night; one that is still in progress is enough."""
+    if any(label.kind == "comms_loss" and label.active(now) for label in labels):
+        return labels
+    site = plan.sites[min(DEMO_FAULT_SITE, len(plan.sites) - 1)]
+    with_demo = [*labels, FaultLabel("comms_loss", site.id, None, now, now + int(DEMO_FAULT_S * 1000))]
+    save_labels(path, with_demo)
+    return with_demo
+
+
+def _parsed(plan: FleetPlan, text: str, now: UnixMs) -> FaultLabel:
+    kind, _, rest = text.partition(":")
+    index, _, device_kind = rest.partition(":")
+    fault = next((known for known in KINDS if known == kind), None)
+    device = next((known for known in get_args(DeviceKind) if known == device_kind), None)
+    if fault is None or not index.isdigit() or int(index) >= len(plan.sites) or (device_kind and device is None):
+        raise BadInput("bad_fault", f"{text!r} is not LABEL:SITE_INDEX[:DEVICE_KIND] with a label of {', '.join(KINDS)}")
+    return FaultLabel(fault, plan.sites[int(index)].id, device or USUAL_DEVICE[fault], now, now + int(FAULT_S * 1000))
