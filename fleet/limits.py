@@ -89,9 +89,7 @@ ATTEMPT_KEYS_MAX = 50_000  # ~10 MB; the oldest are forgotten first
 SILENT_INTERVALS = 3  # one report lost and one late are no news
 SILENT_MIN_S = 60.0  # a reconnect takes that long
 FIRST_CONTACT_S = 86_400.0  # from a device's registration to its first word: the installer's day
-SUN_WAKES_MIN_DEG = (
-    8.0  # thick cloud then leaves about 25 W/m2, with which inverters start in the morning; they stop near it
-)
+SUN_WAKES_MIN_DEG = 8.0  # thick cloud then leaves about 25 W/m2: inverters start in the morning, and stop, near that
 
 # Alerts
 TOTAL_OUTAGE_AFTER_S = 1_800.0
@@ -100,3 +98,11 @@ NEGATIVE_LOAD_CLEAR_S = 86_400.0  # a reversed clamp shows only when enough flow
 ALERT_CLEAR_S = 120.0  # an alert resolves after its finding stayed away for so long
 ALERT_CLEAR_MAX_S = 3_600.0  # ... doubled at each return, up to this: what flaps all day tells so at most once an hour
 ALERT_RECUR_S = 3_600.0  # a finding that returns sooner than this after its resolution is flapping
+
+# The single machine's launcher
+DISK_FREE_MIN_BYTES = 512 * 1024 * 1024  # a new cluster and its first write-ahead log; less is full tomorrow
+RESTART_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # a process that keeps ending inside one window is broken: everything stops
+RESTART_WINDOW_S = 600.0
+DEMO_SITES_MAX = 2_000  # each device is a certificate and a connection; a laptop's broker and simulator carry about 5,000
+DEMO_HISTORY_DAYS = 30
+DEMO_HISTORY_STEP_S = 300  # the energy model needs quarter-hours; five minutes draw a good curve
