@@ -19,6 +19,7 @@ class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_field
     site_registers  which of its counters count for the site (a hybrid inverter beside a meter must not count twice)
     interval_s      how often it reports when all is well
     sleeps_at_night an inverter without sun says nothing, and that is normal
+    counter_step_wh the counters' smallest step: 1000 for a device that counts whole kWh
     """
 
     id: str
@@ -29,6 +30,7 @@ class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_field
     site_registers: tuple[str, ...]
     interval_s: float
     sleeps_at_night: bool = False
+    counter_step_wh: float = 1.0
 
     def __post_init__(self) -> None:
         for channel in self.channels:
