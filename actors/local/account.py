@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from actors.local.texts import text
 from fleet.errors import Unavailable
 
 SHARED_STATE = Path(
@@ -39,9 +40,7 @@ def service_account(folder: Path, candidates: Sequence[str]) -> Account | None:
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    raise Unavailable(
-        "no_account", f"running as root, but none of the accounts {', '.join(candidates)} exists; start as a normal user"
-    )
+    raise Unavailable("no_account", text("no_account", names=", ".join(candidates)))
 
 
 def reaches(account: Account | None, folder: Path) -> bool:

@@ -27,16 +27,17 @@ def obtain(package: str, program: str) -> Unpacked | None:
     unpacked = Path(sys.prefix) / "debian" / package
     if (unpacked / program).exists():
         return Unpacked(unpacked / program, _library_path(unpacked))
-    if _install(package) and (Path("/") / program).exists():
+    if install(package) and (Path("/") / program).exists():
         return Unpacked(Path("/") / program, {})
     if _unpack(package, unpacked) and (unpacked / program).exists():
         return Unpacked(unpacked / program, _library_path(unpacked))
     return None
 
 
-def _install(package: str) -> bool:
+def install(package: str) -> bool:
+    """As root, or through sudo when it asks for no password; False when neither works."""
     root = _root_prefix()
-    if root is None:
+    if root is None or shutil.which("apt-get") is None:
         return False
     install = [*root, "apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", package]
     if not _succeeds(install):

@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,9 @@ import psutil
 from actors.local.account import Account, give, own_folder, service_account
 from actors.local.debian import Unpacked, obtain
 from actors.local.ports import LOOPBACK, free_port
-from actors.local.spawn import spawn, tail
+from actors.local.process import wait_ready
+from actors.local.spawn import explain_log, spawn, tail
+from actors.local.texts import text
 from fleet import limits, topics
 from fleet.errors import Unavailable
 
@@ -34,6 +35,8 @@ class MosquittoServer:
     server_name    which certificate of pki/servers both listeners show
     device_port, internal_port   0 = a free one, chosen at start
     """
+
+    name = "Mosquitto"
 
     def __init__(
         self,
@@ -92,16 +95,19 @@ class MosquittoServer:
             descriptors=descriptors,
         )
 
-    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
+    def ready(self) -> bool:
         """Looks at its sockets: a trial connection would stand in the log as a refused client."""
-        give_up_at = time.monotonic() + deadline_s
-        while not self._listens():
-            if not self.running:
-                raise Unavailable("broker_failed", f"Mosquitto did not start. {self.explain()}")
-            if time.monotonic() > give_up_at:
-                self.kill()
-                raise Unavailable("broker_failed", f"Mosquitto was not ready within {deadline_s:.0f} s. {self.explain()}")
-            time.sleep(0.02)
+        if self._process is None or not self.running:
+            return False
+        try:
+            connections = psutil.Process(self._process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        listening = {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
+        return {self.device_port, self.internal_port} <= listening
+
+    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
+        wait_ready(self, deadline_s)
 
     def reload(self) -> None:
         """Takes in renewed certificates and a changed ACL; connected clients stay."""
@@ -121,10 +127,9 @@ class MosquittoServer:
         (self.folder / "mosquitto.db").unlink(missing_ok=True)
 
     def explain(self) -> str:
-        said = tail(self.log_file, since_byte=self._log_start_byte)
-        if "Address already in use" in said:
-            return f"Port {self.device_port} or {self.internal_port} is taken by another program: stop it or choose another."
-        return f"The end of {self.log_file}:\n{said}"
+        if "Address already in use" in tail(self.log_file, since_byte=self._log_start_byte):
+            return text("broker_port", device=self.device_port, internal=self.internal_port)
+        return explain_log(self.log_file, self._log_start_byte)
 
     def _configuration(self, home: Path, devices_max: int) -> str:
         return configuration(
@@ -146,16 +151,6 @@ class MosquittoServer:
             (server / "key.pem", "key.pem"),
         ):
             _write(home / name, source.read_text(), account)
-
-    def _listens(self) -> bool:
-        if self._process is None or not self.running:
-            return False
-        try:
-            connections = psutil.Process(self._process.pid).net_connections("tcp")
-        except psutil.Error:
-            return False
-        listening = {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
-        return {self.device_port, self.internal_port} <= listening
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None

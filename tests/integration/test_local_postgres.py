@@ -77,7 +77,7 @@ def test_a_failed_start_shows_the_log(own_postgres: Cluster, tmp_path: Path) -> 
     )
     with pytest.raises(Unavailable, match="shared_buffers") as refused:
         wrong.start()
-    assert refused.value.code == "postgres_failed"
+    assert refused.value.code == "child_failed"
 
 
 def test_a_full_disk_is_named(own_postgres: Cluster, tmp_path: Path) -> None:

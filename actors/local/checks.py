@@ -1,0 +1,38 @@
+"""check, test, bench: the developer's commands, from the checkout's root."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.local import debian, mosquitto
+from actors.local.texts import text
+
+ROOT = Path(__file__).resolve().parents[2]
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def check() -> int:
+    """Every tool runs, also after a failure: one round shows all there is to mend."""
+    tools = Path(sys.executable).parent
+    commands = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"])
+    results = [_run([str(tools / command[0]), *command[1:]]) for command in commands]
+    return 1 if any(results) else 0
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Raises Unavailable (broker_missing): most integration tests need the real broker."""
+    mosquitto.find()
+    if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
+        print(text("tests_without_chromium"), file=sys.stderr)
+    return _run([sys.executable, "-m", "pytest", *arguments])
+
+
+def bench(names: Sequence[str]) -> int:
+    mosquitto.find()
+    return _run([sys.executable, "-m", "tests.bench", *names])
+
+
+def _run(command: list[str]) -> int:
+    return subprocess.run(command, cwd=ROOT, check=False).returncode

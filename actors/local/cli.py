@@ -1,0 +1,91 @@
+"""solarperform: the command that `./run` hands over to."""
+
+import argparse
+import errno
+import getpass
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.local import checks, doctor, launch
+from actors.local.configuration import Options
+from actors.local.disk import disk_full
+from actors.local.layout import Layout
+from actors.local.texts import text
+from fleet.errors import BadInput, FleetError
+from fleet.limits import DEMO_SITES_MAX
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 = all went well. Whatever is in the way is one sentence on standard error, never a traceback."""
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command not in ("test", "bench"):
+        parser.error(f"unrecognised: {' '.join(rest)}")
+    try:
+        return _run(chosen, rest)
+    except FleetError as error:
+        sentence = error.detail
+    except KeyboardInterrupt:
+        return launch.STOPPED_BY_HAND
+    except OSError as error:
+        folder = getattr(chosen, "data_dir", Path.cwd())
+        if error.errno == errno.ENOSPC:
+            sentence = disk_full(folder)
+        elif isinstance(error, PermissionError):
+            sentence = text("no_permission", folder=error.filename or folder, user=getpass.getuser())
+        else:
+            raise
+    print(f"solarperform: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _run(chosen: argparse.Namespace, rest: list[str]) -> int:
+    match chosen.command:
+        case "demo" | "up":
+            return launch.run(_options(chosen))
+        case "doctor":
+            return doctor.examine(Layout(chosen.data_dir))
+        case "check":
+            return checks.check()
+        case "test":
+            return checks.test(rest)
+        case _:
+            return checks.bench(rest)
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    sites = chosen.sites if chosen.command == "demo" else None
+    if sites is not None and not 1 <= sites <= DEMO_SITES_MAX:
+        raise BadInput("bad_sites", text("bad_sites", most=DEMO_SITES_MAX))
+    for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port")):
+        if not 1 <= port <= 65_535:
+            raise BadInput("bad_port", text("bad_port", option=option))
+    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="solarperform", description="The open platform that runs fleets of solar sites.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, what: str, *, folder: bool = False) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what, description=what)
+        if folder:
+            added.add_argument("--data-dir", type=Path, default=Path(".solarperform"), help="default: %(default)s")
+        return added
+
+    for name, what in (("demo", "start everything with simulated sites"), ("up", "start everything, without demo data")):
+        start = command(name, what, folder=True)
+        start.add_argument("--port", type=int, default=8080, help="of the web server; default: %(default)s")
+        start.add_argument("--mqtt-port", type=int, default=8883, help="of the broker, for devices; default: %(default)s")
+        if name == "demo":
+            start.add_argument("--sites", type=int, default=20, help="how many; default: %(default)s")
+    command("doctor", "check what the platform needs on this machine", folder=True)
+    command("check", "format, lint, types and import layers")
+    command("test", "run every test; arguments go to pytest")
+    command("bench", "run benchmarks: all, or those named")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

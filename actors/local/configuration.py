@@ -1,0 +1,100 @@
+"""What each process of the single machine is told: its settings, made anew at each start, and its environment."""
+
+import os
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from actors.local.layout import Layout
+from actors.local.mosquitto import MosquittoServer
+from actors.local.ports import LOOPBACK
+from actors.local.postgres import PostgresServer
+from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, TwinsSettings, WebSettings
+
+DATABASE = "solarperform"
+SERVER_NAME = "localhost"
+_RAY_PATH_CHARS_MAX = 30  # Ray puts sockets 70 characters below it, and a socket's path has at most 107
+
+
+class Options(msgspec.Struct, frozen=True):
+    """demo_sites: how many simulated ones; None = no demonstration."""
+
+    folder: Path
+    port: int
+    mqtt_port: int
+    demo_sites: int | None = None
+
+
+class Configuration:
+    """Read after the servers were started: they choose their own ports."""
+
+    def __init__(
+        self, options: Options, layout: Layout, postgres: PostgresServer, broker: MosquittoServer, url: str
+    ) -> None:
+        self._options = options
+        self._layout = layout
+        self._postgres = postgres
+        self._broker = broker
+        self._url = url
+
+    def database(self, user: str, name: str = DATABASE) -> DatabaseSettings:
+        return DatabaseSettings(LOOPBACK, self._postgres.port, name, user, self._layout.secret(user))
+
+    def twins(self) -> TwinsSettings:
+        return TwinsSettings(
+            shards=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            database=self.database("sp_twins"),
+            broker=self._internal("sp-twins"),
+            ray=self._ray(),
+            broker_log_file=self._broker.log_file,
+        )
+
+    def web(self) -> WebSettings:
+        return WebSettings(
+            host=LOOPBACK,
+            port=self._options.port,
+            public_url=self._url,
+            database=self.database("sp_web"),
+            broker=self._internal("sp-web"),
+            ray=self._ray(),
+            jwt_key_file=self._layout.secret("jwt_key.pem"),
+            demo_logins_file=self._layout.demo_logins if self._options.demo_sites is not None else None,
+            setup_token_file=self._layout.setup_token,
+        )
+
+    def _internal(self, name: str) -> BrokerSettings:
+        pki = self._layout.pki
+        own = pki / "platform" / name
+        return BrokerSettings(
+            SERVER_NAME, self._broker.internal_port, pki / "trust" / "servers.pem", own / "chain.pem", own / "key.pem"
+        )
+
+    def _ray(self) -> RaySettings:
+        return RaySettings(
+            self._layout.run / "ray.address", self._layout.secret("ray_token"), ray_folder(self._layout.folder)
+        )
+
+
+def ray_folder(folder: Path) -> Path:
+    """Ray's own folder: below ours, unless its sockets' paths would become too long for the kernel."""
+    if len(str(folder / "ray")) <= _RAY_PATH_CHARS_MAX:
+        return folder / "ray"
+    return Path("/tmp") / f"sp-{os.getuid()}-{sha256(str(folder).encode()).hexdigest()[:8]}"  # noqa: S108 - see fresh_ray_folder
+
+
+def fresh_ray_folder(folder: Path) -> None:
+    """Empty, ours, closed to others. Raises FileExistsError when a stranger has put something in its place."""
+    ray = ray_folder(folder)
+    shutil.rmtree(ray, ignore_errors=True)
+    ray.mkdir(mode=0o700)
+
+
+def ray_environment(layout: Layout) -> dict[str, str]:
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(layout.secret("ray_token")),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+    }

@@ -1,0 +1,104 @@
+"""What a new installation needs in its registry. Run by the database's owner; repeating it changes nothing."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from fleet.ids import SiteId
+from fleet.placement import slot_of
+from fleet.plan import PlannedSite
+from fleet.profiles import DeviceProfile
+from fleet.storage.database import Connection
+
+OrganisationKind = Literal["installer", "customer", "platform"]
+
+
+class NewOrganisation(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    kind: OrganisationKind
+
+
+class NewPerson(msgspec.Struct, frozen=True):
+    id: str
+    organisation_id: str
+    email: str
+    name: str
+    role: Literal["customer", "energy_manager", "installer", "ops", "admin"]
+    password_hash: str
+
+
+class OwnedSite(msgspec.Struct, frozen=True):
+    site: PlannedSite
+    customer_organisation_id: str
+    installer_organisation_id: str
+
+
+async def store_profiles(connection: Connection, profiles: Iterable[DeviceProfile]) -> None:
+    """The shipped profiles, as this version has them."""
+    await connection.executemany(
+        "INSERT INTO registry.profile (id, definition) VALUES ($1, $2)"
+        " ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, updated_at = now()"
+        " WHERE profile.definition IS DISTINCT FROM excluded.definition",
+        [(profile.id, profile) for profile in profiles],
+    )
+
+
+async def store_organisations(connection: Connection, organisations: Iterable[NewOrganisation]) -> None:
+    await connection.executemany(
+        "INSERT INTO accounts.organisation (id, name, kind) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+        [(each.id, each.name, each.kind) for each in organisations],
+    )
+
+
+async def store_persons(connection: Connection, persons: Iterable[NewPerson]) -> None:
+    await connection.executemany(
+        "INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (id) DO NOTHING",
+        [(each.id, each.organisation_id, each.email, each.name, each.role, each.password_hash) for each in persons],
+    )
+
+
+async def store_sites(connection: Connection, sites: Iterable[OwnedSite]) -> None:
+    """The sites with their devices. Their organisations and profiles must be there."""
+    sites = list(sites)
+    await connection.executemany(
+        "INSERT INTO registry.site (id, slot, name, timezone, latitude, longitude, peak_power_w, department,"
+        " customer_organisation_id, installer_organisation_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        " ON CONFLICT (id) DO NOTHING",
+        [_site_row(each) for each in sites],
+    )
+    await connection.executemany(
+        "INSERT INTO registry.device (id, site_id, profile_id, name, serial) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (id) DO NOTHING",
+        [
+            (device.id, each.site.id, device.profile_id, device.name, device.serial)
+            for each in sites
+            for device in each.site.devices
+        ],
+    )
+
+
+async def site_count(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT count(*) FROM registry.site"))
+
+
+async def has_admin(connection: Connection) -> bool:
+    return bool(await connection.fetchval("SELECT accounts.has_admin()"))
+
+
+def _site_row(owned: OwnedSite) -> tuple[SiteId, int, str, str, float, float, float, str, str, str]:
+    site = owned.site
+    return (
+        site.id,
+        slot_of(site.id),
+        site.name,
+        site.timezone,
+        site.latitude,
+        site.longitude,
+        site.peak_power_w,
+        site.department,
+        owned.customer_organisation_id,
+        owned.installer_organisation_id,
+    )
