@@ -77,7 +77,7 @@ CREATE INDEX ON registry.site (customer_organisation_id);
 CREATE INDEX ON registry.site (installer_organisation_id);
 
 CREATE TABLE registry.device (
-    id          text COLLATE "C" PRIMARY KEY,
+    id          text COLLATE "C" PRIMARY KEY CHECK (id NOT LIKE 'sp-%'),  -- the broker's rights hang on names: sp- is the platform's
     site_id     text COLLATE "C" NOT NULL REFERENCES registry.site,
     profile_id  text COLLATE "C" NOT NULL REFERENCES registry.profile,
     name        text NOT NULL,
@@ -161,12 +161,14 @@ CREATE TABLE telemetry.dirty_day (
     day         date NOT NULL,
     from_time   timestamptz NOT NULL,
     generation  bigint NOT NULL DEFAULT 1,
+    marked_at   timestamptz NOT NULL DEFAULT now(),  -- who waits longest goes first
     PRIMARY KEY (site_id, day)
 );
 
--- A site's local day: totals as columns, quarter-hours as arrays (92, 96 or 100 of them). NULL = nothing known.
--- quality, per quarter: 0 missing, 1 measured, 2 estimated (measured total, assumed shape), 3 corrected (reset, rollover,
--- swap or glitch inside).
+-- A site's local day: totals as columns, quarter-hours as arrays (92, 96 or 100 of them). NULL = nothing known; an empty
+-- array = the site has no such counter.
+-- quality, per quarter: 0 something missing, 1 measured, 2 estimated (measured total, assumed shape), 3 corrected (reset,
+-- rollover, swap or glitch inside).
 CREATE TABLE telemetry.site_day (
     site_id       text COLLATE "C" NOT NULL,
     day           date NOT NULL,
