@@ -88,14 +88,22 @@ class OpenAlerts:
                 events.append(self._resolve(key, entry, now))
         return events
 
-    def acknowledge(self, alert: str, person_id: str, now: UnixMs) -> AlertAcknowledged:
-        """Raises Conflict (alert_not_open, alert_move) and changes nothing."""
+    def acknowledgement(self, alert: str, person_id: str, now: UnixMs) -> AlertAcknowledged:
+        """What acknowledging comes to; nothing changes before `acknowledge` is told that it is stored.
+
+        Raises Conflict (alert_not_open, alert_move).
+        """
         for entry in self._open.values():
             if entry.alert.id == alert:
                 _check_move(entry.alert, "acknowledge")
-                entry.alert = msgspec.structs.replace(entry.alert, acked_at=now, acked_by=person_id)
-                return AlertAcknowledged(entry.alert)
+                return AlertAcknowledged(msgspec.structs.replace(entry.alert, acked_at=now, acked_by=person_id))
         raise Conflict("alert_not_open", f"alert {alert} is not open at site {self._site}")
+
+    def acknowledge(self, event: AlertAcknowledged) -> None:
+        """An alert that has resolved meanwhile stays resolved."""
+        for entry in self._open.values():
+            if entry.alert.id == event.alert.id:
+                entry.alert = event.alert
 
     def _raise(self, finding: Finding, now: UnixMs) -> AlertRaised:
         key = finding.key

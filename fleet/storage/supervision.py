@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import asyncpg
 import msgspec
 
-from fleet.alerts import AlertEvent, AlertResolved
+from fleet.alerts import AlertEvent, AlertRaised, AlertResolved
 from fleet.errors import NotFound
 from fleet.ids import SiteId
 from fleet.storage.database import Connection
@@ -48,6 +48,7 @@ _MAKE_ROOM = """
          AS n (id, site_id, device_id, rule, raised_at)
     WHERE a.site_id = n.site_id AND a.device_id = n.device_id AND a.rule = n.rule AND a.resolved_at IS NULL AND a.id <> n.id
 """
+# An acknowledgement and a resolution may be stored in either order: neither takes back the other.
 _SAVE_ALERTS = """
     INSERT INTO supervision.alert AS a
         (id, site_id, device_id, rule, severity, raised_at, evidence, acked_at, acked_by, resolved_at)
@@ -57,7 +58,8 @@ _SAVE_ALERTS = """
                 $9::text[], $10::timestamptz[])
          AS n (id, site_id, device_id, rule, severity, raised_at, evidence, acked_at, acked_by, resolved_at)
     ON CONFLICT (id) DO UPDATE
-        SET acked_at = excluded.acked_at, acked_by = excluded.acked_by, resolved_at = excluded.resolved_at
+        SET acked_at = coalesce(a.acked_at, excluded.acked_at), acked_by = coalesce(a.acked_by, excluded.acked_by),
+            resolved_at = coalesce(a.resolved_at, excluded.resolved_at)
 """
 
 _evidence = msgspec.json.Decoder(dict[str, float | str | None])
@@ -104,15 +106,17 @@ async def save_health(connection: Connection, changes: Iterable[HealthChange]) -
 
 
 async def save_alerts(connection: Connection, events: Iterable[AlertEvent]) -> None:
-    """Within the shard's write transaction; saving an event again changes nothing. Later events of an alert win."""
+    """Within the shard's write transaction; saving an event again changes nothing."""
+    events = list(events)
     last = {event.alert.id: event for event in events}
     closed = [event.alert for event in last.values() if isinstance(event, AlertResolved)]
     opened = [event.alert for event in last.values() if not isinstance(event, AlertResolved)]
     await _save(connection, closed)  # first: at most one alert of a rule and device may be open
-    if opened:
-        keys = [(alert.id, alert.site, alert.device, alert.rule, _time(alert.raised_at)) for alert in opened]
+    new = {event.alert.id for event in events if isinstance(event, AlertRaised)}
+    keys = [(alert.id, alert.site, alert.device, alert.rule, _time(alert.raised_at)) for alert in opened if alert.id in new]
+    if keys:
         await connection.execute(_MAKE_ROOM, *zip(*keys, strict=True))
-        await _save(connection, opened)
+    await _save(connection, opened)
 
 
 async def list_alerts(

@@ -72,7 +72,7 @@ def test_what_cannot_be_judged_raises_nothing_and_resolves_nothing() -> None:
 def test_a_restart_goes_on_where_it_stopped() -> None:
     before = OpenAlerts(SITE)
     alert = raised(before)
-    before.acknowledge(alert.id, "ops-1", NOW + 1)
+    before.acknowledge(before.acknowledgement(alert.id, "ops-1", NOW + 1))
     after = OpenAlerts(SITE, before.open)
     assert after.evaluate([OFFLINE], NOW + 2) == []
     assert after.open == before.open
@@ -91,8 +91,10 @@ def test_a_stored_alert_of_a_rule_that_is_gone_resolves() -> None:
 def test_acknowledging() -> None:
     alerts = OpenAlerts(SITE)
     alert = raised(alerts)
-    event = alerts.acknowledge(alert.id, "ops-1", NOW + 5)
+    event = alerts.acknowledgement(alert.id, "ops-1", NOW + 5)
     assert isinstance(event, AlertAcknowledged)
+    assert alerts.open == [alert]  # until it is stored
+    alerts.acknowledge(event)
     assert (event.alert.acked_at, event.alert.acked_by, state_of(event.alert)) == (NOW + 5, "ops-1", "acknowledged")
     assert alerts.open == [event.alert]
 
@@ -100,12 +102,12 @@ def test_acknowledging() -> None:
 def test_an_illegal_move_is_refused_and_changes_nothing() -> None:
     alerts = OpenAlerts(SITE)
     alert = raised(alerts)
-    alerts.acknowledge(alert.id, "ops-1", NOW + 5)
+    alerts.acknowledge(alerts.acknowledgement(alert.id, "ops-1", NOW + 5))
     before = alerts.open
     with pytest.raises(Conflict):
-        alerts.acknowledge(alert.id, "ops-2", NOW + 6)
+        alerts.acknowledgement(alert.id, "ops-2", NOW + 6)
     with pytest.raises(Conflict):
-        alerts.acknowledge("unheard-of", "ops-2", NOW + 6)
+        alerts.acknowledgement("unheard-of", "ops-2", NOW + 6)
     assert alerts.open == before
 
 
@@ -115,7 +117,16 @@ def test_a_resolved_alert_cannot_be_acknowledged() -> None:
     alerts.evaluate([], NOW)
     alerts.evaluate([], NOW + CLEAR_MS)
     with pytest.raises(Conflict):
-        alerts.acknowledge(alert.id, "ops-1", NOW + CLEAR_MS)
+        alerts.acknowledgement(alert.id, "ops-1", NOW + CLEAR_MS)
+
+
+def test_an_alert_that_resolves_while_its_acknowledgement_is_stored_stays_resolved() -> None:
+    alerts = OpenAlerts(SITE)
+    event = alerts.acknowledgement(raised(alerts).id, "ops-1", NOW)
+    alerts.evaluate([], NOW)
+    alerts.evaluate([], NOW + CLEAR_MS)
+    alerts.acknowledge(event)
+    assert alerts.open == []
 
 
 def test_the_same_alert_has_the_same_id_everywhere() -> None:
