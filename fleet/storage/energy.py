@@ -35,12 +35,16 @@ _MARK = """
         SET from_time = least(d.from_time, excluded.from_time), generation = d.generation + 1
 """
 _TAKE = """
-    SELECT d.site_id, d.day, d.from_time, d.generation
-    FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id
-    WHERE s.slot = ANY($1::smallint[]) ORDER BY d.marked_at, d.site_id, d.day LIMIT $2
+    WITH oldest AS (
+        SELECT d.site_id, d.day, d.marked_at
+        FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id
+        WHERE s.slot = ANY($1::smallint[]) ORDER BY d.marked_at, d.site_id, d.day LIMIT $2
+    )
+    UPDATE telemetry.dirty_day d SET marked_at = clock_timestamp() FROM oldest o
+    WHERE d.site_id = o.site_id AND d.day = o.day
+    RETURNING d.site_id, d.day, d.from_time, d.generation, o.marked_at
 """
 _FINISH = "DELETE FROM telemetry.dirty_day WHERE site_id = $1 AND day = $2 AND generation = $3 RETURNING 1"
-_QUEUE_AGAIN = "UPDATE telemetry.dirty_day SET marked_at = clock_timestamp() WHERE site_id = $1 AND day = $2"
 _SAVE = f"""
     INSERT INTO telemetry.site_day (site_id, day, timezone, computed_at, quality_q, {_TOTALS}, {_QUARTERS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -95,22 +99,15 @@ async def mark_dirty(connection: Connection, marks: Iterable[tuple[SiteId, date,
 
 
 async def take_dirty(connection: Connection, slots: Sequence[int], limit: int) -> list[DirtyDay]:
-    """Those of these slots that wait longest. They stay marked until finish_dirty."""
+    """Those of these slots that wait longest. They stay marked until finish_dirty, but go to the end of the queue."""
     rows = await connection.fetch(_TAKE, list(slots), limit)
+    rows.sort(key=lambda row: (row["marked_at"], row["site_id"], row["day"]))
     return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
 
 
 async def finish_dirty(connection: Connection, taken: DirtyDay) -> bool:
-    """False when more has come since it was taken: the day stays dirty, behind those that wait already."""
-    if await connection.fetchval(_FINISH, taken.site, taken.day, taken.generation):
-        return True
-    await queue_again(connection, taken)
-    return False
-
-
-async def queue_again(connection: Connection, taken: DirtyDay) -> None:
-    """Lets the other dirty days go first."""
-    await connection.execute(_QUEUE_AGAIN, taken.site, taken.day)
+    """False when more was marked since it was taken: the day stays dirty."""
+    return bool(await connection.fetchval(_FINISH, taken.site, taken.day, taken.generation))
 
 
 async def save_day(connection: Connection, recomputed: Recomputed, now: UnixMs) -> None:
