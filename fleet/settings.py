@@ -71,7 +71,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path, kind: type[S]) -> S:
     """Raises BadInput (bad_settings) that names the file and the field."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_path_of)
     except OSError as error:
         raise BadInput("bad_settings", f"{path} cannot be read: {error.strerror}") from None
     except msgspec.DecodeError as error:
@@ -80,4 +80,16 @@ def load(path: Path, kind: type[S]) -> S:
 
 def save(path: Path, settings: msgspec.Struct) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings, enc_hook=_text_of), indent=2))
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError
+
+
+def _path_of(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
