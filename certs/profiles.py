@@ -16,7 +16,7 @@ from fleet.ids import device_id
 BACK_DATE = timedelta(hours=1)  # a device's clock may be behind ours when it first shows its certificate
 _URN = "urn:solarperform"
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
-_SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_SERVICE = re.compile(r"sp-[a-z0-9](?:[a-z0-9-]{0,27}[a-z0-9])?")  # a device id never begins with sp-
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def device(text: str) -> Identity:
 def service(name: str) -> Identity:
     """A service of the platform, such as sp-twins. Raises BadInput (bad_name)."""
     if not _SERVICE.fullmatch(name):
-        raise BadInput("bad_name", f"a service is called by 1 to 32 of a-z, 0-9 and -: {name[:40]!r}")
+        raise BadInput("bad_name", f"a service is called sp- and up to 29 of a-z, 0-9 and -: {name[:40]!r}")
     return Identity(name, (x509.UniformResourceIdentifier(f"{_URN}:service:{name}"),))
 
 

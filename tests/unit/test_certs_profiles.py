@@ -33,8 +33,13 @@ def test_a_device_certificate_is_for_clients_only_and_names_the_device() -> None
     assert not constraints.value.ca
 
 
-def test_a_device_and_a_service_of_one_name_stay_distinct() -> None:
-    assert profiles.device("sp-web").alternative_names != profiles.service("sp-web").alternative_names
+def test_no_name_is_both_a_devices_and_a_services() -> None:
+    """The broker's rights hang on the common name alone."""
+    with pytest.raises(BadInput):
+        profiles.device("sp-web")
+    with pytest.raises(BadInput):
+        profiles.service("inv-1")
+    assert profiles.service("sp-web").common_name == "sp-web"
 
 
 def test_a_server_certificate_carries_every_host_and_address() -> None:
