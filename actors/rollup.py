@@ -49,6 +49,7 @@ class Rollup:
         self._lease = lease
         self._slots = slots
         self._forget_marks = forget_marks
+        self._failing: set[SiteId] = set()  # said once, not every round
 
     async def run_once(self, now: UnixMs) -> RollupReport:
         """The days that wait longest, and those that they bear upon. Raises StaleOwner, and AWAY errors."""
@@ -67,12 +68,17 @@ class Rollup:
                 try:
                     done = await self._site(connection, sites[name], marks, now)
                     days, events = days + done.days, events + done.events
+                    self._failing.discard(name)
                 except (StaleOwner, *AWAY):
                     raise
-                except Exception as error:  # one site's fault must not keep all others from their energy: logged and counted
+                except (
+                    Exception
+                ) as error:  # one site's fault must not keep the others from their energy: counted, logged once
                     failed += 1
-                    log.exception("rollup_failed", site=name, days=[str(mark.day) for mark in marks], error=repr(error))
-        return RollupReport(days, events, failed, remaining=len(taken) == ROLLUP_DAYS_PER_ROUND)
+                    if name not in self._failing:
+                        self._failing.add(name)
+                        log.exception("rollup_failed", site=name, day=str(marks[0].day), error=repr(error))
+        return RollupReport(days, events, failed, remaining=days > 0 and len(taken) == ROLLUP_DAYS_PER_ROUND)
 
     async def _site(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> RollupReport:
         spans = [await self._span(connection, site, mark, now) for mark in marks]
