@@ -27,10 +27,11 @@ function copyDocPages(): Plugin {
 }
 
 export default defineConfig({
-  base: "/static/",
+  base: "/static/built/",
   plugins: [copyDocPages()],
   build: {
     outDir: built,
+    copyPublicDir: false,
     emptyOutDir: true,
     manifest: "manifest.json",
     target: ["chrome123", "firefox128", "safari17.5"], // light-dark() and nesting go through untouched

@@ -3,49 +3,41 @@
 const QUARTER_MS = 900_000;
 const QUARTERS_PER_HOUR = 4;
 
-export const MISSING = 0;
-export const MEASURED = 1;
-export const ESTIMATED = 2; // 3 = corrected: the counter jumped, its energy is known
+/** Of 0 = something is missing, 1 = measured, 2 = estimated, 3 = corrected (the counter jumped, its energy is known). */
+const ESTIMATED = 2;
 
 /** As the server writes it: energies in Wh per quarter-hour, null where nothing is known. */
 export interface DaySeries {
   zone: string;
   start_ms: number;
-  pv: (number | null)[];
-  import: (number | null)[];
-  export: (number | null)[];
-  charge: (number | null)[];
-  discharge: (number | null)[];
   quality: number[];
+  load: Values;
+  /** null: the site has no such counter. */
+  pv: Values | null;
+  import: Values | null;
+  export: Values | null;
+  charge: Values | null;
+  discharge: Values | null;
 }
+
+export type Values = (number | null)[];
 
 export interface Curve {
   /** Mean W where the quarter was measured or corrected, null elsewhere. */
-  measured: (number | null)[];
+  measured: Values;
   /** Mean W where the quarter was estimated, with the measured neighbours that its line starts and ends at. */
-  estimated: (number | null)[];
+  estimated: Values;
 }
 
 export type CurveName = "pv" | "load" | "import" | "export" | "charge" | "discharge";
 
-/** Consumption in Wh per quarter: what came in minus what went out; null where production or import is unknown. */
-export function loadWh(day: DaySeries): (number | null)[] {
-  return day.pv.map((pv, i) => {
-    const imported = day.import[i] ?? null;
-    if (pv === null || imported === null) return null;
-    return pv + imported + (day.discharge[i] ?? 0) - (day.export[i] ?? 0) - (day.charge[i] ?? 0);
-  });
-}
-
-export function curve(energiesWh: (number | null)[], quality: number[]): Curve {
+export function curve(energiesWh: Values, quality: number[]): Curve {
   const watts = energiesWh.map((wh) => (wh === null ? null : wh * QUARTERS_PER_HOUR));
   const isEstimated = (i: number): boolean => quality[i] === ESTIMATED;
-  const isKnown = (i: number): boolean => (quality[i] ?? MISSING) !== MISSING;
-  const measured = watts.map((w, i) => (isKnown(i) && !isEstimated(i) ? w : null));
+  const measured = watts.map((w, i) => (isEstimated(i) ? null : w)); // what is known of an incomplete quarter still stands
   const estimated = watts.map((w, i) => {
     if (isEstimated(i)) return w;
-    const joins = isKnown(i) && (isEstimated(i - 1) || isEstimated(i + 1));
-    return joins ? w : null;
+    return isEstimated(i - 1) || isEstimated(i + 1) ? w : null;
   });
   return { measured, estimated };
 }
@@ -53,12 +45,12 @@ export function curve(energiesWh: (number | null)[], quality: number[]): Curve {
 export function curves(day: DaySeries): Record<CurveName, Curve> {
   const { quality } = day;
   return {
-    pv: curve(day.pv, quality),
-    load: curve(loadWh(day), quality),
-    import: curve(day.import, quality),
-    export: curve(day.export, quality),
-    charge: curve(day.charge, quality),
-    discharge: curve(day.discharge, quality),
+    pv: curve(day.pv ?? [], quality),
+    load: curve(day.load, quality),
+    import: curve(day.import ?? [], quality),
+    export: curve(day.export ?? [], quality),
+    charge: curve(day.charge ?? [], quality),
+    discharge: curve(day.discharge ?? [], quality),
   };
 }
 
@@ -72,11 +64,6 @@ export function isTick(day: DaySeries, i: number, everyHours: number): boolean {
   const [hour, minute] = clock(day, i, "fr-FR").split(":").map(Number);
   if (minute !== 0 || hour === undefined || hour % everyHours !== 0) return false;
   return i === 0 || clock(day, i - QUARTERS_PER_HOUR, "fr-FR") !== clock(day, i, "fr-FR"); // the hour's second round is not labelled
-}
-
-/** Whether the chart has anything to draw. */
-export function isEmpty(day: DaySeries): boolean {
-  return day.quality.every((quality) => quality === MISSING);
 }
 
 const formatters = new Map<string, Intl.DateTimeFormat>();

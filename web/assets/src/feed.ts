@@ -1,5 +1,7 @@
 /** One event stream per address, shared by every island that listens to it. */
 
+import { renew } from "./session";
+
 export type FeedState = "connecting" | "live" | "lost";
 
 interface Listener {
@@ -53,7 +55,13 @@ class Feed {
   private openLater(): void {
     const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)] ?? 30_000;
     this.failures += 1;
-    this.timer = setTimeout(() => this.open(), wait * (0.75 + Math.random() / 2));
+    this.timer = setTimeout(() => void this.reopen(), wait * (0.75 + Math.random() / 2));
+  }
+
+  /** The refusal may mean that the access token has run out while the page slept. */
+  private async reopen(): Promise<void> {
+    await renew();
+    if (this.listeners.size > 0) this.open();
   }
 
   private close(): void {

@@ -23,3 +23,27 @@ export function signature(live: SiteLive): string {
   const devices = live.devices.map(({ device, health }) => `${device}:${health.status}:${health.reason}`).sort();
   return [live.health.status, ...alerts, ...devices].join(" ");
 }
+
+export interface ShardStats {
+  shard: number;
+  epoch: number;
+  connected: boolean;
+  twins: number;
+  devices_online: number;
+  devices: number;
+  lag_ms: number;
+  rss_bytes: number;
+}
+
+export interface FleetStats {
+  twins_connected: boolean;
+  devices: number;
+  devices_online: number;
+  messages_per_s: number;
+  samples_per_s: number;
+  dead_letters: number;
+  dead_letters_by_code: Record<string, number>;
+  queued_messages: number;
+  lag_ms: number;
+  shards: ShardStats[];
+}

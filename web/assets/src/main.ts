@@ -7,16 +7,14 @@ import "./islands/energy-flow";
 import "./islands/fleet-counters";
 import "./islands/live-age";
 import "./islands/live-lists";
-import "./keys";
+import "./periods";
+import { keepSession } from "./session";
 
 // The content security policy forbids evaluated code and injected styles; nothing here needs them.
 htmx.config.allowEval = false;
 htmx.config.includeIndicatorStyles = false;
 htmx.config.historyCacheSize = 0; // pages of one person do not stay in the browser's storage for the next
-htmx.config.scrollBehavior = "auto";
+htmx.config.refreshOnHistoryMiss = true;
+htmx.config.scrollIntoViewOnBoost = false;
 
-// A refusal is a page of its own: show it instead of leaving the old one standing.
-document.addEventListener("htmx:responseError", (event) => {
-  const { xhr } = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail;
-  if (xhr.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-});
+keepSession();

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { clock, curve, type DaySeries, isEmpty, isTick, loadWh } from "../src/day";
+import { clock, curve, type DaySeries, isTick } from "../src/day";
 
 const PARIS = "Europe/Paris";
 
-function day(start: string, quarters: number, values: Partial<DaySeries> = {}): DaySeries {
+function day(start: string, quarters: number): DaySeries {
   const zeros = Array<number | null>(quarters).fill(0);
   return {
     zone: PARIS,
@@ -13,8 +13,8 @@ function day(start: string, quarters: number, values: Partial<DaySeries> = {}): 
     export: zeros,
     charge: zeros,
     discharge: zeros,
+    load: zeros,
     quality: Array<number>(quarters).fill(1),
-    ...values,
   };
 }
 
@@ -75,33 +75,11 @@ describe("curves", () => {
     expect(estimated).toEqual([null, null, null]);
   });
 
+  it("keep what is known of an incomplete quarter", () => {
+    expect(curve([10, 20], [0, 1]).measured).toEqual([40, 80]);
+  });
+
   it("counts a corrected quarter as known", () => {
     expect(curve([10], [3]).measured).toEqual([40]);
   });
-});
-
-describe("consumption", () => {
-  it("is what came in minus what went out", () => {
-    const sunny = day("2026-06-20T22:00:00Z", 1, {
-      pv: [1000],
-      import: [50],
-      export: [600],
-      charge: [200],
-      discharge: [0],
-    });
-    expect(loadWh(sunny)).toEqual([250]);
-  });
-
-  it("is unknown when production or import is", () => {
-    const blind = day("2026-06-20T22:00:00Z", 2, { pv: [null, 10], import: [5, null] });
-    expect(loadWh(blind)).toEqual([null, null]);
-  });
-
-  it("shows a negative result: that is an error in the meters, not a value to hide", () => {
-    expect(loadWh(day("2026-06-20T22:00:00Z", 1, { pv: [10], export: [30] }))).toEqual([-20]);
-  });
-});
-
-it("knows an empty day", () => {
-  expect(isEmpty(day("2026-06-20T22:00:00Z", 96, { quality: Array<number>(96).fill(0) }))).toBe(true);
 });

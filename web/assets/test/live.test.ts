@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { age, newestSampleAge } from "../src/age";
 import { dotPace, LINK_MIN_W, LINKS, type PowerFlow, splitFlow } from "../src/flow";
 import { type SiteLive, signature } from "../src/live";
-import { rates, type ShardStats, totals } from "../src/rates";
 
 function flow(values: Partial<PowerFlow>): PowerFlow {
   return {
@@ -91,44 +90,5 @@ describe("what makes lists stale", () => {
     const raised = { ...live, alerts: [{ id: "x" }] };
     const acked = { ...live, alerts: [{ id: "x", acked_at: 5 }] };
     expect(new Set([signature(live), signature(raised), signature(acked)]).size).toBe(3);
-  });
-});
-
-describe("fleet rates", () => {
-  const shard = (values: Partial<ShardStats>): ShardStats => ({
-    shard: 0,
-    epoch: 1,
-    started_at: 1,
-    at: 1_000,
-    connected: true,
-    messages: 100,
-    samples: 300,
-    duplicates: 0,
-    dead_letters: 2,
-    throttled: 0,
-    twins: 5,
-    devices_online: 4,
-    devices: 5,
-    queued_messages: 0,
-    lag_ms: 12,
-    rss_bytes: 1,
-    dead_letters_by_code: { bad_json: 2 },
-    ...values,
-  });
-
-  it("come from two readings", () => {
-    expect(rates([shard({})], [shard({ at: 3_000, messages: 140, samples: 420 })])).toEqual({
-      messagesPerS: 20,
-      samplesPerS: 60,
-    });
-  });
-
-  it("leave out a shard that restarted", () => {
-    expect(rates([shard({})], [shard({ started_at: 2_000, at: 3_000, messages: 3 })]).messagesPerS).toBeNull();
-  });
-
-  it("sum over shards, the slowest one's lag", () => {
-    const sum = totals([shard({}), shard({ shard: 1, lag_ms: 40, dead_letters_by_code: { bad_json: 1, too_big: 4 } })]);
-    expect(sum).toMatchObject({ devices: 10, lagMs: 40, deadLettersByCode: { bad_json: 3, too_big: 4 } });
   });
 });

@@ -36,7 +36,7 @@ export function dayOptions(
   hidden: Set<string>,
 ): EChartsCoreOption {
   const all = curves(day);
-  const shown = STROKES.filter(({ name }) => !hidden.has(family(name)));
+  const shown = STROKES.filter(({ name }) => day[name] !== null && !hidden.has(family(name)));
   const tickHours = narrow ? 6 : 3;
   return {
     animation: false,

@@ -1,24 +1,17 @@
-/** <fleet-counters src="…">: the operators' figures, from the shards' counters as they come. */
+/** <fleet-counters src="…">: the operators' figures, as the fleet's event stream brings them. */
 
 import { listen } from "../feed";
 import { decimal } from "../format";
 import { label, numberLocale } from "../labels";
-import { rates, type ShardStats, totals } from "../rates";
+import type { FleetStats, ShardStats } from "../live";
 
 class FleetCounters extends HTMLElement {
-  private earlier: ShardStats[] = [];
   private stop: (() => void) | undefined;
 
   connectedCallback(): void {
-    const first = this.dataset.shards;
-    if (first) this.earlier = JSON.parse(first) as ShardStats[];
     this.stop = listen(this.getAttribute("src") ?? "", "fleet", {
-      message: (data) => this.take((data as { shards: ShardStats[] }).shards),
-      state: (state) => {
-        this.dataset.look = state;
-        const words = this.querySelector("[data-words]");
-        if (words) words.textContent = label(state === "lost" ? "connection_lost" : "feed_live");
-      },
+      message: (data) => this.show(data as FleetStats),
+      state: (state) => this.say(label(state === "live" ? "feed_live" : "connection_lost"), state),
     });
   }
 
@@ -26,24 +19,31 @@ class FleetCounters extends HTMLElement {
     this.stop?.();
   }
 
-  private take(shards: ShardStats[]): void {
-    const { messagesPerS, samplesPerS } = rates(this.earlier, shards);
-    this.earlier = shards;
-    const sum = totals(shards);
-    this.put("online", sum.devicesOnline);
-    this.put("devices", sum.devices);
-    if (messagesPerS !== null) this.put("messages", messagesPerS, messagesPerS < 10 ? 1 : 0);
-    if (samplesPerS !== null) this.put("samples", samplesPerS, samplesPerS < 10 ? 1 : 0);
-    this.put("dead", sum.deadLetters);
-    this.put("lag", sum.lagMs);
-    this.put("queued", sum.queuedMessages);
-    for (const shard of shards) this.putShard(shard);
-    // A shard or a reason that the page does not know yet needs a row of its own, which the server writes.
-    const codes = Object.keys(sum.deadLettersByCode).length;
-    const rows = this.querySelectorAll("[data-shard]").length;
-    if (rows !== shards.length || codes !== this.querySelectorAll("[data-code]").length)
+  private show(stats: FleetStats): void {
+    if (!stats.twins_connected) {
+      this.say(label("twins_away"), "lost"); // the last figures stay
+      return;
+    }
+    this.say(label("feed_live"), "live");
+    this.put("online", stats.devices_online);
+    this.put("devices", stats.devices);
+    this.put("messages", stats.messages_per_s, stats.messages_per_s < 10 ? 1 : 0);
+    this.put("samples", stats.samples_per_s, stats.samples_per_s < 10 ? 1 : 0);
+    this.put("dead", stats.dead_letters);
+    this.put("lag", stats.lag_ms);
+    this.put("queued", stats.queued_messages);
+    for (const [code, count] of Object.entries(stats.dead_letters_by_code)) this.put(`code-${code}`, count);
+    for (const shard of stats.shards) this.putShard(shard);
+    this.askForNewRows(stats);
+  }
+
+  /** A shard or a reason that the page does not know yet needs a row, and rows are the server's to write. */
+  private askForNewRows(stats: FleetStats): void {
+    const known = new Set([...this.querySelectorAll<HTMLElement>("[data-code]")].map((row) => row.dataset.code));
+    const isNew = Object.keys(stats.dead_letters_by_code).some((code) => !known.has(code));
+    if (isNew || this.querySelectorAll("[data-shard]").length !== stats.shards.length) {
       this.dispatchEvent(new CustomEvent("changed"));
-    for (const [code, count] of Object.entries(sum.deadLettersByCode)) this.put(`code-${code}`, count);
+    }
   }
 
   private putShard(shard: ShardStats): void {
@@ -61,6 +61,12 @@ class FleetCounters extends HTMLElement {
   private put(name: string, value: number, digits = 0): void {
     const place = this.querySelector<HTMLElement>(`[data-counter="${name}"]`);
     if (place) place.textContent = decimal(value, digits, numberLocale());
+  }
+
+  private say(text: string, look: string): void {
+    const words = this.querySelector<HTMLElement>("[data-words]");
+    if (words && words.textContent !== text) words.textContent = text;
+    if (words?.parentElement) words.parentElement.dataset.look = look;
   }
 }
 

@@ -1,0 +1,123 @@
+"""Codes of the domain in the words of people: health, reasons, alert rules, refusals, roles."""
+
+from typing import NamedTuple
+
+from fleet.views import HealthStatus, Severity
+from web.i18n import N_, say
+from web.language import Language
+
+
+class Look(NamedTuple):
+    """Text and shape say it; the colour only repeats it."""
+
+    text: str
+    icon: str
+
+
+_HEALTH: dict[HealthStatus, Look] = {
+    "ok": Look(N_("All is well"), "check"),
+    "asleep": Look(N_("Asleep"), "moon"),
+    "unknown": Look(N_("No data yet"), "question"),
+    "warning": Look(N_("To watch"), "triangle"),
+    "fault": Look(N_("Fault"), "cross"),
+    "offline": Look(N_("Offline"), "unplugged"),
+}
+
+# The codes of fleet.health.
+_REASONS = {
+    "reporting": N_("Reports as expected"),
+    "night": N_("Asleep: it is dark, that is normal"),
+    "never_seen": N_("Has not reported yet"),
+    "never_reported": N_("Has not reported yet"),
+    "not_heard_yet": N_("The platform has just started and waits for its first message"),
+    "silent": N_("Has stopped reporting"),
+    "disconnected": N_("Has lost its connection"),
+    "no_devices": N_("No device yet"),
+}
+
+# The rules of fleet.detectors, and what they advise.
+_RULES = {
+    "device_offline": (N_("Device offline"), N_("Check its power supply and its network.")),
+    "total_outage": (N_("No production in daylight"), N_("Check the inverter and its circuit breaker.")),
+    "impossible_consumption": (
+        N_("Consumption comes out negative"),
+        N_("Most often a CT clamp is the wrong way round: check its direction and phase."),
+    ),
+}
+
+_SEVERITIES: dict[Severity, Look] = {
+    "info": Look(N_("For information"), "info"),
+    "warning": Look(N_("Warning"), "triangle"),
+    "critical": Look(N_("Urgent"), "cross"),
+}
+
+_REFUSALS = {
+    "malformed": N_("Cannot be read: neither JSON nor MessagePack as agreed"),
+    "bad_topic": N_("The topic is not one of the contract"),
+    "foreign_topic": N_("The topic belongs to another site or device"),
+    "unknown_site": N_("Nobody knows this site"),
+    "unknown_device": N_("Nobody knows this device at this site"),
+    "unknown_measure": N_("A measure that the device's profile does not have"),
+    "bad_value": N_("A value that cannot be: not a number, or out of all proportion"),
+    "future": N_("Its time lies in the future: the device's clock is wrong"),
+    "too_old": N_("Older than what is kept"),
+    "too_large": N_("Larger than a message may be"),
+    "too_many_samples": N_("More samples than a message may hold"),
+}
+
+_ROLES = {
+    "customer": N_("Customer"),
+    "energy_manager": N_("Energy manager"),
+    "installer": N_("Installer"),
+    "ops": N_("Operations"),
+    "admin": N_("Administrator"),
+}
+
+_KINDS = {
+    "inverter": ("inverter", N_("Inverter")),
+    "meter": ("meter", N_("Meter")),
+    "battery": ("battery", N_("Battery")),
+    "sensor": ("sensor", N_("Sensor")),
+    "gateway": ("gateway", N_("Gateway")),
+}
+
+
+def health(status: HealthStatus, language: Language) -> Look:
+    text, icon = _HEALTH[status]
+    return Look(say(language, text), icon)
+
+
+def reason(code: str, status: HealthStatus, language: Language) -> str:
+    """code: as in Health, without the device behind the colon. One without words of its own says what its status says."""
+    return say(language, _REASONS[code]) if code in _REASONS else health(status, language).text
+
+
+def rule(code: str, language: Language) -> str:
+    return say(language, _RULES[code][0]) if code in _RULES else _spelled(code)
+
+
+def advice(code: str, language: Language) -> str:
+    """What to do about it; '' where there is nothing to say in general."""
+    return say(language, _RULES[code][1]) if code in _RULES else ""
+
+
+def severity(code: Severity, language: Language) -> Look:
+    text, icon = _SEVERITIES[code]
+    return Look(say(language, text), icon)
+
+
+def refusal(code: str, language: Language) -> str:
+    return say(language, _REFUSALS[code]) if code in _REFUSALS else _spelled(code)
+
+
+def role(code: str, language: Language) -> str:
+    return say(language, _ROLES[code])
+
+
+def kind(code: str, language: Language) -> Look:
+    icon, text = _KINDS.get(code, ("sensor", N_("Device")))
+    return Look(say(language, text), icon)
+
+
+def _spelled(code: str) -> str:
+    return code.replace("_", " ").capitalize()
