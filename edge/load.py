@@ -214,7 +214,8 @@ class Load:
         return sum(source.acked for source in self._sources)
 
     def _pubacked(self) -> int:
-        return sum(source.link.delivered for source in self._sources)
+        """Telemetry only: every connection begins with one state message."""
+        return sum(source.link.delivered - source.link.connections for source in self._sources)
 
     def _all_acked(self) -> bool:
         return all(source.acked == source.offered for source in self._sources)
@@ -228,7 +229,7 @@ class Load:
             seconds=seconds,
             offered=offered,
             written=sum(source.outbox.messages for source in sources),
-            puback=self._pubacked() - sum(source.link.connections for source in sources),
+            puback=self._pubacked(),
             refused=sum(source.link.refused for source in sources),
             platform_acked=self._acked(),
             platform_acked_in_time=in_time,

@@ -14,6 +14,7 @@ from edge.limits import INCOMING_PACKET_BYTES_MAX, INFLIGHT_PUBLISHES_MAX, KEEP_
 from fleet.errors import BadInput, Unavailable
 
 _PACKET_ID_MAX = 65_535
+_TAKEN = (mqtt5.PubAckReasonCode.SUCCESS, mqtt5.PubAckReasonCode.NO_MATCHING_SUBSCRIBERS)
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -127,24 +128,24 @@ class Session:
 
     def _on_connack(self, packet: mqtt5.ConnAckPacket) -> None:
         if packet.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
-            raise Unavailable("mqtt_refused", f"the broker refuses the connection: {packet.reason_code.name}")
+            raise Unavailable("mqtt_refused", f"the broker refuses the connection: {packet.reason_code}")
         self._inflight_max = min(self._inflight_max, packet.receive_max)
         wanted = mqtt5.TopicFilter(self._hello.down_filter, max_qos=mqtt5.QoS.AT_LEAST_ONCE)
         self._outgoing.append(mqtt5.SubscribePacket(self._free_id(), [wanted]).write())
         self.state = "subscribing"
 
     def _on_suback(self, packet: mqtt5.SubAckPacket) -> None:
-        if packet.reason_codes[0] >= mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR:
-            raise Unavailable("mqtt_refused", f"the broker refuses the subscription: {packet.reason_codes[0].name}")
+        if packet.reason_codes != [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]:
+            raise Unavailable("mqtt_refused", f"the broker refuses the subscription: {packet.reason_codes}")
         self.state = "ready"
         self.listener.ready()
 
     def _on_puback(self, packet: mqtt5.PubAckPacket) -> None:
         self._inflight.discard(packet.packet_id)
-        if packet.reason_code >= mqtt5.PubAckReasonCode.UNSPECIFIED_ERROR:
-            self.refused += 1
-        else:
+        if packet.reason_code in _TAKEN:
             self.delivered += 1
+        else:
+            self.refused += 1
 
     def _on_publish(self, packet: mqtt5.PublishPacket) -> None:
         self.listener.message(packet.topic, packet.payload)
@@ -153,7 +154,7 @@ class Session:
 
     def _on_disconnect(self, packet: mqtt5.DisconnectPacket) -> None:
         self.state = "closed"
-        raise Unavailable("mqtt_closed", f"the broker closes the connection: {packet.reason_code.name}")
+        raise Unavailable("mqtt_closed", f"the broker closes the connection: {packet.reason_code}")
 
     def _free_id(self) -> int:
         while self._next_id in self._inflight:
