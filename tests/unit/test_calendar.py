@@ -1,7 +1,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, day_bounds, days_between, local_day, quarter_starts, steps
@@ -47,6 +47,7 @@ def test_the_local_day_begins_at_local_midnight() -> None:
     assert day_bounds(date(2026, 6, 21), PARIS) == (ms(2026, 6, 20, 22), ms(2026, 6, 21, 22))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(days, st.sampled_from(ZONES))
 def test_days_tile_time_without_gap_or_overlap(day: date, timezone: str) -> None:
     start, end = day_bounds(day, timezone)
@@ -56,6 +57,7 @@ def test_days_tile_time_without_gap_or_overlap(day: date, timezone: str) -> None
     assert local_day(end - 1, timezone) == day
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(days, st.integers(0, 800), st.integers(0, 95), st.sampled_from(ZONES), st.sampled_from(["1h", "1d", "1mo", "1y"]))
 def test_steps_tile_their_range(day: date, length_h: int, offset: int, timezone: str, step: str) -> None:
     start = day_bounds(day, timezone)[0] + offset * QUARTER_MS

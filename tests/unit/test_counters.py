@@ -2,7 +2,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.counters import GAP_MAX_MS, NEIGHBOURS, Count, count
@@ -26,7 +26,7 @@ def kinds(result: Count) -> list[str]:
 def test_plain_counting_is_the_difference() -> None:
     result = counted([100.0, 101.5, 101.5, 120.25])
     assert total_wh(result) == 20.25
-    assert result.corrections == result.unknown == result.touched == []
+    assert not (result.corrections or result.unknown or result.touched)
 
 
 def test_a_reset_counts_from_zero() -> None:
@@ -112,6 +112,7 @@ def streams(draw: st.DrawFn) -> tuple[list[int], list[float]]:
     return times, values
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(streams())
 def test_energy_is_never_negative_and_never_more_than_the_ceiling_allows(stream: tuple[list[int], list[float]]) -> None:
     result = count(*stream, ceiling_w=CEILING_W)
@@ -120,6 +121,7 @@ def test_energy_is_never_negative_and_never_more_than_the_ceiling_allows(stream:
         assert 0 <= after - before <= CEILING_W * (t1 - t0 + 2_000) / 3_600 + 1_000
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(streams(), st.randoms(use_true_random=False))
 def test_order_and_repetition_change_nothing(stream: tuple[list[int], list[float]], shuffler: random.Random) -> None:
     thrice = list(zip(*stream, strict=True)) * 3
@@ -127,6 +129,7 @@ def test_order_and_repetition_change_nothing(stream: tuple[list[int], list[float
     assert count([t for t, _ in thrice], [v for _, v in thrice], ceiling_w=CEILING_W) == count(*stream, ceiling_w=CEILING_W)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(streams(), st.data())
 def test_what_is_decided_between_two_instants_depends_on_the_neighbours_alone(
     stream: tuple[list[int], list[float]], data: st.DataObject

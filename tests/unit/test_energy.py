@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, days_between, local_day, quarter_starts
@@ -189,6 +189,7 @@ def counters(draw: st.DrawFn) -> dict[int, float]:
 histories = st.fixed_dictionaries({PV: counters(), IMPORT: counters(), EXPORT: counters()})
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories, st.data())
 def test_any_order_of_arrival_ends_in_the_same_days(final: dict[str, dict[int, float]], data: st.DataObject) -> None:
     everything = [(register, t, value) for register, samples in final.items() for t, value in samples.items()]
@@ -208,6 +209,7 @@ def test_any_order_of_arrival_ends_in_the_same_days(final: dict[str, dict[int, f
     assert all(set(row.quality) == {0} for day, row in rows.items() if day not in expected)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories, st.integers(0, 95), st.integers(1, 96))
 def test_a_day_computed_in_pieces_is_the_day_computed_whole(
     final: dict[str, dict[int, float]], first: int, length: int
@@ -215,7 +217,7 @@ def test_a_day_computed_in_pieces_is_the_day_computed_whole(
     history = History(final)
     expected = recompute_day(SITE, DAY, PARIS, history.around((START, END)), weight=SUN)
     starts = quarter_starts(DAY, PARIS)
-    blank = dict.fromkeys(final, (None,) * 96)
+    blank: dict[str, tuple[float | None, ...]] = dict.fromkeys(final, (None,) * 96)
     row, events = SiteDay(SITE, DAY, PARIS, blank, (0,) * 96), []
     for edge in range(first % length - length, 96, length):
         piece = (starts[max(0, edge)], min(END, START + (edge + length) * QUARTER_MS))
@@ -226,12 +228,14 @@ def test_a_day_computed_in_pieces_is_the_day_computed_whole(
     assert sorted(events) == sorted(expected.events)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories)
 def test_no_energy_is_negative_and_none_is_invented(final: dict[str, dict[int, float]]) -> None:
     for row in History(final).whole_days().values():
         assert all(value is None or value >= 0 for values in row.registers.values() for value in values)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(st.floats(0, 50), pauses_ms), min_size=2, max_size=60))
 def test_quarters_add_up_to_what_the_counter_grew_by(made: list[tuple[float, int]]) -> None:
     """Without faults; whatever gaps there are, over the days that they span."""
@@ -246,6 +250,7 @@ def test_quarters_add_up_to_what_the_counter_grew_by(made: list[tuple[float, int
         assert (grown or 0.0) == pytest.approx(max(samples.values()) - min(samples.values()), abs=1e-6)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(histories, st.randoms(use_true_random=False))
 def test_shuffled_and_tripled_streams_give_the_same_bits(
     final: dict[str, dict[int, float]], shuffler: random.Random
