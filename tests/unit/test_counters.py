@@ -26,7 +26,7 @@ def kinds(result: Count) -> list[str]:
 def test_plain_counting_is_the_difference() -> None:
     result = counted([100.0, 101.5, 101.5, 120.25])
     assert total_wh(result) == 20.25
-    assert result.corrections + result.unknown + result.touched == []  # type: ignore[operator] # of several kinds
+    assert result.corrections + result.unknown + result.touched == []
 
 
 def test_a_reset_counts_from_zero() -> None:
