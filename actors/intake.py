@@ -3,10 +3,12 @@
 Nothing here waits, so a device's messages are applied in the order of their arrival.
 """
 
+from paho.mqtt.client import MQTTMessage
+
 from actors.batch import Entry, at
+from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
 from actors.counters import Counters
-from actors.manual_ack import Message
 from fleet.codecs import native
 from fleet.device import DeviceTwin
 from fleet.errors import BadInput
@@ -33,7 +35,7 @@ class Intake:
         self.throttled: list[tuple[SiteId, DeviceId]] = []
         self.changed: dict[SiteId, SiteTwin] = {}
 
-    def take(self, message: Message, now: UnixMs) -> Entry | None:
+    def take(self, message: MQTTMessage, now: UnixMs) -> Entry | None:
         """What is to be stored of this message; None when its device is over its rate (it holds it and sends it again)."""
         self._counters.messages += 1
         try:
@@ -45,12 +47,20 @@ class Intake:
         except BadInput as error:
             return self._refuse(text, message.payload, error, None, now)
         if not route.device.admit(now):
-            return self._throttle(route, now)
+            self._throttle(route, now)
+            return None
         route.site.heard_at = now
         try:
             return self._take_routed(text, message.payload, route, now)
         except BadInput as error:
             return self._refuse(text, message.payload, error, route, now)
+
+    def broker_letter(self, event: BrokerEvent, now: UnixMs) -> DeadLetter | None:
+        """A refusal that only the broker saw; it names the client, not the site."""
+        self._counters.refused(event.code)
+        if not self._admit_stranger(now):
+            return None
+        return DeadLetter(at(now), None, DeviceId(event.client[:64]), "broker", event.code, event.line, 0, b"")
 
     def _take_routed(self, text: str, payload: bytes, route: Route, now: UnixMs) -> Entry:
         if route.channel == "up/telemetry":

@@ -9,6 +9,8 @@ module is the only one that reaches down there, for the exact versions pinned in
             messages = await session.receive(limit=2000, age_s=0.05)
             ...store them...
             session.ack(messages)
+
+A Message has .topic (which raises UnicodeDecodeError), .payload, .mid and .qos.
 """
 
 import asyncio
@@ -19,10 +21,10 @@ from typing import Any, Self
 
 import aiomqtt
 from paho.mqtt import client as paho
+from paho.mqtt.client import MQTTMessage
 
 from fleet.settings import BrokerSettings
 
-Message = paho.MQTTMessage  # .topic (raises UnicodeDecodeError), .payload, .mid, .dup
 
 _KEEPALIVE_S = 30
 _SUBSCRIBE_CHUNK = 64  # filters per SUBSCRIBE packet
@@ -49,7 +51,7 @@ class ManualAckSession:
         self._paho.manual_ack_set(True)
         self._paho.disable_logger()
         self._paho.on_message = self._on_message
-        self._waiting: list[Message] = []
+        self._waiting: list[MQTTMessage] = []
         self._wake = asyncio.Event()
         self._lost: asyncio.Future[None] | None = None
 
@@ -83,7 +85,7 @@ class ManualAckSession:
             if any(code != 1 for code in granted):
                 raise aiomqtt.MqttError("the broker refused a subscription of the platform: check its ACL file")
 
-    async def receive(self, limit: int, age_s: float) -> list[Message]:
+    async def receive(self, limit: int, age_s: float) -> list[MQTTMessage]:
         """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company.
 
         Raises aiomqtt.MqttError when the connection is lost.
@@ -98,7 +100,7 @@ class ManualAckSession:
         taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return taken
 
-    def ack(self, messages: Sequence[Message]) -> None:
+    def ack(self, messages: Sequence[MQTTMessage]) -> None:
         """Acks in the order of arrival, as one write. After a lost connection it does nothing: they will come again."""
         if not self.connected:
             return
@@ -111,7 +113,7 @@ class ManualAckSession:
         if self.connected:
             self._paho.publish(topic, payload, qos)
 
-    def _on_message(self, _client: paho.Client, _userdata: Any, message: Message) -> None:
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: MQTTMessage) -> None:
         self._waiting.append(message)
         if not self._wake.is_set():
             self._wake.set()

@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 import aiomqtt
 import psutil
 import structlog
+from paho.mqtt.client import MQTTMessage
 
 from actors.batch import Entry
+from actors.broker_log import BrokerLog
 from actors.catalog import Catalog
 from actors.clock import now_ms
 from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
-from actors.manual_ack import ManualAckSession, Message
+from actors.manual_ack import ManualAckSession
 from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.writer import Writer
@@ -32,6 +34,7 @@ from fleet.limits import (
     ACK_PERIOD_S,
     BATCH_AGE_MAX_S,
     BATCH_MESSAGES_MAX,
+    BROKER_LOG_PERIOD_S,
     BULK_SAMPLES_MAX,
     COMMIT_RETRY_S,
     HOUSEKEEPING_PERIOD_S,
@@ -90,9 +93,8 @@ class TwinShard:
             self._writer = Writer(settings.database, self._lease, self._counters)
             self._intake = Intake(self._catalog, self._counters)
             self._feeds = Feeds(self._catalog, self._intake, self._counters)
-            self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake, self._started_at)
-            await self._supervision.load(self._catalog.sites.values())
-            self._rollup = Rollup(self._pool, self._lease, self._catalog)
+            self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake)
+            self._rollup = Rollup(self._pool, self._lease, self._slots, self._writer.forget_marks)
             log.info("shard_started", shard=self.shard, epoch=self._lease.epoch, twins=self._catalog.devices)
             self._ready.set()
             await self._work()
@@ -118,6 +120,9 @@ class TwinShard:
             ("rollup", ROLLUP_PERIOD_S, self._roll_up),
             ("housekeeping", HOUSEKEEPING_PERIOD_S, self._keep_house),
         ]
+        if self.shard == 0 and self._settings.broker_log_file is not None:
+            self._broker_log = BrokerLog(self._settings.broker_log_file)
+            loops.append(("broker log", BROKER_LOG_PERIOD_S, self._read_broker_log))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve_broker(), name="broker")
@@ -141,6 +146,7 @@ class TwinShard:
                 async with ManualAckSession(broker, f"sp-shard-{self.shard}", tls) as session:
                     await session.replace_subscriptions(mine, others)
                     log.info("broker_connected", shard=self.shard)
+                    self._supervision.listens_anew(now_ms())
                     self._session = session
                     delay_s = 0.1
                     while True:
@@ -152,7 +158,7 @@ class TwinShard:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay_s = min(delay_s * 2, _RECONNECT_MAX_S)
 
-    async def _take_in(self, session: ManualAckSession, messages: Sequence[Message]) -> None:
+    async def _take_in(self, session: ManualAckSession, messages: Sequence[MQTTMessage]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
         arrived_at = now_ms()
         await self._catalog.ensure((topic for topic in map(_topic, messages) if topic is not None), arrived_at)
@@ -279,17 +285,25 @@ class TwinShard:
             await self._feeds.publish_live(self._session)
 
     async def _sweep(self) -> None:
-        await self._supervision.sweep(now_ms())
+        if self._session is not None:  # deaf, we know nothing of anybody
+            await self._supervision.sweep(now_ms())
         self._catalog.passivate(now_ms())
 
     async def _roll_up(self) -> None:
-        await self._writer.forget_marks()
-        await self._rollup.run_once(now_ms())
+        while (await self._rollup.run_once(now_ms())).remaining:
+            await asyncio.sleep(0)
 
     async def _keep_house(self) -> None:
         async with self._pool.acquire() as connection:
             dropped = await intake_sql.housekeeping(connection, datetime.now(UTC))
         log.info("housekeeping", shard=self.shard, partitions_dropped=dropped)
+
+    async def _read_broker_log(self) -> None:
+        """What only the broker saw joins the dead letters."""
+        letters = [self._intake.broker_letter(event, now_ms()) for event in self._broker_log.read()]
+        stored = [Entry(letter.topic, None, None, [], [letter]) for letter in letters if letter is not None]
+        if stored:
+            await self._writer.commit(stored, now_ms())
 
     async def _save_snapshots(self) -> None:
         """Writes the twins that changed. Their flag falls first: what changes meanwhile is written next time."""
@@ -324,8 +338,8 @@ class TwinShard:
         self._pool.terminate()
 
 
-def _topic(message: Message) -> str | None:
+def _topic(message: MQTTMessage) -> str | None:
     try:
-        return message.topic
+        return str(message.topic)
     except UnicodeDecodeError:
         return None

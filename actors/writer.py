@@ -44,7 +44,7 @@ class Writer:
                 async with self.committing:
                     await self._store(collect(entries, now))
                 return
-            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            except asyncpg.DataError as error:  # although asyncpg files it under its interface errors, which mean "away"
                 await self._isolate(entries, now, error)
                 return
             except AWAY as error:
@@ -55,6 +55,9 @@ class Writer:
                 self._counters.commit_failures += 1
                 await self._disconnect()
                 await asyncio.sleep(delay_s)
+            except asyncpg.PostgresError as error:
+                await self._isolate(entries, now, error)
+                return
 
     async def forget_marks(self) -> None:
         """From now on every touched day is marked again. Waits for the commit under way, whose marks were still spared."""
@@ -95,6 +98,8 @@ class Writer:
             await self.commit(entries[middle:], now)
             return
         entry = entries[0]
+        if not entry.rows:
+            raise error  # not even the dead letter can be written: that is no message's fault
         log.error("row_refused_by_database", topic=entry.topic, error=repr(error))
         site = None if entry.site is None else entry.site.record.id
         device = None if entry.sender is None else entry.sender.id

@@ -26,7 +26,7 @@ from fleet.views import Health
 
 Readings = list[float | None]  # in the order of the profile's channels
 
-_UNKNOWN = Health("unknown", 0, "never_seen")
+_UNKNOWN = Health("unknown", 0, "not_heard_yet")  # before the first sweep
 _RETENTION_MS = RETENTION_DAYS * 86_400_000
 
 
@@ -57,9 +57,10 @@ class DeviceTwin:
         "_letters",
         "_notice_at",
         "_rate",
-        "health",
+        "created_at",
         "id",
         "info",
+        "judged",
         "name",
         "online",
         "profile",
@@ -80,10 +81,12 @@ class DeviceTwin:
         snapshot: Snapshot,
         health: Health | None,
         now: UnixMs,
+        created_at: UnixMs | None = None,
     ) -> None:
         self.id = device
         self.name = name
         self.serial = serial
+        self.created_at = created_at
         self.profile = profile
         self.sequence = SequenceTracker(snapshot.stream, snapshot.seq)
         self.seen_at = snapshot.seen_at
@@ -91,7 +94,7 @@ class DeviceTwin:
         self.readings = _fitted(snapshot.readings, len(profile.channels))
         self.online = snapshot.online
         self.info = snapshot.info
-        self.health = health or _UNKNOWN
+        self.judged = health
         self.snapshot_due = False
         self._rate = TokenBucket(DEVICE_MESSAGES_BURST, now)
         self._letters = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
@@ -150,6 +153,10 @@ class DeviceTwin:
         if state.online:  # a last will knows nothing but that the device is gone
             self.info = state
         self.snapshot_due = True
+
+    @property
+    def health(self) -> Health:
+        return self.judged or _UNKNOWN
 
     def snapshot(self) -> Snapshot:
         return Snapshot(

@@ -8,6 +8,9 @@ from fleet.errors import BadInput
 SiteId = NewType("SiteId", str)
 DeviceId = NewType("DeviceId", str)
 
+# The platform's own certificates carry such names, and the broker's rights hang on the name alone.
+RESERVED_PREFIX = "sp-"
+
 _FORM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -18,12 +21,12 @@ def site_id(text: str) -> SiteId:
 
 def device_id(text: str) -> DeviceId:
     """The device id that `text` spells. Raises BadInput (bad_id)."""
+    if text.startswith(RESERVED_PREFIX):
+        raise BadInput("bad_id", f"device ids beginning with {RESERVED_PREFIX} belong to the platform: {text[:40]!r}")
     return DeviceId(_checked(text, "device"))
 
 
 def _checked(text: str, kind: str) -> str:
     if not _FORM.fullmatch(text):
-        raise BadInput(
-            "bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and -, not starting or ending with -: {text[:40]!r}"
-        )
+        raise BadInput("bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and inner hyphens: {text[:40]!r}")
     return text

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from fleet.alerts import OpenAlerts
+from fleet.detectors import NOTHING_HOLDS
 from fleet.device import DeviceTwin
 from fleet.ids import DeviceId, SiteId
 from fleet.telemetry import UnixMs
@@ -27,14 +29,22 @@ class SiteRecord(msgspec.Struct, frozen=True):
 class SiteTwin:
     """Owns its device twins: one shard, one thread, so that rolling up is a function call."""
 
-    __slots__ = ("_by_serial", "alerts", "devices", "health", "heard_at", "record")
+    __slots__ = ("_by_serial", "alerts", "devices", "health", "heard_at", "holding", "record")
 
-    def __init__(self, record: SiteRecord, devices: list[DeviceTwin], now: UnixMs) -> None:
+    def __init__(
+        self,
+        record: SiteRecord,
+        devices: list[DeviceTwin],
+        now: UnixMs,
+        health: Health | None = None,
+        alerts: Iterable[AlertView] = (),
+    ) -> None:
         self.record = record
         self.devices: dict[DeviceId, DeviceTwin] = {device.id: device for device in devices}
         self._by_serial = {device.serial: device for device in devices if device.serial is not None}
-        self.health = Health("unknown", now, "never_seen")
-        self.alerts: list[AlertView] = []  # the open ones
+        self.health = health
+        self.alerts = OpenAlerts(record.id, alerts)
+        self.holding = NOTHING_HOLDS
         self.heard_at = now
 
     def adopt(self, devices: Iterable[DeviceTwin]) -> int:
@@ -62,11 +72,12 @@ class SiteTwin:
 
     def live(self, now: UnixMs) -> SiteLive:
         devices = [_device_live(device) for device in self.devices.values()]
-        return SiteLive(self.record.id, now, self.flow(now), self.health, devices, self.alerts)
+        return SiteLive(self.record.id, now, self.flow(now), self.health or _unjudged(now), devices, self.alerts.open)
 
     def summary(self, now: UnixMs) -> SiteSummary:
-        online = sum(device.online for device in self.devices.values())
-        return SiteSummary(self.record.id, self.flow(now), self.health, online, len(self.devices), len(self.alerts))
+        online = sum(device.health.status == "ok" for device in self.devices.values())
+        health = self.health or _unjudged(now)
+        return SiteSummary(self.record.id, self.flow(now), health, online, len(self.devices), len(self.alerts.open))
 
     def _fresh(self, measure: str, now: UnixMs) -> list[float]:
         values = []
@@ -85,6 +96,11 @@ class SiteTwin:
     def _mean(self, measure: str, now: UnixMs) -> float | None:
         values = self._fresh(measure, now)
         return sum(values) / len(values) if values else None
+
+
+def _unjudged(now: UnixMs) -> Health:
+    """Between the site's loading and the first sweep."""
+    return Health("unknown", now, "not_heard_yet")
 
 
 def _device_live(device: DeviceTwin) -> DeviceLive:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
@@ -10,8 +10,13 @@ import msgspec
 from fleet.errors import Unavailable
 from fleet.settings import DatabaseSettings
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-Pool = asyncpg.Pool[asyncpg.Record]
+if TYPE_CHECKING:  # generic for the type checker only
+    DirectConnection = asyncpg.Connection[asyncpg.Record]
+    Connection = DirectConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    DirectConnection = Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
 
 # What means "PostgreSQL is away or going away": the statement may be tried again on a new connection.
 AWAY = (
@@ -39,11 +44,13 @@ async def open_pool(settings: DatabaseSettings, *, size_max: int, command_timeou
             **_connect_arguments(settings), min_size=1, max_size=size_max, command_timeout=command_timeout_s, init=_prepare
         )
     except AWAY as error:
-        raise Unavailable("database_away", f"PostgreSQL at {settings.host}:{settings.port} does not answer: {error}") from error
+        raise Unavailable(
+            "database_away", f"PostgreSQL at {settings.host}:{settings.port} does not answer: {error}"
+        ) from error
 
 
-async def connect(settings: DatabaseSettings) -> asyncpg.Connection[asyncpg.Record]:
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(**_connect_arguments(settings))
+async def connect(settings: DatabaseSettings) -> DirectConnection:
+    connection: DirectConnection = await asyncpg.connect(**_connect_arguments(settings))
     await _prepare(connection)
     return connection
 
@@ -70,7 +77,9 @@ def _connect_arguments(settings: DatabaseSettings) -> dict[str, Any]:
 
 async def _prepare(connection: Any) -> None:
     """jsonb columns are msgspec-encoded JSON on both sides."""
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=msgspec.json.decode, format="text")
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_to_json, decoder=msgspec.json.decode, format="text"
+    )
 
 
 def _to_json(value: object) -> str:

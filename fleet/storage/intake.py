@@ -22,6 +22,10 @@ _STORE = """
         SET readings = telemetry.merged(stored.readings, excluded.readings)
         WHERE stored.readings IS DISTINCT FROM telemetry.merged(stored.readings, excluded.readings)
 """
+_STORE_LETTER = """
+    INSERT INTO telemetry.dead_letter (received_at, site_id, device_id, topic, code, detail, size_bytes, head)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
 
 
 class DeadLetter(NamedTuple):
@@ -53,9 +57,7 @@ async def store_samples(connection: Connection, samples: Collection[SampleRecord
 
 
 async def store_dead_letters(connection: Connection, letters: Iterable[DeadLetter]) -> None:
-    await connection.copy_records_to_table(
-        "dead_letter", schema_name="telemetry", columns=DeadLetter._fields, records=letters
-    )
+    await connection.executemany(_STORE_LETTER, letters)  # COPY does not work below row-level security
 
 
 async def create_partitions(connection: Connection, days: Iterable[date]) -> None:

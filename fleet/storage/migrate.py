@@ -6,16 +6,14 @@ A file that was applied must not change: its checksum is kept. A database that i
 from hashlib import sha256
 from importlib import resources
 
-import asyncpg
-
 from fleet.errors import Conflict
-from fleet.storage.database import Connection
+from fleet.storage.database import Connection, DirectConnection
 
 SERVICE_ROLES = ("sp_twins", "sp_web", "sp_pki")
 _LOCK_KEY = 0x50_1A_12  # any constant: two migrations never run at once
 
 
-async def migrate(connection: asyncpg.Connection[asyncpg.Record], passwords: dict[str, str]) -> list[str]:
+async def migrate(connection: DirectConnection, passwords: dict[str, str]) -> list[str]:
     """Brings the database to this code's schema, as its owner. Returns the names of the files applied now.
 
     passwords: service role → password; roles are made, and their passwords set, each time.
@@ -33,7 +31,9 @@ async def _ensure_roles(connection: Connection, passwords: dict[str, str]) -> No
     for role in SERVICE_ROLES:
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
             await connection.execute(f"CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
-        statement = await connection.fetchval("SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, passwords[role])
+        statement = await connection.fetchval(
+            "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, passwords[role]
+        )
         await connection.execute(statement)
 
 
@@ -42,11 +42,16 @@ async def _apply(connection: Connection) -> list[str]:
         "CREATE TABLE IF NOT EXISTS public.schema_migration"
         " (name text PRIMARY KEY, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    applied = {row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM public.schema_migration")}
+    applied = {
+        row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM public.schema_migration")
+    }
     shipped = _shipped()
     newer = sorted(set(applied) - {name for name, _ in shipped})
     if newer:
-        raise Conflict("schema_newer", f"the database was migrated by a newer version ({newer[-1]}); run that version or restore a backup")
+        raise Conflict(
+            "schema_newer",
+            f"the database was migrated by a newer version ({newer[-1]}); run that version or restore a backup",
+        )
     done = []
     for name, sql in shipped:
         checksum = sha256(sql.encode()).digest()

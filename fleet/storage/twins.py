@@ -12,6 +12,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.site import SiteRecord, SiteTwin
 from fleet.storage.database import Connection
+from fleet.storage.supervision import load_health, load_open_alerts
 from fleet.telemetry import State, UnixMs
 from fleet.views import Health
 
@@ -22,12 +23,10 @@ _SITES_BY_SLOT = f"""
     WHERE slot = ANY($1::smallint[]) AND id > $2 ORDER BY id LIMIT $3
 """  # noqa: S608
 _DEVICES = """
-    SELECT d.site_id, d.id, d.profile_id, d.name, d.serial,
-           l.stream, l.seq, l.seen_at, l.sample_time, l.readings, l.online, l.info::text AS info,
-           h.status, h.since, h.reason
+    SELECT d.site_id, d.id, d.profile_id, d.name, d.serial, d.created_at,
+           l.stream, l.seq, l.seen_at, l.sample_time, l.readings, l.online, l.info::text AS info
     FROM registry.device d
     LEFT JOIN telemetry.device_latest l ON l.site_id = d.site_id AND l.device_id = d.id
-    LEFT JOIN supervision.health h ON h.site_id = d.site_id AND h.device_id = d.id
     WHERE d.site_id = ANY($1::text[]) AND d.retired_at IS NULL
 """
 _SAVE_SNAPSHOTS = """
@@ -69,11 +68,16 @@ async def sites_by_slot(connection: Connection, slots: Sequence[int], after: Sit
 async def load_twins(
     connection: Connection, sites: Sequence[SiteRecord], profiles: dict[str, DeviceProfile], now: UnixMs
 ) -> list[SiteTwin]:
-    """The twins of these sites and of all their devices, as their snapshots left them; one query however many."""
+    """The twins of these sites and of all their devices, as their snapshots left them; three queries however many."""
     devices: dict[SiteId, list[DeviceTwin]] = {site.id: [] for site in sites}
+    alerts = await load_open_alerts(connection, list(devices))
+    health = await load_health(connection, list(devices))
     for row in await connection.fetch(_DEVICES, list(devices)):
-        devices[row["site_id"]].append(_device(row, profiles, now))
-    return [SiteTwin(site, devices[site.id], now) for site in sites]
+        judged = health.get(row["site_id"], {}).get(row["id"])
+        devices[row["site_id"]].append(_device(row, profiles, judged, now))
+    return [
+        SiteTwin(site, devices[site.id], now, health.get(site.id, {}).get(""), alerts.get(site.id, ())) for site in sites
+    ]
 
 
 async def save_snapshots(connection: Connection, rows: Iterable[SnapshotRow]) -> None:
@@ -87,17 +91,15 @@ def _site(row: asyncpg.Record) -> SiteRecord:
     return SiteRecord(*row.values())
 
 
-def _device(row: asyncpg.Record, profiles: dict[str, DeviceProfile], now: UnixMs) -> DeviceTwin:
-    (_, device, profile, name, serial, stream, seq, seen_at, sample_time, readings, online, info, status, since, reason) = (
-        row.values()
-    )
-    if seq is None:  # never heard of
+def _device(row: asyncpg.Record, profiles: dict[str, DeviceProfile], judged: Health | None, now: UnixMs) -> DeviceTwin:
+    if row["seq"] is None:  # never heard of
         snapshot = Snapshot()
     else:
-        state = None if info == "{}" else _state.decode(info)
-        snapshot = Snapshot(stream, seq, _ms(seen_at), _ms(sample_time), readings, online, state)
-    health = None if status is None else Health(status, _ms(since) or 0, reason)
-    return DeviceTwin(device, name, serial, profiles[profile], snapshot, health, now)
+        info = None if row["info"] == "{}" else _state.decode(row["info"])
+        seen_at, sample_at = _ms(row["seen_at"]), _ms(row["sample_time"])
+        snapshot = Snapshot(row["stream"], row["seq"], seen_at, sample_at, row["readings"], row["online"], info)
+    created_at = _ms(row["created_at"])
+    return DeviceTwin(row["id"], row["name"], row["serial"], profiles[row["profile_id"]], snapshot, judged, now, created_at)
 
 
 def _snapshot_columns(row: SnapshotRow) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.placement import slot_of
 from fleet.topics import Topic
 
-IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
+IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True).filter(lambda text: not text.startswith("sp-"))
 CHANNELS = st.sampled_from(["up/telemetry", "up/state", "down/ack", "up/raw/status/em:0", "up/raw/tele/plug 1/SENSOR"])
 
 
