@@ -85,7 +85,7 @@ class ChildProcess:
 
     async def ended(self) -> int | None:
         """Waits for its end; the exit code. Polled: the child belongs to subprocess, which asyncio cannot wait for."""
-        while self.running:
+        while self.running:  # noqa: ASYNC110 - see above
             await asyncio.sleep(POLL_S)
         return None if self._process is None else self._process.returncode
 

@@ -131,16 +131,8 @@ class System:
             return None
         if not self.layout.plan.exists():
             with self.progress.step(text("step_plan")):
-                command: list[str | Path] = [
-                    "plan",
-                    "--sites",
-                    str(self.options.demo_sites),
-                    "--seed",
-                    "1",
-                    "--out",
-                    self.layout.plan,
-                ]
-                await self._tool("edge-plan", "edge", command)
+                size_and_seed = ["--sites", str(self.options.demo_sites), "--seed", "1"]
+                await self._tool("edge-plan", "edge", ["plan", *size_and_seed, "--out", self.layout.plan])
         plan = msgspec.json.decode(self.layout.plan.read_bytes(), type=FleetPlan)
         if len(plan.sites) != self.options.demo_sites:
             self.progress.line(text("same_fleet", present=len(plan.sites), wanted=self.options.demo_sites))

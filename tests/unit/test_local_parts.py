@@ -1,0 +1,103 @@
+"""The launcher's pure parts: who owns what in the demonstration, portions, stamps, arguments, progress."""
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from actors.local import cli, demo
+from actors.local.assets import source_stamp
+from actors.local.configuration import ray_folder
+from actors.local.load_history import portions
+from actors.local.progress import Progress
+from fleet.ids import device_id, site_id
+from fleet.limits import BULK_SAMPLES_MAX, PASSWORD_CHARS_MIN
+from fleet.plan import HistoryBlock, PlannedSite, SiteUse
+from fleet.telemetry import Sample
+
+
+def site(number: int, use: SiteUse) -> PlannedSite:
+    return PlannedSite(
+        id=site_id(f"s-{number:04d}"),
+        name=f"Site {number}",
+        latitude=44.7,
+        longitude=5.0,
+        timezone="Europe/Paris",
+        peak_power_w=6000,
+        tilt_deg=30,
+        azimuth_deg=180,
+        department="26",
+        annual_load_kwh=5000,
+        battery_wh=None,
+        devices=[],
+        use=use,
+    )
+
+
+def test_each_kind_of_site_has_its_kind_of_customer() -> None:
+    uses: list[SiteUse] = ["school", "home", "home", "farm", "home", "public"]
+    owners = [owned.customer_organisation_id for owned in demo.owned([site(number, use) for number, use in enumerate(uses)])]
+    assert owners == [demo.COMMUNE, demo.FAMILY, demo.FAMILY, demo.FARMERS, demo.NEIGHBOURS, demo.COMMUNE]
+
+
+def test_both_installers_have_clients_and_every_organisation_exists() -> None:
+    sites = demo.owned([site(number, "home") for number in range(9)])
+    assert Counter(each.installer_organisation_id for each in sites) == {demo.INSTALLERS[0]: 6, demo.INSTALLERS[1]: 3}
+    known = {organisation.id for organisation in demo.ORGANISATIONS}
+    assert {each.installer_organisation_id for each in sites} | {person.organisation_id for person in demo.PEOPLE} <= known
+
+
+def test_a_login_per_role_that_the_portal_would_accept() -> None:
+    logins = demo.logins()
+    assert set(logins) == {"customer", "energy_manager", "installer", "ops", "admin"}
+    assert all(len(login.password) >= PASSWORD_CHARS_MIN for login in logins.values())
+
+
+def test_portions_keep_every_sample_and_the_bound() -> None:
+    samples = [Sample(t=at, v={}) for at in range(2 * BULK_SAMPLES_MAX + 1)]
+    calls = list(
+        portions([HistoryBlock(site_id("s"), device_id("d"), samples), HistoryBlock(site_id("s"), device_id("e"), [])])
+    )
+    assert [sum(len(block.samples) for block in call) for call in calls] == [BULK_SAMPLES_MAX, BULK_SAMPLES_MAX, 1]
+    assert [sample.t for call in calls for block in call for sample in block.samples] == list(range(len(samples)))
+
+
+def test_the_stamp_follows_names_and_contents_but_not_packages(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    file = tmp_path / "src" / "main.ts"
+    file.write_text("one")
+    first = source_stamp(tmp_path)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "package.js").write_text("theirs")
+    assert source_stamp(tmp_path) == first
+    file.write_text("two")
+    second = source_stamp(tmp_path)
+    file.rename(tmp_path / "src" / "other.ts")
+    assert len({first, second, source_stamp(tmp_path)}) == 3
+
+
+def test_ray_s_sockets_fit_into_a_path() -> None:
+    assert ray_folder(Path("/srv/sp")) == Path("/srv/sp/ray")
+    deep = ray_folder(Path("/home/somebody/projects/solarperform/.solarperform"))
+    assert len(str(deep)) <= 30
+    assert deep != ray_folder(Path("/home/somebody/projects/solarperform/.other-folder"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["--sites", "0"], "--sites"), (["--port", "0"], "--port"), (["--mqtt-port", "99999"], "--mqtt-port")],
+)
+def test_impossible_arguments_are_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", *arguments]) == 1
+    assert capsys.readouterr().err.startswith(f"solarperform: {named}")
+
+
+def test_progress_marks_what_went_well_and_what_did_not() -> None:
+    out = io.StringIO()
+    progress = Progress(out)
+    with progress.step("first"):
+        pass
+    with pytest.raises(ValueError, match="broken"), progress.step("second"):
+        raise ValueError("broken")
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "first"], ["✗", "second"]]
