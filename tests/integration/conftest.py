@@ -4,14 +4,17 @@ postgres, database    one server per run, one fresh migrated database per test
 own_postgres          a server for this test alone, to stop and kill
 pki                   one per run; `pki.device("id")` makes a device's certificate
 broker_session, broker  one per run / one per test: `broker.server.kill()`
+web                   the API on a fresh, seeded database, with twins in memory
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.servers import Broker, Cluster, Database, Pki, mosquitto_server, pki_folder, postgres_server
+from tests.web_app import Web, running_web
 
 _numbers = count(1)
 
@@ -51,3 +54,9 @@ def broker_session(pki: Pki) -> Iterator[Broker]:
 def broker(pki: Pki) -> Iterator[Broker]:
     with mosquitto_server(pki) as broker:
         yield broker
+
+
+@pytest.fixture
+async def web(database: Database, tmp_path: Path) -> AsyncIterator[Web]:
+    async with running_web(database, tmp_path) as running:
+        yield running

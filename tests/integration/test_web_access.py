@@ -1,0 +1,136 @@
+"""Who gets where: generated from the route table, so that a new route is covered on the day it is written."""
+
+import re
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, Web
+from web.visits import RoleGuard
+
+_QUERY = {"from": "2026-11-22", "to": "2026-11-23", "step": "1d"}
+_RANGED = ("/energy", "/samples")
+
+
+def routes(web: Web, *, closed_only: bool = True) -> list[tuple[str, str]]:
+    """(method, path) of every route of the API, paths with {site} and the like in them."""
+    found = []
+    for route in web.app.routes:
+        if isinstance(route, HTTPRoute) and route.path.startswith("/api/v1"):
+            for method, (handler, _) in route.route_handler_map.items():
+                if method != "OPTIONS" and not (closed_only and handler.opt.get("open")):
+                    found.append((method, re.sub(r":\w+}", "}", route.path_format or route.path)))
+    return sorted(found)
+
+
+def filled(path: str, site: str = ALPHA, device: str = ALPHA_METER, alert: str = "alert-alpha") -> str:
+    return path.replace("{site}", site).replace("{device}", device).replace("{alert}", alert)
+
+
+def query(path: str) -> dict[str, str]:
+    return _QUERY if path.endswith(_RANGED) else {}
+
+
+async def test_every_route_is_closed_to_strangers_unless_it_is_meant_to_be_open(web: Web) -> None:
+    open_ones = set(routes(web, closed_only=False)) - set(routes(web))
+    assert open_ones == {
+        ("POST", "/api/v1/auth/login"),
+        ("POST", "/api/v1/auth/refresh"),
+        ("POST", "/api/v1/auth/logout"),
+        ("GET", "/api/v1/auth/renew"),
+        ("GET", "/api/v1/auth/jwks.json"),
+        ("POST", "/api/v1/setup"),
+    }
+    assert len(routes(web)) > 10
+    for method, path in routes(web):
+        answer = await web.client.request(method, filled(path), params=query(path))
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in"), (method, path)
+
+
+async def test_a_revoked_session_opens_no_route(web: Web) -> None:
+    """The token still verifies: only the look-up of the session can tell. A route that forgets it fails here."""
+    headers = await web.token("ada@example.org")
+    await web.execute("UPDATE accounts.session SET revoked_at = now()")
+    for method, path in routes(web):
+        body = {} if method in ("POST", "PATCH", "PUT") and not path.endswith("/ack") else None
+        answer = await web.client.request(method, filled(path), params=query(path), headers=headers, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (401, "session_ended"), (method, path)
+
+
+@pytest.mark.parametrize("email", ["alice@example.org", "emma@example.org", "ines@example.org"])
+async def test_no_route_shows_another_tenants_site(web: Web, email: str) -> None:
+    await add_alerts(web)
+    headers = await web.token(email)
+    tried = 0
+    for method, path in routes(web):
+        if "{" not in path:
+            continue
+        tried += 1
+        foreign = filled(path, BETA, BETA_METER, "alert-beta")
+        body = {"name": "mine now"} if method == "PATCH" else None
+        answer = await web.client.request(method, foreign, params=query(path), headers=headers, json=body)
+        assert answer.status_code == 404, (method, path, answer.text)
+        assert "beta" not in answer.json()["detail"].lower()
+        nothing = filled(path, "no-such", "no-such", "no-such")
+        missing = await web.client.request(method, nothing, params=query(path), headers=headers, json=body)
+        assert (missing.status_code, missing.json()["code"]) == (404, answer.json()["code"]), "the answers must not differ"
+    assert tried >= 8
+    assert [row["name"] for row in await web.execute("SELECT name FROM registry.site WHERE id = $1", BETA)] == ["École"]
+
+
+@pytest.mark.parametrize("email", ["alice@example.org", "bob@example.org", "ines@example.org"])
+async def test_lists_hold_ones_own_sites_only(web: Web, email: str) -> None:
+    await add_alerts(web)
+    own, other = (BETA, ALPHA) if email.startswith("bob") else (ALPHA, BETA)
+    headers = await web.token(email)
+    for path in ("/api/v1/sites", "/api/v1/alerts"):
+        answer = await web.client.get(path, headers=headers)
+        assert own in answer.text
+        assert other not in answer.text
+    assert (await web.client.get("/api/v1/alerts", params={"site": other}, headers=headers)).json()["items"] == []
+
+
+async def test_a_shared_site_is_seen(web: Web) -> None:
+    await web.execute("INSERT INTO registry.site_share (site_id, person_id) VALUES ($1, 'bob')", ALPHA)
+    headers = await web.token("bob@example.org")
+    assert len((await web.client.get("/api/v1/sites", headers=headers)).json()["items"]) == 2
+    assert (await web.client.get(f"/api/v1/sites/{ALPHA}/live", headers=headers)).status_code == 200
+
+
+async def test_operators_see_every_site(web: Web) -> None:
+    for email in ("otto@example.org", "ada@example.org"):
+        headers = await web.token(email)
+        assert len((await web.client.get("/api/v1/sites", headers=headers)).json()["items"]) == 2
+
+
+async def test_what_a_role_may_not_do_does_not_exist_for_it(web: Web) -> None:
+    guarded = [
+        (method, route.path_format, guard.roles)
+        for route in web.app.routes
+        if isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items()
+        for layer in handler.ownership_layers
+        for guard in layer.guards or []
+        if isinstance(guard, RoleGuard) and method != "OPTIONS"
+    ]
+    assert {"/api/v1/fleet/stats", "/api/v1/dead-letters", "/api/v1/audit"} <= {path for _, path, _ in guarded}
+    people = {"alice": "customer", "emma": "energy_manager", "ines": "installer", "otto": "ops", "ada": "admin"}
+    for person, role in people.items():
+        headers = await web.token(f"{person}@example.org")
+        for method, path, roles in guarded:
+            if path.endswith("/events"):
+                continue
+            body = {"name": "Mairie"} if method == "PATCH" else None
+            answer = await web.client.request(method, filled(path), headers=headers, json=body)
+            expected = (200, None) if role in roles else (404, "unknown_route")
+            assert (answer.status_code, answer.json().get("code")) == expected, (role, method, path)
+
+
+async def add_alerts(web: Web) -> None:
+    for name, site in (("alert-alpha", ALPHA), ("alert-beta", BETA)):
+        await web.execute(
+            "INSERT INTO supervision.alert (id, site_id, device_id, rule, severity, raised_at)"
+            " VALUES ($1, $2, '', 'site_offline', 'critical', now())",
+            name,
+            site,
+        )
