@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from types import FrameType
@@ -16,10 +15,12 @@ from certs.tls import client_context
 from fleet import settings as files
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import WEB_POOL_CONNECTIONS
+from fleet.logs import set_up_logs
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool, open_pool
 from web.app import create_app
 from web.live import LiveFeed
+from web.pages import PAGE_ROUTES, problem_page
 from web.services import Services
 from web.tokens import load_tokens
 from web.twins_door import TwinsDoor
@@ -53,7 +54,7 @@ async def serve(settings: WebSettings) -> None:
         door = TwinsDoor(lambda: Twins.connect(settings.ray))
         services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=LiveFeed(broker, tls))
         config = uvicorn.Config(
-            create_app(services),
+            create_app(services, pages=PAGE_ROUTES, problem_page=problem_page),
             host=settings.host,
             port=settings.port,
             lifespan="on",
@@ -80,28 +81,11 @@ async def _open_pool(settings: WebSettings) -> Pool:
             await asyncio.sleep(_DATABASE_RETRY_S)
 
 
-def configure_logs() -> None:
-    """One JSON object per event; readable lines on a terminal. What libraries log above INFO comes along as plain lines."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="web", description="The portal and the API of SolarPerform.")
     parser.add_argument("--settings", type=Path, required=True, help="JSON file with this process's settings")
     arguments = parser.parse_args()
-    configure_logs()
+    set_up_logs()
     try:
         settings = files.load(arguments.settings, WebSettings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

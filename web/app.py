@@ -14,14 +14,24 @@ from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from fleet.limits import REQUEST_BYTES_MAX
-from web import auth, docs, health, sites
+from web import alerts, audit_log, auth, devices, docs, energy, fleet_routes, health, me, setup, sites
 from web.errors import ProblemPage, exception_handler
 from web.front import Front
 from web.services import Services
 from web.visits import OPEN, Authentication, provide_visit
 
 STATIC_DIR = Path(__file__).parent / "static"
-API_ROUTERS = (auth.router, sites.router)
+API_ROUTERS = (
+    auth.router,
+    setup.router,
+    me.router,
+    sites.router,
+    energy.router,
+    devices.router,
+    alerts.router,
+    fleet_routes.router,
+    audit_log.router,
+)
 
 
 def create_app(

@@ -56,7 +56,7 @@ async def login(
 
 @post("/refresh", status_code=200, operation_id="refresh", summary="New tokens for a refresh token")
 async def refresh(
-    data: JSONBody[RefreshRequest | None], request: Request[Any, Any, Any], services: NamedDependency[Services]
+    request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[RefreshRequest | None] = None
 ) -> Response[TokenAnswer]:
     given = data.refresh_token if data else None
     token = given or request.cookies.get(cookies.REFRESH_COOKIE)
@@ -68,7 +68,7 @@ async def refresh(
 
 @post("/logout", status_code=204, operation_id="logout", summary="End the session, at once")
 async def logout(
-    data: JSONBody[RefreshRequest | None], request: Request[Any, Any, Any], services: NamedDependency[Services]
+    request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[RefreshRequest | None] = None
 ) -> Response[None]:
     token = (data.refresh_token if data else None) or request.cookies.get(cookies.REFRESH_COOKIE)
     await sign_out(services, claims=request.user, refresh_token=token, address=client_address(request))

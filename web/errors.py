@@ -40,6 +40,10 @@ class Gone(FleetError):
     """Was possible once."""
 
 
+class Misdirected(FleetError):
+    """Sent to a host that we are not."""
+
+
 _STATUS: dict[type[FleetError], int] = {
     BadInput: 422,
     NotFound: 404,
@@ -50,6 +54,7 @@ _STATUS: dict[type[FleetError], int] = {
     Forbidden: 403,
     TooMany: 429,
     Gone: 410,
+    Misdirected: 421,
 }
 
 

@@ -12,8 +12,8 @@ from litestar import Request
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet.errors import BadInput, FleetError
-from web.errors import Forbidden, problem_of, problem_response
+from fleet.errors import FleetError
+from web.errors import Forbidden, Misdirected, problem_of, problem_response
 from web.language import from_header
 from web.metrics import Metrics
 from web.origin import is_foreign
@@ -80,7 +80,7 @@ class Front:
         except ValueError:
             name = None
         if name not in self._hosts:
-            return BadInput("bad_host", "this platform does not answer under this host name")
+            return Misdirected("bad_host", "this platform does not answer under this host name")
         if request.method not in ("GET", "HEAD", "OPTIONS") and is_foreign(request, self._public_url):
             return Forbidden("foreign_origin", "the request comes from a page that is not part of this platform")
         return None

@@ -65,11 +65,15 @@ class LiveFeed:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    @contextmanager
-    def watch(self, site: SiteId) -> Iterator[Viewer]:
+    def check_room(self) -> None:
         """Raises Unavailable (too_many_viewers)."""
         if self._count >= SSE_CLIENTS_MAX:
             raise Unavailable("too_many_viewers", f"{SSE_CLIENTS_MAX} live views are open already")
+
+    @contextmanager
+    def watch(self, site: SiteId) -> Iterator[Viewer]:
+        """Raises Unavailable (too_many_viewers)."""
+        self.check_room()
         viewer = Viewer()
         self._count += 1
         self._viewers.setdefault(site, set()).add(viewer)

@@ -1,22 +1,25 @@
-"""GET /sites, /sites/{site}; PATCH /sites/{site}; /sites/{site}/devices, /live."""
+"""GET /sites, GET and PATCH /sites/{site}, GET /sites/{site}/live, and its event stream."""
 
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Router, get, patch
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import ServerSentEvent
 
-from fleet.errors import BadInput, FleetError, NotFound
+from fleet.errors import BadInput, FleetError, NotFound, Unavailable
 from fleet.ids import SiteId, site_id
 from fleet.limits import PAGE_ITEMS
-from fleet.storage import registry
+from fleet.storage import audit, registry
 from fleet.storage.registry import SiteCursor, SiteRow
 from fleet.telemetry import UnixMs
-from fleet.views import Health, PowerFlow, SiteSummary
+from fleet.views import Health, PowerFlow, SiteLive, SiteSummary
 from web.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
 from web.services import Services
-from web.visits import Visit
+from web.streams import EVENTS, event_stream
+from web.visits import RoleGuard, Visit, client_address
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -41,6 +44,16 @@ class Site(msgspec.Struct, frozen=True):
     devices: int
     devices_online: int
     open_alerts: int
+
+
+class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left out stays as it is."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120, examples=["Mairie, toit sud"])] | None = None
+    peak_power_w: Annotated[float, msgspec.Meta(ge=0, le=1e9, examples=[9000.0])] | None = None
+
+
+site_keepers = RoleGuard("installer", "ops", "admin")
 
 
 def parse_site(text: str) -> SiteId:
@@ -76,6 +89,66 @@ async def get_site(site: FromPath[str], visit: NamedDependency[Visit], services:
     return _site(row, summaries.get(row.id))
 
 
+@patch("/{site:str}", operation_id="changeSite", summary="Change a site's name or peak power", guards=[site_keepers])
+async def change_site(
+    site: FromPath[str],
+    data: JSONBody[SiteChange],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+) -> Site:
+    site_id_ = parse_site(site)
+    async with visit.enter() as connection:
+        await registry.update_site(connection, site_id_, name=data.name, peak_power_w=data.peak_power_w)
+        changed = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not None}
+        await audit.record(
+            connection,
+            "site.change",
+            person_id=visit.person.id,
+            subject=site_id_,
+            detail=changed,
+            address=client_address(request),
+        )
+        row = await registry.site(connection, site_id_)
+    with suppress(Unavailable):  # a twin that cannot be told now reads the registry when it comes back
+        await services.door.twins().forget_site(site_id_)
+    return _site(row, None)
+
+
+@get("/{site:str}/live", operation_id="getSiteLive", summary="Powers in W, states and ages, from the twin")
+async def get_live(site: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]) -> SiteLive:
+    async with visit.enter() as connection:
+        await registry.site_timezone(connection, parse_site(site))
+    return await services.door.twins().site_live(parse_site(site))
+
+
+@get(
+    "/{site:str}/events",
+    operation_id="streamSite",
+    summary="`live` events: the same, whenever it changes",
+    media_type=EVENTS,
+)
+async def stream_site(
+    site: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> ServerSentEvent:
+    """A stream of server-sent events. Each `live` event holds the whole state, the first one comes at once."""
+    site_id_ = parse_site(site)
+
+    async def may_see() -> None:
+        async with visit.enter() as connection:
+            await registry.site_timezone(connection, site_id_)
+
+    async def now() -> bytes | None:
+        try:
+            return msgspec.json.encode(await services.door.twins().site_live(site_id_))
+        except Unavailable:
+            return None  # the feed comes from the shard itself; it tells more as soon as it has news
+
+    await may_see()
+    services.live.check_room()
+    return event_stream(services, "live", now, services.live.watch(site_id_), may_see)
+
+
 async def _summaries(services: Services, sites: list[SiteId]) -> dict[SiteId, SiteSummary]:
     """Of the twins that answer: a list is worth showing without them."""
     try:
@@ -105,4 +178,4 @@ def _site(row: SiteRow, summary: SiteSummary | None) -> Site:
     )
 
 
-router = Router("/sites", route_handlers=[list_sites, get_site], tags=["sites"])
+router = Router("/sites", route_handlers=[list_sites, get_site, change_site, get_live, stream_site], tags=["sites"])

@@ -38,14 +38,16 @@ _FRENCH: dict[str, Text] = {
     "bad_range": Text(
         "Période invalide", "La période doit être bien formée, finir après son début, et rester dans la limite permise."
     ),
-    "bad_step": Text("Pas invalide", "Le pas doit être 15m, 1h, 1d, 1mo ou 1y."),
+    "too_many_steps": Text("Période trop longue", "Demandez une période plus courte, ou un pas plus long."),
     "bad_id": Text("Identifiant invalide", "Un identifiant compte 1 à 32 caractères parmi a-z, 0-9 et -."),
+    "wrong_password": Text("Mot de passe refusé", "Le mot de passe actuel n'est pas juste."),
     "weak_password": Text("Mot de passe trop faible", "Le mot de passe doit compter au moins 10 caractères."),
     "email_taken": Text("Adresse déjà utilisée", "Une autre personne utilise déjà cette adresse e-mail."),
     "setup_closed": Text(
         "Installation terminée", "Le premier administrateur existe déjà, ou aucune installation n'est attendue."
     ),
     "bad_setup_token": Text("Jeton d'installation refusé", "Le jeton d'installation n'est pas juste."),
+    "twins_slow": Text("Jumeaux trop lents", "Les jumeaux numériques n'ont pas répondu à temps. Réessayez."),
     "twins_away": Text(
         "Jumeaux indisponibles", "Les jumeaux numériques ne répondent pas pour l'instant. Réessayez dans un moment."
     ),
@@ -82,12 +84,14 @@ _ENGLISH: dict[str, Text] = {
     "bad_range": Text(
         "Invalid range", "The range must be well formed, end after its start, and stay within the allowed length."
     ),
-    "bad_step": Text("Invalid step", "The step must be 15m, 1h, 1d, 1mo or 1y."),
+    "too_many_steps": Text("Period too long", "Ask for a shorter period, or a longer step."),
     "bad_id": Text("Invalid identifier", "An identifier is 1 to 32 of a-z, 0-9 and -."),
+    "wrong_password": Text("Password refused", "The current password is not right."),
     "weak_password": Text("Password too weak", "The password must have at least 10 characters."),
     "email_taken": Text("Address in use", "Somebody else uses this e-mail address already."),
     "setup_closed": Text("Set-up finished", "The first administrator exists already, or no set-up is expected."),
     "bad_setup_token": Text("Set-up token refused", "The set-up token is not right."),
+    "twins_slow": Text("Twins too slow", "The digital twins did not answer in time. Try again."),
     "twins_away": Text("Twins unavailable", "The digital twins do not answer now. Try again in a moment."),
     "database_away": Text("Database unavailable", "The database does not answer now. Try again in a moment."),
     "busy": Text("Platform busy", "Too many checks at once. Try again in a moment."),

@@ -74,7 +74,8 @@ class TwinsDoor:
         misses = 0
         while misses < _MISSES_MAX:
             try:
-                stats = await asyncio.wait_for(twins.shard_stats(), ASK_TIMEOUT_S)
+                async with asyncio.timeout(ASK_TIMEOUT_S):  # not wait_for, which may swallow the cancellation that stops us
+                    stats = await twins.shard_stats()
             except (FleetError, TimeoutError) as error:
                 misses += 1
                 log.info("twins_silent", misses=misses, error=str(error))

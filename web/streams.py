@@ -1,0 +1,78 @@
+"""Server-sent events: the newest state at once, each change after it, a sign of life in between, and an end."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from fleet.errors import FleetError
+from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
+from web.services import Services
+
+EVENTS = "text/event-stream"
+_RETRY_MS = 3_000  # how long a browser waits before it connects again
+
+
+class Feed(Protocol):
+    """next: waits for what the browser has not been told yet."""
+
+    async def next(self) -> bytes: ...
+
+
+Now = Callable[[], Awaitable[bytes | None]]  # the state to begin with; None when nobody can tell it
+StillAllowed = Callable[[], Awaitable[None]]  # raises FleetError when not
+
+
+def event_stream(
+    services: Services, event: str, now: Now, feed: AbstractContextManager[Feed], still_allowed: StillAllowed
+) -> ServerSentEvent:
+    """Events named `event` with JSON payloads. Every event is a whole state, so a client that reconnects needs no replay."""
+    return ServerSentEvent(_messages(services, event, now, feed, still_allowed), retry_duration=_RETRY_MS)
+
+
+async def _messages(
+    services: Services, event: str, now: Now, feed: AbstractContextManager[Feed], still_allowed: StillAllowed
+) -> AsyncGenerator[ServerSentEventMessage, None]:
+    with feed as source, services.metrics.viewers.track_inprogress():
+        first = await now()
+        yield _message(event, first) if first is not None else _sign_of_life()
+        closing = asyncio.ensure_future(services.closing.wait())
+        waiting = asyncio.ensure_future(source.next())
+        checked_at = time.monotonic()
+        try:
+            while not closing.done():
+                done, _ = await asyncio.wait(
+                    (closing, waiting), timeout=SSE_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if time.monotonic() - checked_at >= SSE_RECHECK_S:
+                    checked_at = time.monotonic()
+                    if not await _is_allowed(still_allowed):
+                        return
+                if waiting in done:
+                    yield _message(event, waiting.result())
+                    waiting = asyncio.ensure_future(source.next())
+                elif not done:
+                    yield _sign_of_life()
+        finally:
+            closing.cancel()
+            waiting.cancel()
+
+
+async def _is_allowed(still_allowed: StillAllowed) -> bool:
+    """When that cannot be found out, the stream ends as well: the browser connects again once it can."""
+    try:
+        await still_allowed()
+    except FleetError:
+        return False
+    return True
+
+
+def _message(event: str, payload: bytes) -> ServerSentEventMessage:
+    return ServerSentEventMessage(data=payload, event=event, id=str(time.time_ns() // 1_000_000))
+
+
+def _sign_of_life() -> ServerSentEventMessage:
+    return ServerSentEventMessage(data=None, comment="still here")
