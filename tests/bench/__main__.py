@@ -1,0 +1,23 @@
+"""python -m tests.bench [NAME …]: each benchmark prints one JSON line per figure."""
+
+import importlib
+import sys
+
+from tests.bench.figures import print_figure
+
+NAMES = ("ingest",)
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        print(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in names or NAMES:
+        for one in importlib.import_module(f"tests.bench.{name}").run():
+            print_figure(one)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""The platform without the web, on a scratch folder, with a registered fleet: PostgreSQL, Mosquitto, Ray and its shards."""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from actors.local import demo
+from edge.plan import make_fleet
+from fleet import settings
+from fleet.plan import FleetPlan
+from fleet.profiles import shipped
+from fleet.settings import RaySettings, TwinsSettings
+from fleet.storage import bootstrap
+from fleet.storage.database import connect
+from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
+
+DATABASE = "sp_bench"
+SHARDS = 2
+_START_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Platform:
+    folder: Path
+    database: Database
+    broker: Broker
+    pki: Pki
+    plan: FleetPlan
+    twins: TwinsSettings
+    process: subprocess.Popen[bytes]
+
+    @property
+    def plan_file(self) -> Path:
+        return self.folder / "plan.json"
+
+    def shard_processes(self) -> list[psutil.Process]:
+        """The shards' own processes, found by the name that Ray gives them."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if child.name().startswith("ray::Shard")]
+
+    def load(
+        self, *, rate: float, seconds: float, connections: int, more: tuple[str, ...] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """The load generator as a process of its own; its report goes to report_file."""
+        return subprocess.Popen(
+            [
+                sys.executable, "-m", "edge", "load",
+                "--plan", str(self.plan_file), "--certs", str(self.pki.folder / "devices"), "--ca", str(self.pki.server_trust),
+                "--broker-host", self.broker.host, "--broker-port", str(self.broker.device_port),
+                "--rate", str(rate), "--seconds", str(seconds), "--connections", str(connections),
+                "--report", str(self.report_file), *more,
+            ],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    @property
+    def report_file(self) -> Path:
+        return self.folder / "load.json"
+
+    def report(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.report_file.read_bytes())
+        return found
+
+
+@contextmanager
+def platform(*, sites: int, shards: int = SHARDS) -> Iterator[Platform]:
+    """Everything running and ready; everything gone at the end."""
+    with (
+        server_folder("bench") as folder,
+        postgres_server() as cluster,
+        pki_folder() as pki,
+        mosquitto_server(pki) as broker,
+    ):
+        database = cluster.create_database(DATABASE)
+        plan = make_fleet(sites, 1, time.time_ns() // 1_000_000, 1)
+        (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
+        asyncio.run(_register(database, plan))
+        pki.devices([device.id for site in plan.sites for device in site.devices])
+        token = folder / "ray.token"
+        token.write_text(secrets.token_hex(32))
+        token.chmod(0o600)
+        ray_folder = Path("/tmp") / f"spb-{os.getpid()}"  # short: Ray's sockets lie 70 characters below it
+        twins = TwinsSettings(
+            shards,
+            database.sp_twins,
+            broker.sp_twins,
+            RaySettings(folder / "ray.address", token, ray_folder),
+            broker.log_file,
+        )
+        settings.save(folder / "twins.json", twins)
+        with (folder / "twins.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "actors", "--settings", str(folder / "twins.json")], stderr=log
+            )
+        try:
+            _wait_for(folder / "twins.ready", process)
+            yield Platform(folder, database, broker, pki, plan, twins, process)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+async def _register(database: Database, plan: FleetPlan) -> None:
+    connection = await connect(database.owner)
+    try:
+        await bootstrap.store_profiles(connection, shipped())
+        await demo.register(connection, plan)
+    finally:
+        await connection.close()
+
+
+def _wait_for(file: Path, process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + _START_DEADLINE_S
+    while not file.exists():
+        assert process.poll() is None, f"the twins ended: {(file.parent / 'twins.log').read_text()[-2000:]}"
+        assert time.monotonic() < end, "the twins did not become ready"
+        time.sleep(0.1)
