@@ -51,9 +51,12 @@ async def _serve(system: System) -> int:
         raise _first(group, system.layout) from None
     finally:
         stopping.cancel()
-        system.progress.line(text("stopping"))
+        begun = system.supervisor.holds_any
+        if begun:
+            system.progress.line(text("stopping"))
         await system.stop()
-        system.progress.line(text("stopped", folder=system.layout.folder))
+        if begun:
+            system.progress.line(text("stopped", folder=system.layout.folder))
 
 
 async def _unless(stopping: "asyncio.Task[Any]", work: Coroutine[Any, Any, T]) -> T | None:

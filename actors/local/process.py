@@ -117,6 +117,10 @@ class Supervisor:
         self._children: list[Managed] = []
         self._failures: dict[str, deque[float]] = {}
 
+    @property
+    def holds_any(self) -> bool:
+        return bool(self._children)
+
     async def start(self, child: Managed, deadline_s: float) -> None:
         """Raises Unavailable (child_failed) with the end of the child's log."""
         self._children.append(child)
