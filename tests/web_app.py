@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 import msgspec
@@ -123,6 +124,11 @@ class Web:
         assert answer.status_code == 200, answer.text
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
+    async def until_twins_are(self, *, connected: bool) -> None:
+        async with asyncio.timeout(10):
+            while self.services.door.connected != connected:
+                await self.services.door.next_stats()
+
     async def execute(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """As the owner, past row-level security."""
         connection = await connect(self.owner)
@@ -140,11 +146,11 @@ async def running_web(database: Database, folder: Path, broker: BrokerSettings |
     services = make_services(pool, twins, web_settings(database, folder, broker))
     app = create_app(services)
     try:
-        transport = ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 40_000))
+        transport = ASGITransport(cast("Any", app), raise_app_exceptions=False, client=("192.0.2.7", 40_000))
         async with alive(app), AsyncClient(transport=transport, base_url=BASE_URL) as client:
-            while not services.door.connected:
-                await services.door.next_stats()
-            yield Web(app, client, services, twins, database.owner)
+            web = Web(app, client, services, twins, database.owner)
+            await web.until_twins_are(connected=True)
+            yield web
     finally:
         pool.terminate()
 
@@ -207,17 +213,20 @@ async def seed(owner: DatabaseSettings, people: dict[str, tuple[str, str]] = PEO
              ("platform", "SolarPerform", "platform")],
         )  # fmt: skip
         await connection.executemany(
-            "INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash) VALUES ($1, $2, $3, $4, $5, $6)",
-            [(email.split("@")[0], organisation, email, email.split("@")[0].title(), role, HASH)
-             for email, (organisation, role) in people.items()],
-        )  # fmt: skip
+            "INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
+            [
+                (email.split("@")[0], organisation, email, email.split("@")[0].title(), role, HASH)
+                for email, (organisation, role) in people.items()
+            ],
+        )
         await connection.executemany(
             "INSERT INTO registry.profile (id, definition) VALUES ($1, $2)",
             [(profile.id, msgspec.to_builtins(profile)) for profile in shipped()],
         )
         await connection.executemany(
-            "INSERT INTO registry.site (id, slot, name, latitude, longitude, peak_power_w, department, customer_organisation_id,"
-            " installer_organisation_id) VALUES ($1, $2, $3, 44.9, 4.9, 9000, '26', $4, $5)",
+            "INSERT INTO registry.site (id, slot, name, latitude, longitude, peak_power_w, department,"
+            " customer_organisation_id, installer_organisation_id) VALUES ($1, $2, $3, 44.9, 4.9, 9000, '26', $4, $5)",
             [(ALPHA, slot_of(ALPHA), "Mairie", "alpha", "installer"), (BETA, slot_of(BETA), "École", "beta", None)],
         )
         await connection.executemany(

@@ -3,7 +3,10 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from types import FrameType
 
 import structlog
@@ -39,8 +42,19 @@ class Server(uvicorn.Server):
         self._closing = services.closing
         self._loop = asyncio.get_running_loop()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own ends the process by the signal that it has caught, before anybody could tidy up."""
+        for signal_ in (SIGTERM, SIGINT):
+            self._loop.add_signal_handler(signal_, self.handle_exit, signal_, None)
+        try:
+            yield
+        finally:
+            for signal_ in (SIGTERM, SIGINT):
+                self._loop.remove_signal_handler(signal_)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
+        self._closing.set()
         super().handle_exit(sig, frame)
 
 
@@ -53,22 +67,28 @@ async def serve(settings: WebSettings) -> None:
     try:
         door = TwinsDoor(lambda: Twins.connect(settings.ray))
         services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=LiveFeed(broker, tls))
-        config = uvicorn.Config(
-            create_app(services, pages=PAGE_ROUTES, problem_page=problem_page),
-            host=settings.host,
-            port=settings.port,
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-            timeout_graceful_shutdown=_SHUTDOWN_S,
-        )
         log.info("web_starts", url=settings.public_url, host=settings.host, port=settings.port)
-        await Server(config, services).serve()
+        await make_server(services).serve()
     finally:
         pool.terminate()
+
+
+def make_server(services: Services) -> Server:
+    """On settings.host and settings.port; at most _SHUTDOWN_S from its signal to its end."""
+    settings = services.settings
+    config = uvicorn.Config(
+        create_app(services, pages=PAGE_ROUTES, problem_page=problem_page),
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    return Server(config, services)
 
 
 async def _open_pool(settings: WebSettings) -> Pool:

@@ -53,9 +53,13 @@ async def acknowledge(
     acknowledged = await services.door.twins().acknowledge_alert(known.site, known.id, visit.person.id)
     async with visit.enter() as connection:
         await audit.record(
-            connection, "alert.ack", person_id=visit.person.id, subject=known.id, detail={"site": known.site, "rule": known.rule},
+            connection,
+            "alert.ack",
+            person_id=visit.person.id,
+            subject=known.id,
+            detail={"site": known.site, "rule": known.rule},
             address=client_address(request),
-        )  # fmt: skip
+        )
     return acknowledged
 
 

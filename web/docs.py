@@ -15,11 +15,13 @@ _SCHEMA_URL = "/api/schema/openapi.json"
 _FILES = "/static/built/docs"
 # Both readers style their elements inline, and Scalar carries its icons and fonts as data.
 _CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
 _HEAD = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
     '<title>SolarPerform API</title><link rel="icon" href="/static/favicon.svg" type="image/svg+xml">'
 )
 _SCALAR = (
@@ -29,7 +31,8 @@ _SCALAR = (
     f'\'></script><script src="{_FILES}/scalar.js"></script></body></html>'
 )
 _SWAGGER = (
-    f'{_HEAD}<link rel="stylesheet" href="{_FILES}/swagger-ui.css"></head><body><div id="swagger-ui" data-url="{_SCHEMA_URL}"></div>'
+    f'{_HEAD}<link rel="stylesheet" href="{_FILES}/swagger-ui.css"></head>'
+    f'<body><div id="swagger-ui" data-url="{_SCHEMA_URL}"></div>'
     f'<script src="{_FILES}/swagger-ui-bundle.js"></script><script src="/static/docs-swagger.js"></script></body></html>'
 )
 
@@ -57,9 +60,9 @@ def openapi_config(public_url: str) -> OpenAPIConfig:
         version="1",
         summary="Sites, devices, energy and alerts of a fleet of solar sites",
         description=(
-            "Powers are in W, energies in Wh, instants in Unix milliseconds (UTC) unless a name says otherwise. Errors are problem "
-            "details (RFC 9457) with a stable `code`. What you may not see answers 404. Lists are paged: pass `next_cursor` on as "
-            "`cursor` until it is null."
+            "Powers are in W, energies in Wh, instants in Unix milliseconds (UTC) unless a name says otherwise. Errors are "
+            "problem details (RFC 9457) with a stable `code`. What you may not see answers 404. Lists are paged: pass "
+            "`next_cursor` on as `cursor` until it is null."
         ),
         servers=[Server(url=public_url.rstrip("/") or "/")],
         components=Components(

@@ -7,12 +7,12 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import (
-    ClientException,
     HTTPException,
     MethodNotAllowedException,
     NotFoundException,
     ValidationException,
 )
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, Unavailable
 from web.language import Language, language_of
@@ -55,6 +55,13 @@ _STATUS: dict[type[FleetError], int] = {
     TooMany: 429,
     Gone: 410,
     Misdirected: 421,
+}
+
+
+_LITESTAR_CODES: dict[type[HTTPException], str] = {
+    NotFoundException: "unknown_route",
+    MethodNotAllowedException: "method_not_allowed",
+    RequestEntityTooLarge: "request_too_large",
 }
 
 
@@ -129,16 +136,11 @@ def _facts(error: Exception) -> tuple[int, str, str, list[FieldError]]:
         return status, error.code, error.detail if status != 401 else "", []
     if isinstance(error, ValidationException):
         return 422, "invalid_request", "", _field_errors(error)
-    if isinstance(error, NotFoundException):
-        return 404, "unknown_route", "", []
-    if isinstance(error, MethodNotAllowedException):
-        return 405, "method_not_allowed", "", []
-    if isinstance(error, HTTPException) and error.status_code == 413:
-        return 413, "request_too_large", "", []
-    if isinstance(error, ClientException):
-        return 400, "malformed_request", error.detail, []
+    for kind, code in _LITESTAR_CODES.items():
+        if isinstance(error, kind):
+            return error.status_code, code, "", []
     if isinstance(error, HTTPException) and error.status_code < 500:
-        return error.status_code, "refused", error.detail, []
+        return error.status_code, "malformed_request" if error.status_code == 400 else "refused", error.detail, []
     return 500, "internal_error", "", []
 
 

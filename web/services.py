@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
 from web.attempts import LoginAttempts, RequestRate
@@ -15,7 +16,10 @@ from web.twins_door import TwinsDoor
 
 @dataclass(slots=True)
 class Services:
-    """closing: set when the server is told to stop, so that endless streams end by themselves."""
+    """closing: set when the server is told to stop, so that endless streams end by themselves.
+
+    heartbeat_s, recheck_s: how often an idle stream shows that it lives, and whether its viewer still may see it.
+    """
 
     settings: WebSettings
     pool: Pool
@@ -27,6 +31,8 @@ class Services:
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     rate: RequestRate = field(default_factory=RequestRate)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    heartbeat_s: float = SSE_HEARTBEAT_S
+    recheck_s: float = SSE_RECHECK_S
 
     @property
     def secure_cookies(self) -> bool:

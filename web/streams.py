@@ -9,7 +9,6 @@ from typing import Protocol
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from fleet.errors import FleetError
-from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
 from web.services import Services
 
 EVENTS = "text/event-stream"
@@ -45,9 +44,11 @@ async def _messages(
         try:
             while not closing.done():
                 done, _ = await asyncio.wait(
-                    (closing, waiting), timeout=SSE_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                    (closing, waiting),
+                    timeout=min(services.heartbeat_s, services.recheck_s),
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
-                if time.monotonic() - checked_at >= SSE_RECHECK_S:
+                if time.monotonic() - checked_at >= services.recheck_s:
                     checked_at = time.monotonic()
                     if not await _is_allowed(still_allowed):
                         return

@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs (RFC 9068) that one key signs with one algorithm, and refresh tokens that are plain secrets."""
+"""Access tokens: short-lived JWTs (RFC 9068), signed by one key with one algorithm. Refresh tokens: plain secrets."""
 
 import hmac
 import secrets

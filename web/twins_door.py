@@ -18,7 +18,7 @@ log = structlog.get_logger("web.twins")
 
 
 class TwinsDoor:
-    """`stats` are the shards' latest, for everyone who looks: watching the fleet costs the same for one viewer or a thousand."""
+    """`stats` are the shards' latest, for everyone who looks: a thousand viewers of the fleet cost as much as one."""
 
     def __init__(self, connect: ConnectTwins, *, period_s: float = FLEET_STATS_PERIOD_S) -> None:
         self._connect = connect
@@ -51,7 +51,6 @@ class TwinsDoor:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._drop()
 
     async def _run(self) -> None:
         failures = 0
@@ -66,8 +65,13 @@ class TwinsDoor:
                 failures += 1
                 continue
             failures = 0
-            await self._watch(twins)
-            await self._drop()
+            try:
+                await self._watch(twins)
+            finally:
+                self._twins = None
+                self._announce([])
+                with suppress(FleetError, RuntimeError, OSError):  # it is gone already; closing it is a courtesy
+                    await twins.close()
 
     async def _watch(self, twins: Twins) -> None:
         """Until the twins have not answered several times in a row."""
@@ -86,16 +90,8 @@ class TwinsDoor:
                 self._twins = twins
                 self._announce(stats)
             await asyncio.sleep(self._period_s)
-        self._twins = twins
-        self._announce([])
 
     def _announce(self, stats: list[ShardStats]) -> None:
         self.previous, self.stats = self.stats, stats
         news, self._news = self._news, asyncio.Event()
         news.set()
-
-    async def _drop(self) -> None:
-        twins, self._twins = self._twins, None
-        if twins is not None:
-            with suppress(Exception):  # it is gone already; closing it is a courtesy
-                await twins.close()

@@ -74,7 +74,7 @@ async def _transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 class Authentication(ASGIMiddleware):
-    """Verifies the access token, from the Authorization header or else the browser's cookie, and puts Claims in scope["user"]."""
+    """Verifies the access token, of the Authorization header or else of the browser's cookie: Claims in scope["user"]."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -126,7 +126,7 @@ class RoleGuard:
     def __init__(self, *roles: Role) -> None:
         self.roles = frozenset(roles)
 
-    def __call__(self, connection: ASGIConnection[Any, Claims, Any, Any], handler: BaseRouteHandler) -> None:
+    def __call__(self, connection: ASGIConnection[Any, Claims, Any, Any], _: BaseRouteHandler) -> None:
         if connection.user.role not in self.roles:
             raise NotFound("unknown_route", "there is nothing at this address")
 

@@ -108,7 +108,8 @@ async def lock_session(connection: Connection, session_id: str) -> SessionSecret
 
 async def rotate(connection: Connection, session_id: str, refresh_hash: bytes) -> None:
     await connection.execute(
-        "UPDATE accounts.session SET previous_hash = refresh_hash, refresh_hash = $2, rotated_at = clock_timestamp() WHERE id = $1",
+        "UPDATE accounts.session SET previous_hash = refresh_hash, refresh_hash = $2, rotated_at = clock_timestamp()"
+        " WHERE id = $1",
         session_id,
         refresh_hash,
     )

@@ -28,7 +28,8 @@ class DeadLetterCount(msgspec.Struct, frozen=True):
 
 
 _LETTERS = """
-SELECT id, (extract(epoch FROM received_at) * 1000)::bigint AS received_at, site_id, device_id, topic, code, detail, size_bytes, head
+SELECT id, (extract(epoch FROM received_at) * 1000)::bigint AS received_at, site_id, device_id, topic, code, detail,
+       size_bytes, head
 FROM telemetry.dead_letter
 WHERE ($1::text IS NULL OR code = $1) AND ($2::text IS NULL OR site_id = $2) AND ($3::bigint IS NULL OR id < $3)
 ORDER BY id DESC LIMIT $4

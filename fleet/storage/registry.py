@@ -76,7 +76,8 @@ CROSS JOIN LATERAL (
 """
 
 _DEVICE = """
-SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial, (extract(epoch FROM d.created_at) * 1000)::bigint AS created_at,
+SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial,
+       (extract(epoch FROM d.created_at) * 1000)::bigint AS created_at,
        coalesce(l.online, false) AS online, (extract(epoch FROM l.seen_at) * 1000)::bigint AS seen_at,
        (extract(epoch FROM l.sample_time) * 1000)::bigint AS sample_at, l.readings, l.info,
        h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
@@ -120,7 +121,8 @@ async def site_timezone(connection: Connection, site_id: SiteId) -> str:
 async def update_site(connection: Connection, site_id: SiteId, *, name: str | None, peak_power_w: float | None) -> None:
     """None leaves as it is. Raises NotFound (unknown_site)."""
     changed = await connection.fetchval(
-        "UPDATE registry.site SET name = coalesce($2, name), peak_power_w = coalesce($3, peak_power_w) WHERE id = $1 RETURNING id",
+        "UPDATE registry.site SET name = coalesce($2, name), peak_power_w = coalesce($3, peak_power_w)"
+        " WHERE id = $1 RETURNING id",
         site_id,
         name,
         peak_power_w,

@@ -52,7 +52,7 @@ async def test_a_revoked_session_opens_no_route(web: Web) -> None:
     headers = await web.token("ada@example.org")
     await web.execute("UPDATE accounts.session SET revoked_at = now()")
     for method, path in routes(web):
-        body = {} if method in ("POST", "PATCH", "PUT") and not path.endswith("/ack") else None
+        body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") and not path.endswith("/ack") else None
         answer = await web.client.request(method, filled(path), params=query(path), headers=headers, json=body)
         assert (answer.status_code, answer.json()["code"]) == (401, "session_ended"), (method, path)
 

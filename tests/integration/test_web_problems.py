@@ -86,13 +86,11 @@ async def test_twins_that_are_away_leave_lists_working(web: Web) -> None:
     sites = await web.client.get("/api/v1/sites", headers=headers)
     assert sites.status_code == 200
     assert sites.json()["items"][0]["live"] is False
-    while web.services.door.connected:
-        await web.services.door.next_stats()
+    await web.until_twins_are(connected=False)
     ready = await web.client.get("/health/ready")
     assert (ready.status_code, ready.json()["missing"]) == (503, ["twins", "live_feed"])
     web.twins.away = False
-    while not web.services.door.connected:
-        await web.services.door.next_stats()
+    await web.until_twins_are(connected=True)
     assert (await web.client.get(f"/api/v1/sites/{ALPHA}/live", headers=headers)).status_code == 200
 
 
