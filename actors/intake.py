@@ -3,12 +3,11 @@
 Nothing here waits, so a device's messages are applied in the order of their arrival.
 """
 
-from paho.mqtt.client import MQTTMessage
-
 from actors.batch import Entry, at
 from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
 from actors.counters import Counters
+from actors.manual_ack import Received
 from fleet.codecs import native
 from fleet.device import DeviceTwin
 from fleet.errors import BadInput
@@ -35,12 +34,11 @@ class Intake:
         self.throttled: list[tuple[SiteId, DeviceId]] = []
         self.changed: dict[SiteId, SiteTwin] = {}
 
-    def take(self, message: MQTTMessage, now: UnixMs) -> Entry | None:
+    def take(self, message: Received, now: UnixMs) -> Entry | None:
         """What is to be stored of this message; None when its device is over its rate (it holds it and sends it again)."""
         self._counters.messages += 1
-        try:
-            text = message.topic
-        except UnicodeDecodeError:
+        text = message.topic
+        if text is None:
             return self._refuse("", message.payload, BadInput("bad_topic", "the topic is not UTF-8"), None, now)
         try:
             route = self._catalog.route(text)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import aiomqtt
 import psutil
 import structlog
-from paho.mqtt.client import MQTTMessage
 
 from actors.batch import Entry
 from actors.broker_log import BrokerLog
@@ -22,7 +21,7 @@ from actors.clock import now_ms
 from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
-from actors.manual_ack import ManualAckSession
+from actors.manual_ack import ManualAckSession, Received
 from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.writer import Writer
@@ -158,10 +157,10 @@ class TwinShard:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay_s = min(delay_s * 2, _RECONNECT_MAX_S)
 
-    async def _take_in(self, session: ManualAckSession, messages: Sequence[MQTTMessage]) -> None:
+    async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
         arrived_at = now_ms()
-        await self._catalog.ensure((topic for topic in map(_topic, messages) if topic is not None), arrived_at)
+        await self._catalog.ensure((message.topic for message in messages if message.topic is not None), arrived_at)
         entries: list[Entry] = []
         for position, message in enumerate(messages):
             if position % SLICE_MESSAGES_MAX == 0:
@@ -336,10 +335,3 @@ class TwinShard:
                 log.info("snapshots_not_saved", shard=self.shard, error=repr(error))
             await self._writer.close()
         self._pool.terminate()
-
-
-def _topic(message: MQTTMessage) -> str | None:
-    try:
-        return str(message.topic)
-    except UnicodeDecodeError:
-        return None
