@@ -289,8 +289,9 @@ class TwinShard:
         self._catalog.passivate(now_ms())
 
     async def _roll_up(self) -> None:
-        while (await self._rollup.run_once(now_ms())).remaining:
-            await asyncio.sleep(0)
+        report = await self._rollup.run_once(now_ms())
+        while report.remaining:
+            report = await self._rollup.run_once(now_ms())
 
     async def _keep_house(self) -> None:
         async with self._pool.acquire() as connection:
