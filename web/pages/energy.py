@@ -7,7 +7,7 @@ import msgspec
 
 from fleet.calendar import day_bounds
 from fleet.energy import SiteDay, consumption_by_quarter, consumption_wh
-from fleet.quarters import CORRECTED, ESTIMATED, MISSING
+from fleet.quarters import CORRECTED, ESTIMATED, MEASURED, MISSING
 from fleet.telemetry import UnixMs
 
 _PV, _IMPORT, _EXPORT = "pv_energy_wh", "import_energy_wh", "export_energy_wh"
@@ -37,7 +37,7 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Wh of some time; None = nothing known."""
+    """Wh of some time; None = nothing known. estimated: most of what is known of it is."""
 
     pv_wh: float | None = None
     load_wh: float | None = None
@@ -47,7 +47,6 @@ class Totals(msgspec.Struct, frozen=True):
     discharge_wh: float | None = None
     balance: Balance = Balance()
     estimated: bool = False
-    incomplete: bool = False
 
     @property
     def self_consumption(self) -> float | None:
@@ -100,14 +99,18 @@ def totals_of_day(day: SiteDay) -> Totals:
         for index, load_wh in enumerate(load)
         if load_wh is not None
     ]
-    return _totals(day.totals_wh, _known_sum(load), _added(balances), day.quality)
+    counts = [day.quality.count(value) for value in range(4)]
+    return _totals(day.totals_wh, _known_sum(load), _added(balances), counts)
 
 
-def totals_of_registers(known: dict[str, float | None], quality: Sequence[int]) -> Totals:
-    """The same from totals alone, for long times; exact unless the battery takes from the grid or gives to it."""
+def totals_of_registers(known: dict[str, float | None], counts: Sequence[int]) -> Totals:
+    """The same from totals alone, for long times; exact unless the battery takes from the grid or gives to it.
+
+    counts: quarter-hours that are missing, measured, estimated, corrected.
+    """
     load_wh = consumption_wh(known)
     flows = {register: wh or 0.0 for register, wh in known.items()}
-    return _totals(known, load_wh, Balance() if load_wh is None else _balance(flows, load_wh), quality)
+    return _totals(known, load_wh, Balance() if load_wh is None else _balance(flows, load_wh), counts)
 
 
 def summed(parts: Iterable[Totals]) -> Totals:
@@ -121,12 +124,11 @@ def summed(parts: Iterable[Totals]) -> Totals:
         charge_wh=_known_sum(part.charge_wh for part in parts),
         discharge_wh=_known_sum(part.discharge_wh for part in parts),
         balance=_added([part.balance for part in parts]),
-        estimated=any(part.estimated for part in parts),
-        incomplete=any(part.incomplete for part in parts),
+        estimated=bool(parts) and all(part.estimated for part in parts),
     )
 
 
-def _totals(known: dict[str, float | None], load_wh: float | None, balance: Balance, quality: Sequence[int]) -> Totals:
+def _totals(known: dict[str, float | None], load_wh: float | None, balance: Balance, counts: Sequence[int]) -> Totals:
     return Totals(
         pv_wh=known.get(_PV),
         load_wh=load_wh,
@@ -135,8 +137,7 @@ def _totals(known: dict[str, float | None], load_wh: float | None, balance: Bala
         charge_wh=known.get(_CHARGE),
         discharge_wh=known.get(_DISCHARGE),
         balance=balance,
-        estimated=ESTIMATED in quality,
-        incomplete=MISSING in quality,
+        estimated=counts[ESTIMATED] * 2 > sum(counts[MEASURED:]),
     )
 
 

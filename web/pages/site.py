@@ -153,8 +153,7 @@ async def _long_steps(connection: Connection, row: SiteRow, span: Shown, languag
     steps = []
     for found in await stored.energy(connection, row.id, row.timezone, start, end, "1mo" if span.period == "year" else "1y"):
         first = local_day(found.start, row.timezone)
-        quality = [value for value, count in enumerate(found.quality) if count]
-        totals = totals_of_registers(found.registers, quality)
+        totals = totals_of_registers(found.registers, found.quality)
         if span.period == "year":
             steps.append(Step(times.month(first, language, short=True), times.month(first, language), totals))
         else:

@@ -42,6 +42,14 @@ export function curve(energiesWh: Values, quality: number[]): Curve {
   return { measured, estimated };
 }
 
+const REST_W = 1;
+
+/** Zeros whose neighbours are zeros as well become nothing; a curve still starts and ends at zero. */
+export function withoutRest(watts: Values): Values {
+  const rests = (w: number | null | undefined): boolean => w === null || w === undefined || Math.abs(w) < REST_W;
+  return watts.map((w, i) => (rests(w) && rests(watts[i - 1]) && rests(watts[i + 1]) ? null : w));
+}
+
 export function curves(day: DaySeries): Record<CurveName, Curve> {
   const { quality } = day;
   return {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clock, curve, type DaySeries, isTick } from "../src/day";
+import { clock, curve, type DaySeries, isTick, withoutRest } from "../src/day";
 
 const PARIS = "Europe/Paris";
 
@@ -81,5 +81,9 @@ describe("curves", () => {
 
   it("counts a corrected quarter as known", () => {
     expect(curve([10], [3]).measured).toEqual([40]);
+  });
+
+  it("draws no line along zero, yet starts and ends there", () => {
+    expect(withoutRest([0, 0, 0, 500, 0, 0, null])).toEqual([null, null, 0, 500, 0, null, null]);
   });
 });

@@ -32,7 +32,7 @@ export function barOptions(bars: BarSeries, colours: Palette, locale: string): E
   const used = BARS.filter(({ name }) => bars[name].some((wh) => wh !== null && wh > 0));
   return {
     animation: false,
-    textStyle: { fontFamily: "inherit" },
+    textStyle: { fontFamily: colours.font },
     grid: { left: 4, right: 8, top: 30, bottom: 4, containLabel: true },
     tooltip: {
       trigger: "axis",
@@ -66,7 +66,11 @@ export function barOptions(bars: BarSeries, colours: Palette, locale: string): E
       barMaxWidth: 36,
       data: bars[name].map((wh, i) => ({
         value: wh === null ? null : wh * sign,
-        itemStyle: { color: bars.estimated[i] ? hatch(colours[colour]) : colours[colour] },
+        itemStyle: {
+          color: bars.estimated[i] ? hatch(colours[colour]) : colours[colour],
+          borderColor: colours.surface, // neighbours stay apart without their colours
+          borderWidth: 1,
+        },
       })),
     })),
   };

@@ -1,6 +1,6 @@
 /** The day curve as ECharts options. */
 
-import { type CurveName, clock, curves, type DaySeries, isTick } from "../day";
+import { type CurveName, clock, curves, type DaySeries, isTick, type Values, withoutRest } from "../day";
 import { power, spoken } from "../format";
 import { label } from "../labels";
 import type { EChartsCoreOption } from "./echarts";
@@ -12,14 +12,15 @@ interface Stroke {
   sign: 1 | -1; // what leaves the house is drawn below zero
   fill: number; // opacity of the area
   width: number;
+  rests?: true; // a long zero is drawn as nothing, so that the axis keeps its own colour
 }
 
 const STROKES: Stroke[] = [
   { name: "pv", colour: "sun", sign: 1, fill: 0.32, width: 2 },
-  { name: "import", colour: "import", sign: 1, fill: 0.22, width: 1.5 },
-  { name: "export", colour: "export", sign: -1, fill: 0.22, width: 1.5 },
-  { name: "discharge", colour: "battery", sign: 1, fill: 0.16, width: 1.5 },
-  { name: "charge", colour: "battery", sign: -1, fill: 0.16, width: 1.5 },
+  { name: "import", colour: "import", sign: 1, fill: 0.22, width: 1.5, rests: true },
+  { name: "export", colour: "export", sign: -1, fill: 0.22, width: 1.5, rests: true },
+  { name: "discharge", colour: "battery", sign: 1, fill: 0.16, width: 1.5, rests: true },
+  { name: "charge", colour: "battery", sign: -1, fill: 0.16, width: 1.5, rests: true },
   { name: "load", colour: "load", sign: 1, fill: 0, width: 2.25 },
 ];
 
@@ -40,7 +41,7 @@ export function dayOptions(
   const tickHours = narrow ? 6 : 3;
   return {
     animation: false,
-    textStyle: { fontFamily: "inherit" },
+    textStyle: { fontFamily: colours.font },
     grid: { left: 4, right: narrow ? 14 : 18, top: 30, bottom: 4, containLabel: true },
     tooltip: {
       trigger: "axis",
@@ -87,7 +88,10 @@ function pair(
   colours: Palette,
 ) {
   const colour = colours[stroke.colour];
-  const signed = (values: (number | null)[]) => values.map((w) => (w === null ? null : w * stroke.sign));
+  const signed = (values: Values) => {
+    const shown = stroke.rests ? withoutRest(values) : values;
+    return shown.map((w) => (w === null ? null : w * stroke.sign));
+  };
   const common = {
     type: "line",
     name: label(`curve_${stroke.name}`),

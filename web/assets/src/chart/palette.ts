@@ -1,7 +1,8 @@
 /** The page's colours for a canvas, read from the style sheet so that light and dark stand in one place. */
 
 const NAMES = ["sun", "load", "own", "import", "export", "battery", "ink", "muted", "line", "surface"] as const;
-export type Palette = Record<(typeof NAMES)[number], string>;
+/** font: a canvas inherits none. */
+export type Palette = Record<(typeof NAMES)[number] | "font", string>;
 
 export function palette(): Palette {
   const probe = document.createElement("span");
@@ -10,9 +11,10 @@ export function palette(): Palette {
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
-  const colours = Object.fromEntries(NAMES.map((name) => [name, read(name)])) as Palette;
+  const colours = Object.fromEntries(NAMES.map((name) => [name, read(name)]));
+  const font = getComputedStyle(probe).fontFamily;
   probe.remove();
-  return colours;
+  return { ...colours, font } as Palette;
 }
 
 /** `colour` (as computed style gives it) with another opacity. */
