@@ -83,13 +83,10 @@ class System:
     async def _start(self, built: "asyncio.Task[None]") -> Ready:
         plan = await self._servers()
         async with asyncio.TaskGroup() as together:
-            together.create_task(self._start_twins())
+            twins = together.create_task(self._start_twins())
             together.create_task(self._start_web(built))
             if plan is not None:
-                together.create_task(self._make_history(plan))
-        if plan is not None:
-            await self._load_history()
-            await self._start_simulator()
+                together.create_task(self._start_demo(plan, twins))
         ready = self._ready()
         _write(self.layout.ready_file, msgspec.json.format(msgspec.json.encode(ready), indent=2))
         return ready
@@ -238,6 +235,13 @@ class System:
             await self.supervisor.start(simulator, 60.0)
 
     # the demonstration's past ---------------------------------------------------------------------------------------
+
+    async def _start_demo(self, plan: FleetPlan, twins: "asyncio.Task[None]") -> None:
+        """The past first: devices that speak before it is stored would have their counters start from nowhere."""
+        await self._make_history(plan)
+        await twins
+        await self._load_history()
+        await self._start_simulator()
 
     async def _make_history(self, plan: FleetPlan) -> None:
         """Once: from the fleet's first day to now."""
