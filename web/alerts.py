@@ -48,6 +48,11 @@ async def acknowledge(
     alert: FromPath[str], request: Request[Any, Any, Any], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> AlertView:
     """The twin holds the alert: it is asked, not the database. Acknowledging what is resolved is a conflict."""
+    return await acknowledge_alert(services, visit, alert, client_address(request))
+
+
+async def acknowledge_alert(services: Services, visit: Visit, alert: str, address: str) -> AlertView:
+    """What the API and the pages' button both do. Raises NotFound, Conflict, Unavailable."""
     async with visit.enter() as connection:
         known = await supervision.find_alert(connection, alert[:100].replace("\0", ""))
     acknowledged = await services.door.twins().acknowledge_alert(known.site, known.id, visit.person.id)
@@ -58,7 +63,7 @@ async def acknowledge(
             person_id=visit.person.id,
             subject=known.id,
             detail={"site": known.site, "rule": known.rule},
-            address=client_address(request),
+            address=address,
         )
     return acknowledged
 

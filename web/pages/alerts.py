@@ -10,9 +10,9 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
-from fleet.storage import audit, supervision
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, Severity
+from web.alerts import acknowledge_alert
 from web.auth import is_local
 from web.services import Services
 from web.visits import Visit, client_address
@@ -70,16 +70,5 @@ async def acknowledge(
     services: NamedDependency[Services],
 ) -> Redirect:
     """Back to the page that the button stands on, which shows the alert as seen."""
-    async with visit.enter() as connection:
-        known = await supervision.find_alert(connection, alert[:100].replace("\0", ""))
-    await services.door.twins().acknowledge_alert(known.site, known.id, visit.person.id)
-    async with visit.enter() as connection:
-        await audit.record(
-            connection,
-            "alert.ack",
-            person_id=visit.person.id,
-            subject=known.id,
-            detail={"site": known.site, "rule": known.rule},
-            address=client_address(request),
-        )
+    await acknowledge_alert(services, visit, alert, client_address(request))
     return Redirect(data.next if is_local(data.next) else "/", status_code=303)
