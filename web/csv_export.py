@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from litestar import Response
 
 Cell = str | int | float | None
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def csv_response(file_name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Response[bytes]:
@@ -18,7 +18,7 @@ def csv_response(file_name: str, header: Sequence[str], rows: Iterable[Sequence[
     writer.writerows([defused(cell) for cell in row] for row in rows)
     return Response(
         b"\xef\xbb\xbf" + text.getvalue().encode(),
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
     )
 

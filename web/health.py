@@ -11,6 +11,8 @@ from fleet.storage.database import AWAY
 from web.services import Services
 from web.visits import OPEN
 
+_PROMETHEUS = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")  # Litestar adds the character set
+
 
 class Readiness(msgspec.Struct, frozen=True):
     """missing: what does not answer yet, of "database", "twins", "live_feed". Without the live feed pages still work."""
@@ -39,7 +41,7 @@ async def ready(services: NamedDependency[Services]) -> Response[Readiness]:
     )
 
 
-@get("/metrics", operation_id="metrics", summary="Figures in Prometheus' text format", media_type=CONTENT_TYPE_LATEST)
+@get("/metrics", operation_id="metrics", summary="Figures in Prometheus' text format", media_type=_PROMETHEUS)
 async def metrics(services: NamedDependency[Services]) -> bytes:
     return services.metrics.exposition()
 

@@ -41,13 +41,10 @@ async def _messages(
         closing = asyncio.ensure_future(services.closing.wait())
         waiting = asyncio.ensure_future(source.next())
         checked_at = time.monotonic()
+        pause_s = min(services.heartbeat_s, services.recheck_s)
         try:
             while not closing.done():
-                done, _ = await asyncio.wait(
-                    (closing, waiting),
-                    timeout=min(services.heartbeat_s, services.recheck_s),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                done, _ = await asyncio.wait((closing, waiting), timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 if time.monotonic() - checked_at >= services.recheck_s:
                     checked_at = time.monotonic()
                     if not await _is_allowed(still_allowed):

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -60,8 +60,7 @@ async def serving(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     try:
         async with httpx.AsyncClient(base_url=services.settings.public_url, timeout=10) as client:
             await until_listening(client)
-            while not (services.live.connected and services.door.connected):
-                await asyncio.sleep(0.02)
+            await until(lambda: services.live.connected and services.door.connected)
             yield client
     finally:
         server.should_exit = True
@@ -131,8 +130,7 @@ async def test_a_broker_that_comes_back_finds_the_feed_again(services: Services,
             events = read_events(answer)
             await next_named(events, "live")
             broker.server.kill()
-            while services.live.connected:
-                await asyncio.sleep(0.02)
+            await until(lambda: not services.live.connected)
             broker.server.start()
             publisher = asyncio.create_task(publish_until_cancelled(broker, site_live(ALPHA, ALPHA_METER, 42.0)))
             told = await next_named(events, "live", deadline_s=20)
@@ -150,7 +148,7 @@ async def test_the_process_listens_before_the_twins_are_there_and_stops_quickly(
         settings, port=port, public_url=f"http://127.0.0.1:{port}", jwt_key_file=written_key(tmp_path / "jwt.pem")
     )
     files.save(tmp_path / "web.json", settings)
-    process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(tmp_path / "web.json")])
+    process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(tmp_path / "web.json")])  # noqa: ASYNC220 - at once
     try:
         async with httpx.AsyncClient(base_url=settings.public_url, timeout=10) as client:
             await until_listening(client)
@@ -202,6 +200,13 @@ async def until_listening(client: httpx.AsyncClient) -> None:
         except httpx.ConnectError:
             assert time.monotonic() < deadline, "the server does not listen"
             await asyncio.sleep(0.05)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
 async def publish_until_cancelled(broker: Broker, live: SiteLive) -> None:
