@@ -36,7 +36,7 @@ def start_ray(settings: RaySettings, shards: int) -> str:
         include_dashboard=False,
         object_store_memory=settings.object_store_bytes,
         namespace=NAMESPACE,
-        log_to_driver=False,
+        log_to_driver=True,  # the shards' log lines come out with ours
         configure_logging=False,
         _temp_dir=str(settings.temp_dir),
         _node_ip_address="127.0.0.1",
