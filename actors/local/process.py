@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +17,16 @@ from typing import Protocol
 import msgspec
 import psutil
 
-from actors.local.spawn import explain_log, size, spawn
+from actors.local.spawn import explain_log, size, spawn, spawned
 from actors.local.texts import text
 from fleet.errors import Unavailable
 from fleet.limits import RESTART_DELAYS_S, RESTART_WINDOW_S
 
 POLL_S = 0.05
 WATCH_S = 0.5
+_ORPHANS_S = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
+_adopting = threading.Event()
 
 
 class Managed(Protocol):
@@ -166,6 +169,7 @@ class Supervisor:
             text("child_ended", name=child.name, seconds=delay_s, number=len(failures), most=most, log=child.log_file)
         )
         await asyncio.sleep(delay_s)
+        await asyncio.to_thread(end_orphans)
         try:
             await self._launch(child, 60.0)
         except Unavailable:
@@ -228,6 +232,18 @@ def adopt_orphans() -> None:
     """From now on whatever our children leave behind becomes our child, so that it can be found (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _adopting.set()
+
+
+def end_orphans() -> None:
+    """Ends what we have adopted: its parent is gone, and it would work on beside its successor, as Ray does."""
+    if not _adopting.is_set():
+        return
+    left = [process for process in psutil.Process().children() if process.pid not in spawned]
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=_ORPHANS_S)
 
 
 def end_descendants(patience_s: float = 3.0) -> None:

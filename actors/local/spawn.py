@@ -14,6 +14,7 @@ from actors.local.texts import text
 
 LOG_BYTES_MAX = 10 * 1024 * 1024  # a longer log is set aside, once, before the process starts again
 _PR_SET_PDEATHSIG = 1
+spawned: set[int] = set()  # numbers of our own children, to tell them from the adopted ones
 
 
 def spawn(
@@ -34,7 +35,7 @@ def spawn(
     if log_file.exists() and log_file.stat().st_size > LOG_BYTES_MAX:
         log_file.rename(log_file.with_suffix(".log.1"))
     with log_file.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -45,6 +46,8 @@ def spawn(
             preexec_fn=_preparation(death_signal, descriptors),  # noqa: PLW1509 - two system calls, nothing that takes a lock
             **identity_arguments(account),
         )
+    spawned.add(process.pid)
+    return process
 
 
 def identity_arguments(account: Account | None) -> dict[str, Any]:

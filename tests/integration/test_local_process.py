@@ -147,6 +147,7 @@ time.sleep(600)
 LAUNCHER = """
 import asyncio, sys, time
 from pathlib import Path
+import psutil
 from actors.local.process import ChildProcess, Supervisor, adopt_orphans, end_descendants
 
 folder, grandchild, child = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -157,7 +158,13 @@ supervisor = Supervisor(folder / "processes.json", print)
 asyncio.run(supervisor.start(process, 20.0))
 (folder / "child.new").write_text(str(process.pid))
 (folder / "child.new").rename(folder / "child")
-if sys.argv[4] == "end":
+if sys.argv[4] != "stay":
+    if sys.argv[4] == "restart":
+        first = ready.read_text()
+        process._process.kill()
+        process._process.wait()
+        asyncio.run(supervisor._restart(process))
+        (folder / "gone").write_text(str(not psutil.pid_exists(int(first))))
     asyncio.run(supervisor.stop())
     end_descendants()
     sys.exit(0)
@@ -179,6 +186,11 @@ def gone(pid: int) -> bool:
 def test_a_grandchild_that_hid_away_is_ended_too(tmp_path: Path) -> None:
     assert launcher(tmp_path, "end").wait(60) == 0
     assert gone(int((tmp_path / "grandchild").read_text()))
+
+
+def test_what_a_child_left_behind_ends_before_it_starts_again(tmp_path: Path) -> None:
+    assert launcher(tmp_path, "restart").wait(60) == 0
+    assert (tmp_path / "gone").read_text() == "True"
 
 
 async def test_a_killed_launcher_takes_its_children_along(tmp_path: Path) -> None:
