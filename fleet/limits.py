@@ -57,6 +57,7 @@ BULK_SAMPLES_MAX = 20_000  # per call through the bulk door
 BULK_TIMEOUT_S = 60.0
 SSE_QUEUE_EVENTS_MAX = 64  # per browser; a slower one skips to the newest state
 SSE_CLIENTS_MAX = 2_000
+SSE_CLIENTS_PER_PERSON_MAX = 50  # tabs, wall displays and scripts of one account
 SSE_HEARTBEAT_S = 15.0  # below the idle limits of common proxies (60 s)
 SSE_RECHECK_S = 30.0  # a revoked session's stream ends within a minute
 
@@ -73,6 +74,7 @@ FLEET_STATS_PERIOD_S = 2.0
 # People
 ACCESS_TOKEN_S = 15 * 60
 SESSION_DAYS = 30
+SESSIONS_PER_PERSON_MAX = 100  # signed in on many browsers and scripts; the least used are signed out
 REFRESH_GRACE_S = 10.0  # two tabs of one browser renew at once; the loser comes with the token before
 PASSWORD_CHARS_MIN = 10
 PASSWORD_CHARS_MAX = 256  # argon2 reads all of it

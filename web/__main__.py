@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-import sys
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,8 +108,7 @@ def main() -> int:
     set_up_logs()
     try:
         settings = files.load(arguments.settings, WebSettings)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+        asyncio.Runner(loop_factory=uvloop.new_event_loop).run(serve(settings))
     except FleetError as error:
         log.error("web_stopped", code=error.code, error=error.detail)
         return 1
@@ -119,4 +118,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # at once: a thread may still wait for a Ray that has gone, and all else is closed

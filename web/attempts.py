@@ -38,6 +38,12 @@ class Counter:
             self._windows.popitem(last=False)
         return count + 1
 
+    def take_back(self, key: str) -> None:
+        """One try that was none."""
+        if key in self._windows:
+            began_s, count = self._windows[key]
+            self._windows[key] = (began_s, max(0, count - 1))
+
     def forget(self, key: str) -> None:
         self._windows.pop(key, None)
 
@@ -51,19 +57,23 @@ class LoginAttempts:
     def __init__(self) -> None:
         self._failures = Counter(LOGIN_WINDOW_S)
 
-    def check(self, email: str, address: str, now_s: float) -> None:
-        """Raises TooMany (too_many_attempts)."""
+    def begin(self, email: str, address: str, now_s: float) -> None:
+        """Counts as failed until `succeeded` says otherwise, so that many tries at once are no more tries.
+
+        Raises TooMany (too_many_attempts).
+        """
         for key, limit in _keys(email, address):
             if self._failures.count(key, now_s) >= limit:
                 raise TooMany("too_many_attempts", f"too many wrong tries; try again in {LOGIN_WINDOW_S / 60:.0f} minutes")
-
-    def failed(self, email: str, address: str, now_s: float) -> None:
         for key, _ in _keys(email, address):
             self._failures.add(key, now_s)
 
     def succeeded(self, email: str, address: str) -> None:
-        """The pair starts anew; the account's and the address's own counts stay, or one known password would reset them."""
-        self._failures.forget(_keys(email, address)[0][0])
+        """The pair starts anew; of the account's and the address's failures this try was none, and the others stay."""
+        (pair, _), *others = _keys(email, address)
+        self._failures.forget(pair)
+        for key, _ in others:
+            self._failures.take_back(key)
 
 
 class RequestRate:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get
+import msgspec
+from litestar import Litestar, Request, Response, Router, get
 from litestar.enums import MediaType
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
+from litestar.routes import HTTPRoute
 
+from web.errors import PROBLEM_JSON, Problem
 from web.visits import OPEN
 
 _SCHEMA_URL = "/api/schema/openapi.json"
@@ -54,6 +57,33 @@ def _page(html: str) -> Response[str]:
 router = Router("/api", route_handlers=[scalar, swagger], opt=OPEN, include_in_schema=False)
 
 
+class _Description(JsonRenderPlugin):
+    """What Litestar describes, with our problem details as its errors, and without a sign-in where none is asked for."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        _, components = msgspec.json.schema_components([Problem], ref_template="#/components/schemas/{name}")
+        open_ones = _open_operations(request.app)
+        for path in openapi_schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("400", None)
+                operation["responses"]["default"] = _PROBLEM_RESPONSE
+                if operation["operationId"] in open_ones:
+                    operation["security"] = []
+        openapi_schema["components"]["schemas"] |= components
+        return super().render(request, openapi_schema)
+
+
+_PROBLEM_RESPONSE = {
+    "description": "Problem details (RFC 9457): 401, 403, 404, 409, 413, 422, 429 or 503, with a stable `code`",
+    "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def _open_operations(app: Litestar) -> frozenset[str]:
+    handlers = (handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers)
+    return frozenset(str(handler.operation_id) for handler in handlers if handler.opt.get("open"))
+
+
 def openapi_config(public_url: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="SolarPerform",
@@ -80,7 +110,7 @@ def openapi_config(public_url: str) -> OpenAPIConfig:
             Tag("operations", "Health and metrics"),
         ],
         use_handler_docstrings=True,
-        render_plugins=[JsonRenderPlugin()],
+        render_plugins=[_Description()],
         openapi_router=Router(
             "/api/schema", route_handlers=[], opt=OPEN, include_in_schema=False, before_request=_schema_only
         ),

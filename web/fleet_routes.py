@@ -54,7 +54,7 @@ async def stream_fleet(visit: NamedDependency[Visit], services: NamedDependency[
         return msgspec.json.encode(current_stats(services.door))
 
     await may_see()
-    return event_stream(services, "fleet", now, _feed(services.door), may_see)
+    return event_stream(services, visit, "fleet", now, _feed(services.door), may_see)
 
 
 @contextmanager

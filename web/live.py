@@ -11,9 +11,9 @@ import aiomqtt
 import structlog
 
 from fleet import topics
-from fleet.errors import BadInput, Unavailable
+from fleet.errors import BadInput
 from fleet.ids import SiteId
-from fleet.limits import SSE_CLIENTS_MAX, SSE_QUEUE_EVENTS_MAX
+from fleet.limits import SSE_QUEUE_EVENTS_MAX
 from fleet.settings import BrokerSettings
 
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
@@ -51,7 +51,6 @@ class LiveFeed:
         self._tls = tls
         self._client_id = client_id
         self._viewers: dict[SiteId, set[Viewer]] = {}
-        self._count = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.connected = False
@@ -65,23 +64,14 @@ class LiveFeed:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def check_room(self) -> None:
-        """Raises Unavailable (too_many_viewers)."""
-        if self._count >= SSE_CLIENTS_MAX:
-            raise Unavailable("too_many_viewers", f"{SSE_CLIENTS_MAX} live views are open already")
-
     @contextmanager
     def watch(self, site: SiteId) -> Iterator[Viewer]:
-        """Raises Unavailable (too_many_viewers)."""
-        self.check_room()
         viewer = Viewer()
-        self._count += 1
         self._viewers.setdefault(site, set()).add(viewer)
         self._changed.set()
         try:
             yield viewer
         finally:
-            self._count -= 1
             self._viewers[site].discard(viewer)
             if not self._viewers[site]:
                 del self._viewers[site]

@@ -25,12 +25,11 @@ class Grant(msgspec.Struct, frozen=True):
 async def sign_in(services: Services, *, email: str, password: str, address: str) -> Grant:
     """Raises Unauthorised (bad_credentials), TooMany (too_many_attempts), Unavailable (busy, database_away)."""
     email = email.strip().lower()
-    services.attempts.check(email, address, time.monotonic())
+    services.attempts.begin(email, address, time.monotonic())
     async with acting(services.pool, None) as connection:
         found = await accounts.credentials(connection, email)
     right = await services.passwords.verify(password, found.password_hash if found else None)
     if found is None or not right or found.disabled:
-        services.attempts.failed(email, address, time.monotonic())
         async with acting(services.pool, None) as connection:
             await audit.record(
                 connection, "login_failed", person_id=found.id if found else None, subject=email[:200], address=address
@@ -41,6 +40,7 @@ async def sign_in(services: Services, *, email: str, password: str, address: str
     refresh_token, refresh_hash = new_refresh_token(session_id)
     rehashed = await services.passwords.hash(password) if services.passwords.is_outdated(found.password_hash) else None
     async with acting(services.pool, found.id) as connection:
+        await accounts.tidy_sessions(connection, found.id)
         await accounts.create_session(connection, session_id, found.id, refresh_hash)
         if rehashed is not None:
             await accounts.set_password_hash(connection, found.id, rehashed)

@@ -145,8 +145,7 @@ async def stream_site(
             return None  # the feed comes from the shard itself; it tells more as soon as it has news
 
     await may_see()
-    services.live.check_room()
-    return event_stream(services, "live", now, services.live.watch(site_id_), may_see)
+    return event_stream(services, visit, "live", now, services.live.watch(site_id_), may_see)
 
 
 async def _summaries(services: Services, sites: list[SiteId]) -> dict[SiteId, SiteSummary]:

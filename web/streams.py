@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
 from typing import Protocol
 
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from fleet.errors import FleetError
+from fleet.errors import FleetError, Unavailable
+from fleet.limits import SSE_CLIENTS_MAX, SSE_CLIENTS_PER_PERSON_MAX
 from web.services import Services
+from web.visits import Visit
 
 EVENTS = "text/event-stream"
 _RETRY_MS = 3_000  # how long a browser waits before it connects again
@@ -26,16 +28,38 @@ StillAllowed = Callable[[], Awaitable[None]]  # raises FleetError when not
 
 
 def event_stream(
-    services: Services, event: str, now: Now, feed: AbstractContextManager[Feed], still_allowed: StillAllowed
+    services: Services, visit: Visit, event: str, now: Now, feed: AbstractContextManager[Feed], still_allowed: StillAllowed
 ) -> ServerSentEvent:
-    """Events named `event` with JSON payloads. Every event is a whole state, so a client that reconnects needs no replay."""
-    return ServerSentEvent(_messages(services, event, now, feed, still_allowed), retry_duration=_RETRY_MS)
+    """Events named `event` with JSON payloads. Every event is a whole state, so a client that reconnects needs no replay.
+
+    Raises Unavailable (too_many_viewers).
+    """
+    person_id = visit.claims.person_id
+    if services.streams.total() >= SSE_CLIENTS_MAX or services.streams[person_id] >= SSE_CLIENTS_PER_PERSON_MAX:
+        raise Unavailable("too_many_viewers", "as many live views as there may be are open already")
+    messages = _messages(services, event, now, feed, still_allowed)
+    return ServerSentEvent(_counted(services, person_id, messages), retry_duration=_RETRY_MS)
+
+
+async def _counted(
+    services: Services, person_id: str, messages: AsyncGenerator[ServerSentEventMessage, None]
+) -> AsyncGenerator[ServerSentEventMessage, None]:
+    services.streams[person_id] += 1
+    try:
+        with services.metrics.viewers.track_inprogress():
+            async with aclosing(messages):
+                async for message in messages:
+                    yield message
+    finally:
+        services.streams[person_id] -= 1
+        if not services.streams[person_id]:
+            del services.streams[person_id]
 
 
 async def _messages(
     services: Services, event: str, now: Now, feed: AbstractContextManager[Feed], still_allowed: StillAllowed
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
-    with feed as source, services.metrics.viewers.track_inprogress():
+    with feed as source:
         first = await now()
         yield _message(event, first) if first is not None else _sign_of_life()
         closing = asyncio.ensure_future(services.closing.wait())

@@ -12,6 +12,7 @@ from fleet.views import ShardStats
 from web.ports import ConnectTwins, Twins
 
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
+_CLOSE_S = 1.0
 _MISSES_MAX = 3  # asks in a row without an answer, then the connection itself is in doubt
 
 log = structlog.get_logger("web.twins")
@@ -71,7 +72,8 @@ class TwinsDoor:
                 self._twins = None
                 self._announce([])
                 with suppress(FleetError, RuntimeError, OSError):  # it is gone already; closing it is a courtesy
-                    await twins.close()
+                    async with asyncio.timeout(_CLOSE_S):
+                        await twins.close()
 
     async def _watch(self, twins: Twins) -> None:
         """Until the twins have not answered several times in a row."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from fleet.limits import SESSION_DAYS
+from fleet.limits import SESSION_DAYS, SESSIONS_PER_PERSON_MAX
 from fleet.storage.database import Connection
 
 Role = Literal["customer", "energy_manager", "installer", "ops", "admin"]
@@ -87,6 +87,16 @@ async def create_session(connection: Connection, session_id: str, person_id: str
         person_id,
         refresh_hash,
         timedelta(days=SESSION_DAYS),
+    )
+
+
+async def tidy_sessions(connection: Connection, person_id: str) -> None:
+    """Forgets the person's sessions that are long over, and the oldest ones beyond what anybody uses."""
+    await connection.execute(
+        "DELETE FROM accounts.session WHERE person_id = $1 AND (expires_at < now() OR revoked_at < now() - interval '7 days'"
+        " OR id IN (SELECT id FROM accounts.session WHERE person_id = $1 ORDER BY rotated_at DESC OFFSET $2))",
+        person_id,
+        SESSIONS_PER_PERSON_MAX - 1,
     )
 
 

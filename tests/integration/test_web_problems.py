@@ -137,6 +137,12 @@ async def test_description_and_its_readers_name_no_other_host(web: Web) -> None:
     operations = [operation for path in description["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert all(operation["tags"] and operation["summary"] for operation in operations)
+    for operation in operations:
+        assert "#/components/schemas/Problem" in str(operation["responses"]["default"])
+        assert "400" not in operation["responses"]
+    assert description["paths"]["/api/v1/auth/login"]["post"]["security"] == []
+    assert "security" not in description["paths"]["/api/v1/sites"]["get"]
+    assert "code" in description["components"]["schemas"]["Problem"]["properties"]
     for path in ("/api/docs", "/api/docs/scalar", "/api/docs/swagger"):
         page = await web.client.get(path)
         assert page.status_code == 200

@@ -395,6 +395,7 @@ GRANT EXECUTE ON FUNCTION telemetry.create_sample_partition, telemetry.drop_samp
 
 GRANT USAGE ON SCHEMA accounts, registry, telemetry, supervision, audit TO sp_web;
 GRANT SELECT, INSERT, UPDATE ON accounts.person, accounts.session TO sp_web;
+GRANT DELETE ON accounts.session TO sp_web;
 GRANT SELECT ON accounts.organisation, registry.profile TO sp_web;
 GRANT SELECT, INSERT, UPDATE ON registry.site, registry.device, registry.site_share TO sp_web;
 GRANT SELECT ON telemetry.sample, telemetry.site_day, telemetry.counter_event, telemetry.device_latest, telemetry.dead_letter,
