@@ -63,6 +63,15 @@ async def build(log_file: Path, step: Callable[[], AbstractContextManager[None]]
         (BUILT / ".stamp").write_text(source_stamp())
 
 
+async def run_script(name: str, log_file: Path) -> None:
+    """One of package.json's scripts. Raises Unavailable with the end of what it said."""
+    with _alone() as waiting:
+        await asyncio.to_thread(waiting)
+        node = _node_on_path() or await _node_of_wheel(log_file)
+        await _install_packages(node, log_file)
+        await _npm(node, ["run", name], log_file)
+
+
 async def _install_packages(node: list[str], log_file: Path) -> None:
     modules, wanted = SOURCES / "node_modules", sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()
     if not _reads(modules / ".stamp", wanted):

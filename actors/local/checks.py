@@ -1,13 +1,15 @@
 """check, test, bench: the developer's commands, from the checkout's root."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.local import debian, mosquitto
+from actors.local import assets, debian, mosquitto
 from actors.local.texts import text
+from fleet.errors import FleetError
 
 ROOT = Path(__file__).resolve().parents[2]
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -18,6 +20,7 @@ def check() -> int:
     tools = Path(sys.executable).parent
     commands = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"])
     results = [_run([str(tools / command[0]), *command[1:]]) for command in commands]
+    results.append(_front_end("check"))
     return 1 if any(results) else 0
 
 
@@ -26,12 +29,24 @@ def test(arguments: Sequence[str]) -> int:
     mosquitto.find()
     if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
         print(text("tests_without_chromium"), file=sys.stderr)
-    return _run([sys.executable, "-m", "pytest", *arguments])
+    results = [_run([sys.executable, "-m", "pytest", *arguments])]
+    if not arguments:  # they were meant for pytest
+        results.append(_front_end("test"))
+    return 1 if any(results) else 0
 
 
 def bench(names: Sequence[str]) -> int:
     mosquitto.find()
     return _run([sys.executable, "-m", "tests.bench", *names])
+
+
+def _front_end(script: str) -> int:
+    try:
+        asyncio.run(assets.run_script(script, Path(sys.prefix) / "assets.log"))
+    except FleetError as error:
+        print(error.detail, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _run(command: list[str]) -> int:
