@@ -40,11 +40,13 @@ class _Login(msgspec.Struct, frozen=True):
     password: str
 
 
-Next = Annotated[str, QueryParameter(name="next", max_length=1_000, default="/")]
+Next = Annotated[str, QueryParameter(name="next", max_length=1_000)]
 
 
 @get("/login", opt=OPEN, include_in_schema=False)
-async def login_page(request: Request[Any, Any, Any], services: NamedDependency[Services], next_path: Next) -> Response[Any]:
+async def login_page(
+    request: Request[Any, Any, Any], services: NamedDependency[Services], next_path: Next = "/"
+) -> Response[Any]:
     if request.user is not None:
         return Redirect(next_path if is_local(next_path) else "/", status_code=303)
     return page(request, "login.html", doors=_doors(services), next_path=next_path, email="", refusal=None)
