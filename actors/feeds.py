@@ -36,8 +36,9 @@ class Feeds:
         """
         for entry in entries:
             if entry.sender is not None and entry.site is not None:
+                entry.sender.note_stored()
                 sequence = entry.sender.sequence
-                self._due[entry.sender.id] = (entry.site.record.id, PlatformAck(sequence.contiguous, sequence.stream))
+                self._due[entry.sender.id] = (entry.site.record.id, PlatformAck(sequence.stored, sequence.stored_stream))
 
     async def publish_acks(self, session: ManualAckSession) -> None:
         due, self._due = self._due, {}

@@ -154,14 +154,19 @@ class DeviceTwin:
             self.info = state
         self.snapshot_due = True
 
+    def note_stored(self) -> None:
+        """All of its messages taken so far are committed: from now on a snapshot may say so."""
+        self.sequence.settle()
+        self.snapshot_due = True
+
     @property
     def health(self) -> Health:
         return self.judged or _UNKNOWN
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            self.sequence.stream,
-            self.sequence.contiguous,
+            self.sequence.stored_stream,
+            self.sequence.stored,
             self.seen_at,
             self.sample_at,
             self.readings,

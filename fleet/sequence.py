@@ -9,14 +9,15 @@ class SequenceTracker:
     Replays and shuffles change nothing. A new stream starts from nothing. `oldest` closes gaps that the device will
     never fill: it holds nothing below it, because that was acked or given up.
 
-    Losing this state is safe: the device names `oldest` in every message and sends again what is not acked.
+    Losing this state is safe: the device names `oldest` in every message and sends again what is not acked. Knowing too
+    much after a restart is not: `stored` and `stored_stream` say how far all is committed, and only they may be kept.
     """
 
-    __slots__ = ("_beyond", "contiguous", "stream")
+    __slots__ = ("_beyond", "contiguous", "stored", "stored_stream", "stream")
 
     def __init__(self, stream: str | None = None, contiguous: int = 0) -> None:
-        self.stream = stream
-        self.contiguous = contiguous
+        self.stream = self.stored_stream = stream
+        self.contiguous = self.stored = contiguous
         self._beyond: set[int] | None = None  # numbers taken above the first gap
 
     def take(self, stream: str | None, seq: int, oldest: int | None) -> None:
@@ -35,6 +36,10 @@ class SequenceTracker:
         if seq > self.contiguous:
             self._note_beyond(seq)
         self._close_gap()
+
+    def settle(self) -> None:
+        """All messages taken so far are committed."""
+        self.stored_stream, self.stored = self.stream, self.contiguous
 
     def _note_beyond(self, seq: int) -> None:
         if self._beyond is None:

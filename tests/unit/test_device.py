@@ -89,5 +89,18 @@ def test_a_snapshot_rebuilds_the_twin() -> None:
     twin = device_twin()
     twin.take_samples(telemetry((NOON, {"grid_power_w": 5.0})), NOON)
     twin.sequence.take("a", 1, 1)
+    twin.note_stored()
     again = device_twin(snapshot=twin.snapshot())
     assert again.snapshot() == twin.snapshot()
+
+
+def test_a_snapshot_never_knows_more_of_the_sequence_than_is_committed() -> None:
+    twin = device_twin()
+    twin.sequence.take("a", 1, 1)
+    twin.note_stored()
+    twin.sequence.take("a", 2, 1)
+    assert (twin.snapshot().stream, twin.snapshot().seq) == ("a", 1)
+    twin.sequence.take("b", 1, 1)
+    assert (twin.snapshot().stream, twin.snapshot().seq) == ("a", 1)
+    twin.note_stored()
+    assert (twin.snapshot().stream, twin.snapshot().seq) == ("b", 1)
