@@ -54,6 +54,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     demo_logins_file  in demo mode only; its logins are offered on the log-in page
     setup_token_file  the one-time token that makes the first administrator; deleted when it was used
     trusted_proxies   addresses whose X-Forwarded-For is believed
+    allowed_hosts     further names that requests may ask for, such as the service's name among containers
     """
 
     host: str
@@ -66,6 +67,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     demo_logins_file: Path | None = None
     setup_token_file: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
 
 def load(path: Path, kind: type[S]) -> S:

@@ -59,7 +59,14 @@ def create_app(
             await services.door.stop()
 
     app = Litestar(
-        route_handlers=[Router("/api/v1", route_handlers=list(API_ROUTERS)), health.router, docs.router, _static(), *pages],
+        route_handlers=[
+            Router("/api/v1", route_handlers=list(API_ROUTERS)),
+            health.router,
+            docs.router,
+            docs.favicon,
+            _static(),
+            *pages,
+        ],
         middleware=[Authentication(services)],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),
@@ -68,7 +75,7 @@ def create_app(
         exception_handlers={Exception: exception_handler(problem_page)},
         lifespan=[lifespan],
         state=State({"services": services}),
-        openapi_config=docs.openapi_config(services.settings.public_url),
+        openapi_config=docs.openapi_config(),
         request_max_body_size=REQUEST_BYTES_MAX,
         template_config=template_config,
         plugins=list(plugins),
@@ -80,7 +87,7 @@ def create_app(
     app.asgi_handler = Front(
         app.asgi_handler,
         public_url=services.settings.public_url,
-        hosts=[services.settings.host],
+        hosts=[services.settings.host, *services.settings.allowed_hosts],
         metrics=services.metrics,
     )
     return app

@@ -9,6 +9,7 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
+from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
 from web.errors import PROBLEM_JSON, Problem
@@ -30,7 +31,7 @@ _HEAD = (
 _SCALAR = (
     f"{_HEAD}</head><body><noscript>The API reference needs JavaScript; its source is at {_SCHEMA_URL}.</noscript>"
     f'<script id="api-reference" data-url="{_SCHEMA_URL}" data-configuration=\''
-    '{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true,"showDeveloperTools":"never","agent":{"disabled":true}}'
+    '{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true,"showDeveloperTools":"never","agent":{"disabled":true},"mcp":{"disabled":true}}'
     f'\'></script><script src="{_FILES}/scalar.js"></script></body></html>'
 )
 _SWAGGER = (
@@ -48,6 +49,12 @@ def scalar() -> Response[str]:
 @get("/docs/swagger", include_in_schema=False, sync_to_thread=False)
 def swagger() -> Response[str]:
     return _page(_SWAGGER)
+
+
+@get("/favicon.ico", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+def favicon() -> Redirect:
+    """Asked for by browsers that show JSON, which names no icon."""
+    return Redirect("/static/favicon.svg", status_code=308)
 
 
 def _page(html: str) -> Response[str]:
@@ -84,7 +91,7 @@ def _open_operations(app: Litestar) -> frozenset[str]:
     return frozenset(str(handler.operation_id) for handler in handlers if handler.opt.get("open"))
 
 
-def openapi_config(public_url: str) -> OpenAPIConfig:
+def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="SolarPerform",
         version="1",
@@ -94,7 +101,7 @@ def openapi_config(public_url: str) -> OpenAPIConfig:
             "problem details (RFC 9457) with a stable `code`. What you may not see answers 404. Lists are paged: pass "
             "`next_cursor` on as `cursor` until it is null."
         ),
-        servers=[Server(url=public_url.rstrip("/") or "/")],
+        servers=[Server(url="/")],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
