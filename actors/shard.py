@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import os
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -39,6 +40,7 @@ from fleet.limits import (
     HOUSEKEEPING_PERIOD_S,
     LIVE_PERIOD_S,
     ROLLUP_PERIOD_S,
+    ROLLUP_REST,
     SLICE_MESSAGES_MAX,
     SLOTS,
     SNAPSHOT_BATCH_TWINS,
@@ -289,9 +291,12 @@ class TwinShard:
         self._catalog.passivate(now_ms())
 
     async def _roll_up(self) -> None:
-        report = await self._rollup.run_once(now_ms())
-        while report.remaining:
-            report = await self._rollup.run_once(now_ms())
+        """Rests after each round for several times as long as it took: energy may be late, intake may not."""
+        remaining = True
+        while remaining:
+            began = time.monotonic()
+            remaining = (await self._rollup.run_once(now_ms())).remaining
+            await asyncio.sleep((time.monotonic() - began) * ROLLUP_REST)
 
     async def _keep_house(self) -> None:
         async with self._pool.acquire() as connection:

@@ -1,6 +1,7 @@
 """The platform without the web, on a scratch folder, with a registered fleet: PostgreSQL, Mosquitto, Ray and its shards."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -9,18 +10,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import msgspec
 import psutil
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from actors.local import demo
+from actors.local.ports import LOOPBACK, free_port
 from edge.plan import make_fleet
 from fleet import settings
 from fleet.plan import FleetPlan
 from fleet.profiles import shipped
-from fleet.settings import RaySettings, TwinsSettings
+from fleet.settings import RaySettings, TwinsSettings, WebSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
@@ -39,6 +44,7 @@ class Platform:
     plan: FleetPlan
     twins: TwinsSettings
     process: subprocess.Popen[bytes]
+    url: str | None = None
 
     @property
     def plan_file(self) -> Path:
@@ -74,8 +80,8 @@ class Platform:
 
 
 @contextmanager
-def platform(*, sites: int, shards: int = SHARDS) -> Iterator[Platform]:
-    """Everything running and ready; everything gone at the end."""
+def platform(*, sites: int, shards: int = SHARDS, web: bool = False) -> Iterator[Platform]:
+    """Everything running and ready; everything gone at the end. web: with the portal, at `url`."""
     with (
         server_folder("bench") as folder,
         postgres_server() as cluster,
@@ -105,10 +111,44 @@ def platform(*, sites: int, shards: int = SHARDS) -> Iterator[Platform]:
             )
         try:
             _wait_for(folder / "twins.ready", process)
-            yield Platform(folder, database, broker, pki, plan, twins, process)
+            running = Platform(folder, database, broker, pki, plan, twins, process)
+            if web:
+                with _web(running) as url:
+                    yield replace(running, url=url)
+            else:
+                yield running
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+@contextmanager
+def _web(running: Platform) -> Iterator[str]:
+    port = free_port()
+    url = f"http://localhost:{port}"
+    key = running.folder / "jwt_key.pem"
+    key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    wanted = WebSettings(LOOPBACK, port, url, running.database.sp_web, running.broker.sp_web, running.twins.ray, key)
+    settings.save(running.folder / "web.json", wanted)
+    with (running.folder / "web.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(running.folder / "web.json")], stderr=log)
+    try:
+        _wait_until_ready(f"{url}/health/ready", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + _START_DEADLINE_S
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url).status_code == httpx.codes.OK:
+                return
+        assert process.poll() is None, "the web process ended"
+        assert time.monotonic() < end, f"{url} never became ready"
+        time.sleep(0.1)
 
 
 async def _register(database: Database, plan: FleetPlan) -> None:
