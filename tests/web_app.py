@@ -24,6 +24,7 @@ from fleet.views import AlertView, DeviceLive, Health, PowerFlow, ShardStats, Si
 from tests.servers import Database
 from web.app import create_app
 from web.live import LiveFeed
+from web.pages import PAGE_ROUTES
 from web.passwords import Passwords
 from web.services import Services
 from web.tokens import Tokens
@@ -144,7 +145,7 @@ async def running_web(database: Database, folder: Path, broker: BrokerSettings |
     twins = TwinsInMemory({ALPHA: site_live(ALPHA, ALPHA_METER), BETA: site_live(BETA, BETA_METER)})
     pool = await open_pool(database.sp_web, size_max=4)
     services = make_services(pool, twins, web_settings(database, folder, broker))
-    app = create_app(services)
+    app = create_app(services, pages=PAGE_ROUTES)  # without a page for problems: they stay JSON
     try:
         transport = ASGITransport(cast("Any", app), raise_app_exceptions=False, client=("192.0.2.7", 40_000))
         async with alive(app), AsyncClient(transport=transport, base_url=BASE_URL) as client:

@@ -23,6 +23,17 @@ def routes(web: Web, *, closed_only: bool = True) -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def pages(web: Web) -> list[str]:
+    """The closed pages. What their forms do, the API does as well."""
+    return sorted(
+        re.sub(r":\w+}", "}", route.path_format)
+        for route in web.app.routes
+        if isinstance(route, HTTPRoute) and not route.path.startswith(("/api", "/static"))
+        for method, (handler, _) in route.route_handler_map.items()
+        if method == "GET" and not handler.opt.get("open")
+    )
+
+
 def filled(path: str, site: str = ALPHA, device: str = ALPHA_METER, alert: str = "alert-alpha") -> str:
     return path.replace("{site}", site).replace("{device}", device).replace("{alert}", alert)
 
@@ -55,6 +66,20 @@ async def test_a_revoked_session_opens_no_route(web: Web) -> None:
         body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") and not path.endswith("/ack") else None
         answer = await web.client.request(method, filled(path), params=query(path), headers=headers, json=body)
         assert (answer.status_code, answer.json()["code"]) == (401, "session_ended"), (method, path)
+
+
+async def test_pages_are_closed_as_well(web: Web) -> None:
+    assert {"/sites", "/sites/{site}", "/ops", "/audit"} <= set(pages(web))
+    for path in pages(web):
+        assert (await web.client.get(filled(path))).json()["code"] == "not_signed_in", path
+    headers = await web.token("ada@example.org")
+    await web.execute("UPDATE accounts.session SET revoked_at = now()")
+    for path in pages(web):
+        assert (await web.client.get(filled(path), headers=headers)).json()["code"] == "session_ended", path
+    headers = await web.token("alice@example.org")
+    for path in pages(web):
+        if "{" in path:
+            assert (await web.client.get(filled(path, BETA, BETA_METER), headers=headers)).status_code == 404, path
 
 
 @pytest.mark.parametrize("email", ["alice@example.org", "emma@example.org", "ines@example.org"])
@@ -107,7 +132,7 @@ async def test_what_a_role_may_not_do_does_not_exist_for_it(web: Web) -> None:
     guarded = [
         (method, route.path_format, guard.roles)
         for route in web.app.routes
-        if isinstance(route, HTTPRoute)
+        if isinstance(route, HTTPRoute) and route.path.startswith("/api")
         for method, (handler, _) in route.route_handler_map.items()
         for layer in handler.ownership_layers
         for guard in layer.guards or []
