@@ -196,6 +196,7 @@ class TwinShard:
                 if refused is not None:
                     raise refused
                 entries.append(Entry(f"history/{block.device}", twin, None, rows, []))
+                device.lived(max((row.t for row in rows), default=0), now)
                 await asyncio.sleep(0)
         await self._writer.commit(entries, now)
         return sum(len(entry.rows) for entry in entries)

@@ -163,6 +163,10 @@ class DeviceTwin:
     def health(self) -> Health:
         return self.judged or _UNKNOWN
 
+    def lived(self, at: UnixMs, now: UnixMs) -> None:
+        """A sample of this instant came by another way than the device's own connection: it was alive then."""
+        self.seen_at = max(self.seen_at or 0, min(at, now)) or None
+
     def snapshot(self) -> Snapshot:
         return Snapshot(
             self.sequence.stored_stream,

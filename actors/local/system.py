@@ -215,7 +215,7 @@ class System:
     async def _start_simulator(self) -> None:
         self.layout.simulator.mkdir(exist_ok=True)
         command: list[str | Path] = [sys.executable, "-m", "edge", "simulate", "--plan", self.layout.plan]
-        command += ["--certs", self.layout.pki / "devices", "--ca", self.layout.pki / "trust" / "servers.pem"]
+        command += ["--demo-fault", "--certs", self.layout.pki / "devices", "--ca", self.layout.pki / "trust" / "servers.pem"]
         command += [
             "--broker-host",
             SERVER_NAME,
