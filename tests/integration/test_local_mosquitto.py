@@ -121,14 +121,18 @@ async def test_another_certificate_cannot_take_a_session_over(broker_session: Br
 
 async def test_what_is_too_large_ends_the_connection(broker_session: Broker) -> None:
     with pytest.raises(aiomqtt.MqttError):
-        async with as_device(broker_session, ONE, protocol=4) as device:
-            await device.publish(topics.up(SITE, ONE).telemetry, bytes(limits.PAYLOAD_BYTES_MAX), qos=1)  # just fits
-            too_large = bytes(limits.PAYLOAD_BYTES_MAX + 4_096)
-            publishing = asyncio.create_task(device.publish(topics.up(SITE, ONE).telemetry, too_large, qos=1))
-            try:
-                await next_payload(device)  # nothing comes but the end of the connection
-            finally:
-                publishing.cancel()
+        await send_too_much(broker_session)
+
+
+async def send_too_much(broker: Broker) -> None:
+    async with as_device(broker, ONE, protocol=4) as device:
+        await device.publish(topics.up(SITE, ONE).telemetry, bytes(limits.PAYLOAD_BYTES_MAX), qos=1)  # just fits
+        too_large = bytes(limits.PAYLOAD_BYTES_MAX + 4_096)
+        publishing = asyncio.create_task(device.publish(topics.up(SITE, ONE).telemetry, too_large, qos=1))
+        try:
+            await next_payload(device)  # nothing comes but the end of the connection
+        finally:
+            publishing.cancel()
 
 
 @pytest.mark.parametrize(("wiped", "expected"), [(False, b"while away"), (True, b"after")])
