@@ -25,6 +25,7 @@ from paho.mqtt import client as paho
 from fleet.settings import BrokerSettings
 
 _KEEPALIVE_S = 30
+_GOODBYE_S = 1.0  # what a broker may take to let us go
 _SUBSCRIBE_CHUNK = 64  # filters per SUBSCRIBE packet
 _PUBACK = b"\x40\x02"
 
@@ -70,7 +71,16 @@ class ManualAckSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        """Raises nothing of its own: an error of the good-bye would take the place of an order to stop, and a broker that
+        hangs would hold it up. Whatever becomes of the good-bye, the socket is closed.
+        """
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._client.__aexit__(kind, error, trace)
+        except (aiomqtt.MqttError, TimeoutError):
+            pass  # the broker is gone, or will notice by itself
+        finally:
+            self._paho._sock_close()
 
     @property
     def connected(self) -> bool:
