@@ -159,9 +159,19 @@ def test_rates_of_longer_times_come_from_sums() -> None:
 
 def test_a_day_without_a_row_is_blank_for_as_long_as_its_clock_runs() -> None:
     for day, quarters in ((date(2026, 3, 29), 92), (date(2026, 10, 25), 100), (DAY, 96)):
-        series = day_series(None, day, "Europe/Paris")
+        series = day_series(None, day, "Europe/Paris", 0)
         assert len(series.quality) == len(series.load) == quarters
         assert set(series.quality) == {0}
+
+
+def test_the_running_quarter_is_not_drawn_as_a_drop() -> None:
+    day = site_day(pv=[100.0], imported=[0.0], export=[0.0])
+    now = quarter_starts(DAY, "Europe/Paris")[40] + 60_000
+    series = day_series(day, DAY, "Europe/Paris", now)
+    assert series.pv is not None
+    assert (series.pv[39], series.pv[40], len(series.pv)) == (100.0, None, 96)
+    assert series.load[40] is None
+    assert day_series(day, DAY, "Europe/Paris", now + 86_400_000).pv == day.registers["pv_energy_wh"]
 
 
 def test_the_table_holds_what_the_curve_holds() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 
 import msgspec
 
-from fleet.calendar import day_bounds
+from fleet.calendar import QUARTER_MS, day_bounds
 from fleet.energy import SiteDay, consumption_by_quarter, consumption_wh
 from fleet.quarters import CORRECTED, ESTIMATED, MEASURED, MISSING
 from fleet.telemetry import UnixMs
@@ -156,23 +156,33 @@ def _added(balances: Sequence[Balance]) -> Balance:
     return Balance(*(sum(column) for column in columns))
 
 
-def day_series(day: SiteDay | None, of: date, timezone: str) -> DaySeries:
-    """None: a day without a row is a day of which nothing is known, as long as its clock says."""
+def day_series(day: SiteDay | None, of: date, timezone: str, now: UnixMs) -> DaySeries:
+    """None: a day without a row is a day of which nothing is known, as long as its clock says.
+
+    The quarter-hour that is still running is left out: its energy so far would be drawn as a drop in power.
+    """
     start, end = day_bounds(of, timezone)
     if day is None:
-        nothing: Series = (None,) * ((end - start) // 900_000)
+        nothing: Series = (None,) * ((end - start) // QUARTER_MS)
         return DaySeries(timezone, start, (MISSING,) * len(nothing), nothing, nothing, nothing, nothing, None, None)
-    get = day.registers.get
+    over = max(0, (now - start) // QUARTER_MS)
+
+    def drawn(values: Series) -> Series:
+        return values[:over] + (None,) * len(values[over:])
+
+    def register(name: str) -> Series | None:
+        return drawn(day.registers[name]) if name in day.registers else None
+
     return DaySeries(
-        timezone,
-        start,
-        day.quality,
-        consumption_by_quarter(day),
-        get(_PV),
-        get(_IMPORT),
-        get(_EXPORT),
-        get(_CHARGE),
-        get(_DISCHARGE),
+        zone=timezone,
+        start_ms=start,
+        quality=day.quality,
+        load=drawn(consumption_by_quarter(day)),
+        pv=register(_PV),
+        import_=register(_IMPORT),
+        export=register(_EXPORT),
+        charge=register(_CHARGE),
+        discharge=register(_DISCHARGE),
     )
 
 
@@ -213,7 +223,7 @@ def hour_rows(day: SiteDay, timezone: str) -> list[QuarterRow]:
         part = {register: _known_sum(values[four]) for register, values in day.registers.items()}
         quality = _worst(day.quality[four])
         values = (part.get(_PV), _known_sum(load[four]), part.get(_IMPORT), part.get(_EXPORT))
-        rows.append(QuarterRow(start + first * 900_000, *values, quality))
+        rows.append(QuarterRow(start + first * QUARTER_MS, *values, quality))
     return rows
 
 

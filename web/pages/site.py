@@ -107,7 +107,7 @@ async def site_page(
         today = local_day(now, row.timezone)
         since = await stored_since(connection, row, today)
         span = shown(period, parse_day(day, today), today=today, since=since)
-        energy = await energy_of(connection, row, span, language_of(request))
+        energy = await energy_of(connection, row, span, now, language_of(request))
     return page(
         request,
         "site.html",
@@ -127,7 +127,7 @@ async def stored_since(connection: Connection, row: SiteRow, today: date) -> dat
     return await first_day(connection, row.id) or min(today, local_day(row.created_at, row.timezone))
 
 
-async def energy_of(connection: Connection, row: SiteRow, span: Shown, language: Language) -> Energy:
+async def energy_of(connection: Connection, row: SiteRow, span: Shown, now: UnixMs, language: Language) -> Energy:
     title = times.period_title(span.period, span.first, language)
     if span.period in ("year", "total"):
         steps = await _long_steps(connection, row, span, language)
@@ -137,7 +137,7 @@ async def energy_of(connection: Connection, row: SiteRow, span: Shown, language:
         found = days.get(span.first)
         totals = totals_of_day(found) if found else Totals()
         hours = hour_rows(found, row.timezone) if found else []
-        return Energy(span, title, totals, day_series(found, span.first, row.timezone), hours, None, [])
+        return Energy(span, title, totals, day_series(found, span.first, row.timezone, now), hours, None, [])
     steps = []
     for offset in range((span.last - span.first).days + 1):
         day = date.fromordinal(span.first.toordinal() + offset)
