@@ -92,4 +92,8 @@ def _join(settings: RaySettings) -> list[Any]:
     from actors import remote  # noqa: PLC0415 - imports ray: see set_environment
 
     remote.join_ray(settings)
-    return remote.find_shards()
+    try:
+        return remote.find_shards()
+    except (OSError, ValueError, RuntimeError):
+        remote.leave_ray()  # or the next attempt is refused as a second one
+        raise

@@ -50,6 +50,10 @@ def join_ray(settings: RaySettings) -> None:
     ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
 
 
+def leave_ray() -> None:
+    ray.shutdown()
+
+
 def find_shards() -> list[Any]:
     """Handles of the running shards, by number. Raises ValueError when there are none."""
     named = {entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE}

@@ -46,6 +46,11 @@ class Jwks(msgspec.Struct, frozen=True):
     keys: list[dict[str, Any]]
 
 
+def limit_rate(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    services: Services = connection.app.state.services
+    services.rate.take(client_address(connection), time.monotonic())
+
+
 @post("/login", status_code=200, operation_id="login", summary="Sign in with e-mail and password")
 async def login(
     data: JSONBody[LoginRequest], request: Request[Any, Any, Any], services: NamedDependency[Services]
@@ -54,7 +59,7 @@ async def login(
     return _answer(grant, services, as_cookies=data.cookies)
 
 
-@post("/refresh", status_code=200, operation_id="refresh", summary="New tokens for a refresh token")
+@post("/refresh", status_code=200, operation_id="refresh", summary="New tokens for a refresh token", guards=[limit_rate])
 async def refresh(
     request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[RefreshRequest | None] = None
 ) -> Response[TokenAnswer]:
@@ -77,7 +82,7 @@ async def logout(
     return response
 
 
-@get("/renew", include_in_schema=False)
+@get("/renew", include_in_schema=False, guards=[limit_rate])
 async def renew_in_browser(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
@@ -123,11 +128,4 @@ def is_local(path: str) -> bool:
     return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
 
 
-def limit_rate(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    services: Services = connection.app.state.services
-    services.rate.take(client_address(connection), time.monotonic())
-
-
-router = Router(
-    "/auth", route_handlers=[login, refresh, logout, renew_in_browser, jwks], guards=[limit_rate], opt=OPEN, tags=["auth"]
-)
+router = Router("/auth", route_handlers=[login, refresh, logout, renew_in_browser, jwks], opt=OPEN, tags=["auth"])

@@ -23,8 +23,9 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 async def sign_in(services: Services, *, email: str, password: str, address: str) -> Grant:
-    """Raises Unauthorised (bad_credentials), TooMany (too_many_attempts), Unavailable (busy, database_away)."""
+    """Raises Unauthorised (bad_credentials), TooMany, Unavailable (busy, database_away)."""
     email = email.strip().lower()
+    services.rate.take(address, time.monotonic())
     services.attempts.begin(email, address, time.monotonic())
     async with acting(services.pool, None) as connection:
         found = await accounts.credentials(connection, email)

@@ -12,7 +12,7 @@ from fleet.views import ShardStats
 from web.ports import ConnectTwins, Twins
 
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
-_CLOSE_S = 1.0
+_STOP_S = 1.0  # for a farewell to the twins; they do without it
 _MISSES_MAX = 3  # asks in a row without an answer, then the connection itself is in doubt
 
 log = structlog.get_logger("web.twins")
@@ -50,8 +50,7 @@ class TwinsDoor:
     async def stop(self) -> None:
         if self._task:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,), timeout=_STOP_S)
 
     async def _run(self) -> None:
         failures = 0
@@ -71,9 +70,8 @@ class TwinsDoor:
             finally:
                 self._twins = None
                 self._announce([])
-                with suppress(FleetError, RuntimeError, OSError):  # it is gone already; closing it is a courtesy
-                    async with asyncio.timeout(_CLOSE_S):
-                        await twins.close()
+                with suppress(FleetError, RuntimeError, OSError):  # what it was connected to may be gone already
+                    await twins.close()  # however long it takes: Ray does not bear to be joined while it is being left
 
     async def _watch(self, twins: Twins) -> None:
         """Until the twins have not answered several times in a row."""
