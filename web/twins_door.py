@@ -13,6 +13,7 @@ from web.ports import ConnectTwins, Twins
 
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
 _STOP_S = 1.0  # for a farewell to the twins; they do without it
+_MISSED_S = 0.5  # until the next ask after one without an answer
 _MISSES_MAX = 3  # asks in a row without an answer, then the connection itself is in doubt
 
 log = structlog.get_logger("web.twins")
@@ -89,7 +90,7 @@ class TwinsDoor:
                 misses = 0
                 self._twins = twins
                 self._announce(stats)
-            await asyncio.sleep(self._period_s)
+            await asyncio.sleep(min(self._period_s, _MISSED_S) if misses else self._period_s)
 
     def _announce(self, stats: list[ShardStats]) -> None:
         self.previous, self.stats = self.stats, stats
