@@ -29,7 +29,7 @@ _LABELS = {
     "curve_export": N_("Export"),
     "curve_charge": N_("Battery charge"),
     "curve_discharge": N_("Battery discharge"),
-    "bar_own": N_("Self-consumption"),
+    "bar_own": N_("Used at once"),
     "bar_import": N_("Import"),
     "bar_export": N_("Export"),
     "bar_charge": N_("Battery charge"),
