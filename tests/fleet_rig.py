@@ -43,7 +43,8 @@ async def seed_fleet(database: Database, sites: Iterable[tuple[str, dict[str, st
             "site",
             schema_name="registry",
             columns=(
-                "id", "slot", "name", "latitude", "longitude", "peak_power_w", "customer_organisation_id", "installer_organisation_id",
+                "id", "slot", "name", "latitude", "longitude", "peak_power_w",
+                "customer_organisation_id", "installer_organisation_id",
             ),
             records=[(site, slot_of(SiteId(site)), site, 44.73, 5.02, 6000.0, CUSTOMER, INSTALLER) for site, _ in listed],
         )  # fmt: skip

@@ -10,7 +10,8 @@ from uuid import uuid4
 import structlog
 from litestar import Request
 from litestar.datastructures import Headers, MutableScopeHeaders
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from fleet.errors import FleetError
 from web.errors import Forbidden, Misdirected, problem_of, problem_response
@@ -49,7 +50,7 @@ class Front:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -93,8 +94,9 @@ class Front:
         if self._hsts:
             headers.setdefault("strict-transport-security", "max-age=31536000")
 
-    def _account(self, scope: Scope, status: int, duration_s: float) -> None:
+    def _account(self, scope: HTTPScope, status: int, duration_s: float) -> None:
         method, route = scope["method"], str(scope.get("path_template") or "unmatched")
+        client = scope.get("client")
         self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.duration_s.labels(method, route).observe(duration_s)
         if status >= 500 or not scope["path"].startswith(_QUIET):
@@ -105,7 +107,7 @@ class Front:
                 status=status,
                 duration_ms=round(duration_s * 1000, 1),
                 person=scope["state"].get("person_id"),
-                address=scope["client"][0] if scope.get("client") else None,
+                address=client[0] if client else None,
             )
 
 

@@ -49,7 +49,7 @@ async def metrics(services: NamedDependency[Services]) -> bytes:
 async def _database_answers(services: Services) -> bool:
     try:
         async with asyncio.timeout(2.0):
-            return await services.pool.fetchval("SELECT 1") == 1
+            return bool(await services.pool.fetchval("SELECT 1"))
     except AWAY:
         return False
 

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -115,9 +116,9 @@ def _hash(secret: str) -> bytes:
 def _public_jwk(key: EllipticCurvePrivateKey | Ed25519PrivateKey, algorithm: str) -> dict[str, Any]:
     """RFC 7517, with the RFC 7638 thumbprint as its id."""
     if isinstance(key, Ed25519PrivateKey):
-        jwk = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        jwk: Mapping[str, Any] = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
     else:
         jwk = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    required = {name: jwk[name] for name in ("crv", "kty", "x", "y") if name in jwk}
+    required: dict[str, Any] = {name: jwk[name] for name in ("crv", "kty", "x", "y") if name in jwk}
     thumbprint = sha256(msgspec.json.encode(required, order="sorted")).digest()
     return {**required, "kid": jwt.utils.base64url_encode(thumbprint).decode(), "alg": algorithm, "use": "sig"}

@@ -214,16 +214,10 @@ class System:
 
     async def _start_simulator(self) -> None:
         self.layout.simulator.mkdir(exist_ok=True)
-        command: list[str | Path] = [sys.executable, "-m", "edge", "simulate", "--plan", self.layout.plan]
-        command += ["--demo-fault", "--certs", self.layout.pki / "devices", "--ca", self.layout.pki / "trust" / "servers.pem"]
-        command += [
-            "--broker-host",
-            SERVER_NAME,
-            "--broker-port",
-            str(self.broker.device_port),
-            "--state",
-            self.layout.simulator,
-        ]
+        pki, port = self.layout.pki, str(self.broker.device_port)
+        command: list[str | Path] = [sys.executable, "-m", "edge", "simulate", "--plan", self.layout.plan, "--demo-fault"]
+        command += ["--certs", pki / "devices", "--ca", pki / "trust" / "servers.pem", "--state", self.layout.simulator]
+        command += ["--broker-host", SERVER_NAME, "--broker-port", port]
         simulator = ChildProcess(
             "simulator",
             command,

@@ -1,8 +1,6 @@
 """Sites and devices as people see them: below row-level security, with what the twins last stored about them."""
 
-from collections.abc import Mapping
-from typing import Any
-
+import asyncpg
 import msgspec
 
 from fleet.errors import NotFound
@@ -144,7 +142,7 @@ async def device(connection: Connection, device_id: DeviceId) -> DeviceRow:
     return _device(row)
 
 
-def _site(row: Mapping[str, Any]) -> SiteRow:
+def _site(row: asyncpg.Record) -> SiteRow:
     return SiteRow(
         id=row["id"],
         name=row["name"],
@@ -163,7 +161,7 @@ def _site(row: Mapping[str, Any]) -> SiteRow:
     )
 
 
-def _device(row: Mapping[str, Any]) -> DeviceRow:
+def _device(row: asyncpg.Record) -> DeviceRow:
     profile = msgspec.convert(row["definition"], DeviceProfile)
     return DeviceRow(
         id=row["id"],
@@ -188,7 +186,7 @@ def _device(row: Mapping[str, Any]) -> DeviceRow:
     )
 
 
-def _health(row: Mapping[str, Any]) -> Health:
+def _health(row: asyncpg.Record) -> Health:
     """Before the twins have judged it for the first time, a thing's health is unknown since it was made."""
     status: HealthStatus | None = row["status"]
     if status is None:

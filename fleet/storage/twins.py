@@ -32,7 +32,8 @@ _DEVICES = """
 _SAVE_SNAPSHOTS = """
     INSERT INTO telemetry.device_latest AS l (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)
     SELECT s.site_id, s.device_id, s.stream, s.seq, s.seen_at, s.sample_time,
-           (SELECT array_agg(nullif(r, 'NaN')) FROM unnest(string_to_array(s.readings, ' ')::float8[]) r), s.online, s.info::jsonb
+           (SELECT array_agg(nullif(r, 'NaN')) FROM unnest(string_to_array(s.readings, ' ')::float8[]) r),
+           s.online, s.info::jsonb
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[],
                 $8::boolean[], $9::text[])
          AS s (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)

@@ -62,7 +62,8 @@ class Platform:
         return subprocess.Popen(
             [
                 sys.executable, "-m", "edge", "load",
-                "--plan", str(self.plan_file), "--certs", str(self.pki.folder / "devices"), "--ca", str(self.pki.server_trust),
+                "--plan", str(self.plan_file), "--certs", str(self.pki.folder / "devices"),
+                "--ca", str(self.pki.server_trust),
                 "--broker-host", self.broker.host, "--broker-port", str(self.broker.device_port),
                 "--rate", str(rate), "--seconds", str(seconds), "--connections", str(connections),
                 "--report", str(self.report_file), *more,
@@ -96,7 +97,7 @@ def platform(*, sites: int, shards: int = SHARDS, web: bool = False) -> Iterator
         token = folder / "ray.token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
-        ray_folder = Path("/tmp") / f"spb-{os.getpid()}"  # short: Ray's sockets lie 70 characters below it
+        ray_folder = Path("/tmp") / f"spb-{os.getpid()}"  # noqa: S108 - short: Ray's sockets lie 70 characters below it
         twins = TwinsSettings(
             shards,
             database.sp_twins,

@@ -48,9 +48,11 @@ async def seed(database: Database) -> None:
     owner = await connect(database.owner)
     try:
         await owner.execute("""
-            INSERT INTO telemetry.device_latest (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)
+            INSERT INTO telemetry.device_latest
+                (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)
             SELECT d.site_id, d.id, 'a1b2c3d4', 100000, now(), now(),
-                   (SELECT array_agg(1234.5 + n) FROM generate_series(1, jsonb_array_length(p.definition -> 'channels')) AS n),
+                   (SELECT array_agg(1234.5 + n)
+                    FROM generate_series(1, jsonb_array_length(p.definition -> 'channels')) AS n),
                    true, '{"online":true,"model":"SP-3000","firmware":"1.4.2","boot":"b-17"}'
             FROM registry.device d JOIN registry.profile p ON p.id = d.profile_id
         """)

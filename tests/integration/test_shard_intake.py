@@ -149,7 +149,7 @@ async def test_a_device_cannot_write_as_another(database: Database, broker: Brok
         running_shard(twins_settings(database.sp_twins, broker.sp_twins)),
         Device(broker, pki, "s-one", "m-one") as device,
     ):
-        topic = f"sp/v1/00/s-one/m-one/up/telemetry"  # its own name, not its site's slot
+        topic = "sp/v1/00/s-one/m-one/up/telemetry"  # its own name, not its site's slot
         await device.client.publish(topic, b'{"samples":[]}', qos=1)
         await device.client.publish("sp/v1/00/s-two/m-two/up/telemetry", b'{"samples":[]}', qos=1)  # the broker drops it
         await device.say(1, (now_ms(), {"grid_power_w": 1.0}))
