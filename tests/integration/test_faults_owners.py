@@ -151,4 +151,6 @@ async def test_another_number_of_shards_takes_over_without_a_pause(
         for one in younger:
             one.task.cancel()
         await asyncio.wait([one.task for one in younger])
+    codes = await fetch(database, "SELECT DISTINCT code FROM telemetry.dead_letter")
+    assert {row["code"] for row in codes} <= {"moved_slot"}  # from the older ones' sessions; no device did anything wrong
     await check_complete(database, fleet.devices)
