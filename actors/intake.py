@@ -72,7 +72,10 @@ class Intake:
         )
 
     def _take_telemetry(self, text: str, payload: bytes, route: Route, now: UnixMs) -> Entry:
-        telemetry = native.decode_telemetry(payload)
+        try:
+            telemetry = native.decode_telemetry(payload)
+        except BadInput as error:
+            return self._pass_over(text, payload, error, route, now)
         try:
             rows, refused = _subject(route, telemetry, now).take_samples(telemetry, now)
         except BadInput as error:
@@ -86,6 +89,14 @@ class Intake:
         if telemetry.seq is not None:
             route.device.sequence.take(telemetry.stream, telemetry.seq, telemetry.oldest)
         return Entry(text, route.site, route.device, rows, letters)
+
+    def _pass_over(self, text: str, payload: bytes, error: BadInput, route: Route, now: UnixMs) -> Entry:
+        """Held under a number, this message would come again for ever, and nothing after it would ever be acked."""
+        number = native.numbering(payload)
+        if number is None:
+            raise error
+        route.device.sequence.take(number.stream, number.seq, number.oldest)
+        return Entry(text, route.site, route.device, [], self._letters(text, payload, error, route, now))
 
     def _throttle(self, route: Route, now: UnixMs) -> None:
         self._counters.throttled += 1

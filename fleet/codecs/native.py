@@ -1,6 +1,7 @@
 """The native protocol: JSON, or MessagePack by its first byte."""
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -9,6 +10,15 @@ from fleet.limits import PAYLOAD_BYTES_MAX
 from fleet.telemetry import State, Telemetry
 
 T = TypeVar("T")
+
+
+class Numbering(msgspec.Struct):
+    """Where a message stands in its device's stream (see Telemetry)."""
+
+    seq: int
+    oldest: int | None = None
+    stream: str | None = None
+
 
 _JSON_OPENING = b"{ \t\r\n"
 _telemetry_json = msgspec.json.Decoder(Telemetry)
@@ -25,6 +35,15 @@ def decode_telemetry(payload: bytes) -> Telemetry:
 def decode_state(payload: bytes) -> State:
     """Raises BadInput (malformed, too_large)."""
     return _decode(payload, _state_json, _state_msgpack)
+
+
+def numbering(payload: bytes) -> Numbering | None:
+    """Of telemetry that cannot be decoded: its number, as far as that can be read (NaN is no JSON, but common enough)."""
+    try:
+        loose: Any = json.loads(payload) if payload[:1] in _JSON_OPENING else msgspec.msgpack.decode(payload)
+        return msgspec.convert(loose, Numbering)
+    except (ValueError, RecursionError):  # all decoding errors are ValueErrors
+        return None
 
 
 def _decode(payload: bytes, as_json: msgspec.json.Decoder[T], as_msgpack: msgspec.msgpack.Decoder[T]) -> T:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.codecs.native import decode_state, decode_telemetry
+from fleet.codecs.native import Numbering, decode_state, decode_telemetry, numbering
 from fleet.errors import BadInput
 from fleet.limits import PAYLOAD_BYTES_MAX
 from fleet.telemetry import State
@@ -47,3 +47,24 @@ def test_whatever_comes_is_read_or_refused(payload: bytes) -> None:
     except BadInput as error:
         refusal = error.code
     assert refusal in {None, "malformed", "too_large"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        (b'{"seq":7,"oldest":5,"stream":"a","samples":[{"t":1,"v":{"pv_power_w":NaN}}]}', Numbering(7, 5, "a")),
+        (b'{"seq":7,"samples":"none"}', Numbering(7)),
+        (msgspec.msgpack.encode({"seq": 7, "samples": [1]}), Numbering(7)),
+        (b'{"samples":5}', None),
+        (b'{"seq":"7","samples":5}', None),
+        (b'{"seq":7,"samples":[', None),
+        (b"[" * 50_000, None),
+        (b"[7]", None),
+        (b"\xc1", None),
+        (b"\xa1\xff", None),
+        (b'{"seq":7,"stream":"\xff"}', None),
+        (b"", None),
+    ],
+)
+def test_the_number_of_an_undecodable_message_is_read_where_it_can_be(payload: bytes, found: Numbering | None) -> None:
+    assert numbering(payload) == found
