@@ -29,6 +29,9 @@ THROTTLE_NOTICE_S = 30.0  # how often an over-eager device is told to slow down
 DEAD_LETTERS_PER_DEVICE_PER_MIN = 30  # stored; more are counted only, so a broken device cannot fill the disk
 DEAD_LETTER_HEAD_BYTES = 1_024
 DEAD_LETTER_KEEP_DAYS = 30
+SEQUENCE_MAX = 2**53  # what JSON readers still tell apart, and far below PostgreSQL's bigint
+STREAM_CHARS_MAX = 64  # kept per twin
+DEVICE_INFO_CHARS_MAX = 200  # model, firmware, boot: kept per twin
 SEQUENCE_GAP_MAX = 4_096  # sequence numbers kept beyond a gap; past it the twin forgets and the device sends again
 
 # Twins in memory

@@ -1,8 +1,18 @@
 """The messages of the native protocol: what a device says and what it is told."""
 
+from typing import Annotated
+
 import msgspec
 
+from fleet.limits import DEVICE_INFO_CHARS_MAX, SEQUENCE_MAX, STREAM_CHARS_MAX
+
 UnixMs = int
+
+# What a device may say that its snapshot must hold: PostgreSQL's text has no NUL, its bigint 63 bits
+_NO_NUL = "^[^\\x00]*$"
+Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQUENCE_MAX)]
+Stream = Annotated[str, msgspec.Meta(max_length=STREAM_CHARS_MAX, pattern=_NO_NUL)]
+Info = Annotated[str, msgspec.Meta(max_length=DEVICE_INFO_CHARS_MAX, pattern=_NO_NUL)]
 
 
 class Sample(msgspec.Struct, gc=False):
@@ -22,9 +32,9 @@ class Telemetry(msgspec.Struct):
     """
 
     samples: list[Sample]
-    seq: int | None = None
-    oldest: int | None = None
-    stream: str | None = None
+    seq: Seq | None = None
+    oldest: Seq | None = None
+    stream: Stream | None = None
     source: str | None = None
 
 
@@ -32,9 +42,9 @@ class State(msgspec.Struct, omit_defaults=True):
     """`up/state`: presence and device information; also the last will (`online` false)."""
 
     online: bool
-    model: str | None = None
-    firmware: str | None = None
-    boot: str | None = None
+    model: Info | None = None
+    firmware: Info | None = None
+    boot: Info | None = None
 
 
 class PlatformAck(msgspec.Struct, omit_defaults=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from fleet.errors import BadInput
 from fleet.limits import PAYLOAD_BYTES_MAX
-from fleet.telemetry import State, Telemetry
+from fleet.telemetry import Seq, State, Stream, Telemetry
 
 T = TypeVar("T")
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 class Numbering(msgspec.Struct):
     """Where a message stands in its device's stream (see Telemetry)."""
 
-    seq: int
-    oldest: int | None = None
-    stream: str | None = None
+    seq: Seq
+    oldest: Seq | None = None
+    stream: Stream | None = None
 
 
 _JSON_OPENING = b"{ \t\r\n"

@@ -68,3 +68,14 @@ def test_whatever_comes_is_read_or_refused(payload: bytes) -> None:
 )
 def test_the_number_of_an_undecodable_message_is_read_where_it_can_be(payload: bytes, found: Numbering | None) -> None:
     assert numbering(payload) == found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"seq": 2**63}, {"seq": -1}, {"seq": 1, "oldest": 2**63}, {"stream": "a\x00b"}, {"stream": "a" * 65}],
+)
+def test_what_no_snapshot_could_hold_is_refused(said: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="malformed"):
+        decode_telemetry(msgspec.json.encode({"samples": [], **said}))
+    with pytest.raises(BadInput, match="malformed"):
+        decode_state(msgspec.json.encode({"online": True, "model": "a\x00b"}))
