@@ -182,3 +182,28 @@ async def test_a_device_over_its_rate_is_told_so_and_loses_nothing(
 
 async def told_to_slow_down(device: EdgeDevice) -> bool:
     return bool(device.rate_notices)
+
+
+POISON = [
+    ("up/telemetry", b'{"seq":9223372036854775808,"oldest":9223372036854775808,"stream":"a","samples":[]}'),
+    ("up/telemetry", b'{"seq":1,"oldest":1,"stream":"a\\u0000b","samples":[]}'),
+    ("up/telemetry", b'{"seq":1,"oldest":1,"stream":"%s","samples":[]}' % (b"long" * 10_000)),
+    ("up/state", b'{"online":true,"model":"a\\u0000b"}'),
+    ("up/state", b'{"online":true,"model":"%s"}' % (b"long" * 10_000)),
+]
+
+
+@pytest.mark.parametrize(("channel", "payload"), POISON, ids=["seq", "stream", "long stream", "model", "long model"])
+async def test_what_postgresql_cannot_hold_does_not_keep_the_neighbours_from_their_snapshots(
+    channel: str, payload: bytes, database: Database, broker: Broker
+) -> None:
+    await seed_fleet(database, SITES)
+    async with running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard, edge_fleet(broker, 1) as fleet:
+        bad, *neighbours = fleet.devices
+        await bad.publish(payload, f"{topics.device_root(bad.site, bad.id)}/{channel}")
+        fleet.offer(1)
+        await EdgeFleet(neighbours, random.Random(0)).all_acked()
+        await until(lambda: stored_letters(database))
+        await shard._save_snapshots()
+        saved = await fetch(database, "SELECT device_id FROM telemetry.device_latest WHERE seq = 1")
+        assert {row["device_id"] for row in saved} >= {device.id for device in neighbours}
