@@ -23,7 +23,8 @@ from fleet.telemetry import UnixMs
 BLOCK_STEPS: Final = 1152  # four days: large enough for numpy, small enough to keep for a thousand sites (~100 KB)
 BLOCKS_KEPT: Final = 2
 INVERTER_SHARE: Final = 0.92  # the inverters' AC rating over the panels' peak power: bright cool noons are clipped
-DC_LOSSES: Final = 0.10  # soiling, cables, mismatch
+DC_LOSSES: Final = 0.06  # soiling, cables, mismatch
+LOW_LIGHT: Final = 0.005  # Marion's k: at 200 W/m² panels give 2.5 % less than in proportion to the light
 TEMPERATURE_PER_C: Final = -0.0036
 
 Interval = tuple[UnixMs, UnixMs]
@@ -138,7 +139,8 @@ class SiteModel:
         """AC power, PVWatts' formulas: panel temperature, inverter efficiency, clipping."""
         peak_w = self.site.peak_power_w
         panel_c = temperature.faiman(irradiance_w_m2, ambient_temp_c, 2.0)
-        direct_w = pvsystem.pvwatts_dc(irradiance_w_m2, panel_c, peak_w, TEMPERATURE_PER_C) * (1 - DC_LOSSES)
+        panels_w = pvsystem.pvwatts_dc(irradiance_w_m2, panel_c, peak_w, TEMPERATURE_PER_C, k=LOW_LIGHT, cap_adjustment=True)
+        direct_w = panels_w * (1 - DC_LOSSES)
         with np.errstate(divide="ignore", invalid="ignore"):  # PVWatts divides by the power, also at night
             power_w = inverter.pvwatts(direct_w, INVERTER_SHARE * peak_w / 0.96, 0.96)
         power_w = np.where(direct_w > 0.002 * peak_w, np.nan_to_num(np.maximum(power_w, 0.0)), 0.0)

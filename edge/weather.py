@@ -6,7 +6,7 @@ Every value is a function of (seed, place, time). Neighbours see the same clouds
 from typing import Final, NamedTuple
 
 import numpy as np
-from pvlib import atmosphere, clearsky, irradiance, spa
+from pvlib import atmosphere, clearsky, iam, irradiance, spa
 
 from edge.noise import Floats, field_seed, noise
 
@@ -17,6 +17,7 @@ FRONTS: Final = (350.0, 20.0)
 BANKS: Final = (60.0, 4.0)
 PUFFS: Final = (6.0, 0.6)
 ALTITUDE_M: Final = 150.0
+PRESSURE_PA: Final = 99_500.0  # at that altitude
 YEAR_S: Final = 365.2425 * 86_400
 
 
@@ -28,10 +29,18 @@ class Place(NamedTuple):
 
 
 class Weather(NamedTuple):
-    """Arrays of one length. irradiance_w_m2: on the plane of the panels."""
+    """Arrays of one length. irradiance_w_m2: what gets through the panels' glass, as a reference cell beside them tells."""
 
     irradiance_w_m2: Floats
     ambient_temp_c: Floats
+
+
+class Sun(NamedTuple):
+    """Arrays of one length. zenith_deg: as seen through the air that bends the light; extra_w_m2: above the atmosphere."""
+
+    zenith_deg: Floats
+    azimuth_deg: Floats
+    extra_w_m2: Floats
 
 
 def weather(seed: int, place: Place, at_s: Floats) -> Weather:
@@ -44,7 +53,7 @@ def weather(seed: int, place: Place, at_s: Floats) -> Weather:
 def _cover(seed: int, place: Place, at_s: Floats, season: Floats) -> Floats:
     """Cloud cover 0..1: fronts, with banks within them; winter and the north have more."""
     mixed = 0.62 * _drifting(seed, "fronts", FRONTS, place, at_s) + 0.38 * _drifting(seed, "banks", BANKS, place, at_s)
-    clear_below = 0.31 - 0.022 * (place.latitude - 43.0) - 0.06 * season
+    clear_below = 0.33 - 0.013 * (place.latitude - 43.0) - 0.06 * season
     return np.clip((mixed - clear_below) / 0.42, 0.0, 1.0)
 
 
@@ -57,10 +66,10 @@ def _drifting(seed: int, name: str, scale: tuple[float, float], place: Place, at
 
 
 def _plane_irradiance(seed: int, place: Place, at_s: Floats, season: Floats, cover: Floats) -> Floats:
-    zenith_deg, azimuth_deg, extra = _sun(place, at_s)
+    zenith_deg, azimuth_deg, extra = sun(place, at_s)
     up = zenith_deg < 89.5
     zenith = np.where(up, zenith_deg, 89.5)
-    mass = atmosphere.get_absolute_airmass(atmosphere.get_relative_airmass(zenith), 99_500.0)
+    mass = atmosphere.get_absolute_airmass(atmosphere.get_relative_airmass(zenith), PRESSURE_PA)
     turbidity = 3.1 - 0.6 * season  # Linke: clear winter air, hazy summers
     sky = clearsky.ineichen(zenith, mass, turbidity, altitude=ALTITUDE_M, dni_extra=extra)
     # Under broken cloud the light flutters; its edges even add some. Under a closed cover a fifth to a third is left.
@@ -69,18 +78,20 @@ def _plane_irradiance(seed: int, place: Place, at_s: Floats, season: Floats, cov
     ghi = sky["ghi"] * clearness
     dni = sky["dni"] * np.clip((clearness - 0.25) / 0.75, 0.0, 1.0) ** 1.3
     dhi = np.maximum(ghi - dni * np.cos(np.radians(zenith)), 0.0)
-    total = irradiance.get_total_irradiance(place.tilt_deg, place.azimuth_deg, zenith, azimuth_deg, dni, ghi, dhi)
+    plane = irradiance.get_total_irradiance(place.tilt_deg, place.azimuth_deg, zenith, azimuth_deg, dni, ghi, dhi)
+    incidence_deg = irradiance.aoi(place.tilt_deg, place.azimuth_deg, zenith, azimuth_deg)
+    total = plane["poa_direct"] * iam.physical(incidence_deg) + plane["poa_diffuse"]  # glass mirrors grazing beams
     fade = np.clip((89.5 - zenith_deg) / 3.0, 0.0, 1.0)  # no step when the sun crosses the horizon
-    return np.where(up, np.maximum(total["poa_global"], 0.0) * fade, 0.0)
+    return np.where(up, np.maximum(total, 0.0) * fade, 0.0)
 
 
-def _sun(place: Place, at_s: Floats) -> tuple[Floats, Floats, Floats]:
-    """Apparent zenith and azimuth in degrees, and the irradiance outside the atmosphere."""
+def sun(place: Place, at_s: Floats) -> Sun:
+    pressure_hpa = PRESSURE_PA / 100  # unlike pvlib's other functions, spa bends the light by hectopascals
     zenith, _, _, _, azimuth, _ = spa.solar_position(
-        at_s, place.latitude, place.longitude, ALTITUDE_M, 99_500.0, 12.0, 70.0, 0.5667
+        at_s, place.latitude, place.longitude, ALTITUDE_M, pressure_hpa, 12.0, 70.0, 0.5667
     )
     day = 2 * np.pi * (at_s / YEAR_S - 3 / 365)  # nearest to the sun about 3 January
-    return zenith, azimuth, 1361.0 * (1 + 0.0334 * np.cos(day))
+    return Sun(zenith, azimuth, 1361.0 * (1 + 0.0334 * np.cos(day)))
 
 
 def _ambient(seed: int, place: Place, at_s: Floats, season: Floats, cover: Floats) -> Floats:
