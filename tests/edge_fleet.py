@@ -115,7 +115,7 @@ class EdgeDevice:
 class EdgeFleet:
     def __init__(self, devices: Sequence[EdgeDevice], luck: random.Random) -> None:
         self.devices = devices
-        self._luck = luck
+        self.luck = luck
 
     @property
     def told(self) -> dict[DeviceId, int]:
@@ -129,7 +129,7 @@ class EdgeFleet:
     async def talk(self, period_s: float = 0.04) -> None:
         """For a task: every device says something every period, until cancelled."""
         while True:
-            self.offer(1, self._luck.randint(1, 3))
+            self.offer(1, self.luck.randint(1, 3))
             await asyncio.sleep(period_s)
 
     async def connected(self) -> None:

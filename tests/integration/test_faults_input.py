@@ -170,7 +170,7 @@ async def test_a_device_over_its_rate_is_told_so_and_loses_nothing(
             for device in neighbours:
                 device.offer(device.measure(1))
             await asyncio.sleep(0.01)
-        await EdgeFleet(neighbours, random.Random(0)).all_acked()
+        await EdgeFleet(neighbours, fleet.luck).all_acked()
         await until(lambda: told_to_slow_down(eager))
         assert (await shard.stats()).throttled > 0
         assert not any(device.rate_notices for device in neighbours)
@@ -202,7 +202,7 @@ async def test_what_postgresql_cannot_hold_does_not_keep_the_neighbours_from_the
         bad, *neighbours = fleet.devices
         await bad.publish(payload, f"{topics.device_root(bad.site, bad.id)}/{channel}")
         fleet.offer(1)
-        await EdgeFleet(neighbours, random.Random(0)).all_acked()
+        await EdgeFleet(neighbours, fleet.luck).all_acked()
         await until(lambda: stored_letters(database))
         await shard._save_snapshots()
         saved = await fetch(database, "SELECT device_id FROM telemetry.device_latest WHERE seq = 1")
