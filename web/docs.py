@@ -29,9 +29,11 @@ _HEAD = (
     '<title>SolarPerform API</title><link rel="icon" href="/static/favicon.svg" type="image/svg+xml">'
 )
 _SCALAR = (
-    f"{_HEAD}</head><body><noscript>The API reference needs JavaScript; its source is at {_SCHEMA_URL}.</noscript>"
+    f'{_HEAD}<link rel="stylesheet" href="/static/docs-scalar.css"></head>'
+    f"<body><noscript>The API reference needs JavaScript; its source is at {_SCHEMA_URL}.</noscript>"
     f'<script id="api-reference" data-url="{_SCHEMA_URL}" data-configuration=\''
-    '{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true,"showDeveloperTools":"never","agent":{"disabled":true},"mcp":{"disabled":true}}'
+    '{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true,"showDeveloperTools":"never",'
+    '"agent":{"disabled":true},"mcp":{"disabled":true}}'
     f'\'></script><script src="{_FILES}/scalar.js"></script></body></html>'
 )
 _SWAGGER = (

@@ -90,6 +90,8 @@ def test_english_at_a_switch(page: Page, demo: Demo) -> None:
 def test_the_api_documents_itself_without_leaving_the_host(page: Page, demo: Demo, path: str, words: str) -> None:
     page.goto(f"{demo.url}{path}")
     expect(page.get_by_text(words).first).to_be_visible(timeout=LIVE_MS)
+    shown = "[...document.links].filter(link => link.host !== location.host && link.checkVisibility()).map(String)"
+    assert page.evaluate(shown) == []
 
 
 def test_nothing_is_wider_than_the_screen(page: Page, demo: Demo) -> None:
