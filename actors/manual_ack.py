@@ -14,6 +14,7 @@ pyproject.toml.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,6 +23,7 @@ from typing import NamedTuple, Self
 import aiomqtt
 from paho.mqtt import client as paho
 
+from fleet.limits import INFLIGHT_MESSAGES_MAX
 from fleet.settings import BrokerSettings
 
 _KEEPALIVE_S = 30
@@ -58,6 +60,9 @@ class ManualAckSession:
         self._paho.disable_logger()
         self._paho._handle_publish = self._on_publish
         self._waiting: list[Received] = []
+        self._unacked = 0
+        self._paused: socket.socket | None = None  # what we have stopped reading from
+        self._subscribed = False
         self._wake = asyncio.Event()
         self._lost: asyncio.Future[None] | None = None
 
@@ -99,6 +104,7 @@ class ManualAckSession:
             granted = await self._client.subscribe([(text, 1) for text in filters[start : start + _SUBSCRIBE_CHUNK]])
             if any(code != 1 for code in granted):
                 raise aiomqtt.MqttError("the broker refused a subscription of the platform: check its ACL file")
+        self._subscribed = True
 
     async def receive(self, limit: int, age_s: float) -> list[Received]:
         """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company.
@@ -122,6 +128,9 @@ class ManualAckSession:
         packets = b"".join(_PUBACK + message.packet_id.to_bytes(2, "big") for message in messages if message.packet_id)
         if packets:
             self._paho._packet_queue(paho.PUBACK, packets, 0, 1)
+        self._unacked -= len(messages)
+        if self._unacked <= INFLIGHT_MESSAGES_MAX // 2:
+            self._read_on()
 
     def publish(self, topic: str, payload: bytes, qos: int = 0) -> None:
         """Hands a message to the connection; what it cannot take any more is dropped (the feeds repeat themselves)."""
@@ -142,9 +151,36 @@ class ManualAckSession:
         except UnicodeDecodeError:
             topic = None
         self._waiting.append(Received(topic, body[payload_at:], packet_id))
+        self._unacked += 1
+        if self._unacked >= INFLIGHT_MESSAGES_MAX and self._subscribed:
+            self._stop_reading()
         if not self._wake.is_set():
             self._wake.set()
         return paho.MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _stop_reading(self) -> None:
+        """Leaves the rest in the broker. Its own bound on unacked messages does not hold once acks flow (mosquitto #2301,
+        measured on 2.0.11), so the bound is the socket's. Not before the answers to our subscriptions have been read.
+        """
+        wire = self._paho.socket()
+        if self._paused is None and isinstance(wire, socket.socket):
+            self._paused = wire
+            asyncio.get_running_loop().remove_reader(wire.fileno())
+
+    def _read_on(self) -> None:
+        wire, self._paused = self._paused, None
+        if wire is not None and self.connected:
+            asyncio.get_running_loop().add_reader(wire.fileno(), self._read)
+
+    def _read(self) -> None:
+        """As aiomqtt reads: until TLS holds nothing decrypted that the socket would not tell of."""
+        try:
+            self._paho.loop_read()
+            while isinstance(wire := self._paho.socket(), ssl.SSLSocket) and wire.pending():
+                self._paho.loop_read()
+        except OSError as error:
+            if self._lost is not None and not self._lost.done():
+                self._lost.set_exception(error)
 
     def _on_lost(self, lost: asyncio.Future[None]) -> None:
         if not lost.cancelled():

@@ -23,7 +23,7 @@ CONNECTIONS = 1_000
 SITES = 450
 _LIMIT_MESSAGES = 150_000
 _STEADY_S = 60.0
-_STEADY_SHARE = 0.8  # of what the closed loop found: a rate whose backlog does not grow
+_OPEN_SHARE = 0.5  # the generator itself then costs three times as much a message
 _WINDOW = 128  # unacked messages per device in the closed loop
 _LIMIT_BURST = 5  # messages of one connection in one write
 _PAYLOAD = (
@@ -36,26 +36,30 @@ def run() -> Iterator[Figure]:
     with platform(sites=SITES) as running:
         limit = subscriber_limit(running)
         note(f"one mosquitto_sub receives {limit:.0f} messages/s")
-        found = closed_loop(running, 20.0)
-        note(f"closed loop: {found:.0f} messages/s")
-        sustained = steady(running, found * _STEADY_SHARE)
-        yield figure("ingest", "sustained 60 s, sent to platform-acked", sustained, "messages/s", limit)
+        sustained = closed_loop(running, _STEADY_S)
+        yield figure("ingest", "sustained 60 s at saturation, sent to platform-acked", sustained, "messages/s", limit)
         yield from check_stored(running)
+        report = open_loop(running, sustained * _OPEN_SHARE, _STEADY_S)
+        rate = float(report["platform_acked_in_time"]) / float(report["seconds"])  # type: ignore[arg-type]
+        yield figure("ingest", "sustained 60 s at half of that, each message its own write", rate, "messages/s", limit)
+        for share, milliseconds in report["latency_ms"].items():  # type: ignore[attr-defined]
+            yield figure("ingest", f"publish to platform ack at half of saturation, {share}", milliseconds, "ms")
 
 
 def closed_loop(running: Platform, seconds: float) -> float:
-    """As many as the windows allow: what the platform can take."""
+    """As many as the devices' windows allow: what the platform can take, in messages/s committed and platform-acked."""
     running.load(rate=0, seconds=seconds, connections=CONNECTIONS, more=("--window", str(_WINDOW))).wait()
     report = running.report()
     note(f"  {summary(report)}")
     return float(report["platform_acked_per_s"])  # type: ignore[arg-type]
 
 
-def steady(running: Platform, rate: float) -> float:
-    running.load(rate=rate, seconds=_STEADY_S, connections=CONNECTIONS).wait()
+def open_loop(running: Platform, rate: float, seconds: float) -> dict[str, object]:
+    """Devices that speak when it is time, whether or not the platform keeps up."""
+    running.load(rate=rate, seconds=seconds, connections=CONNECTIONS).wait()
     report = running.report()
     note(f"  {summary(report)}")
-    return float(report["platform_acked_per_s"])  # type: ignore[arg-type]
+    return report
 
 
 def summary(report: dict[str, object]) -> str:
