@@ -27,8 +27,8 @@ def session(broker: Broker) -> ManualAckSession:
 
 
 @asynccontextmanager
-async def flood(broker: Broker, pki: Pki) -> AsyncIterator[None]:
-    """A device that sends MESSAGES as fast as it can, and hears the answers."""
+async def flood(broker: Broker, pki: Pki, messages: int = MESSAGES) -> AsyncIterator[None]:
+    """A device that sends as fast as it can, and hears the answers."""
     chain, key = pki.device(DEVICE)
     tls = client_context(ca_file=pki.server_trust, cert_file=chain, key_file=key)
     reader, writer = await asyncio.open_connection(broker.host, broker.device_port, ssl=tls, server_hostname="localhost")
@@ -36,7 +36,7 @@ async def flood(broker: Broker, pki: Pki) -> AsyncIterator[None]:
     await reader.read(1_024)
 
     async def send() -> None:
-        for number in range(MESSAGES):
+        for number in range(messages):
             packet = mqtt5.PublishPacket(TOPIC, b"%d" % number, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=number % 60_000 + 1)
             writer.write(packet.write())
             await writer.drain()
@@ -73,7 +73,7 @@ async def test_a_slow_reader_holds_a_bounded_number_of_messages(broker: Broker, 
 async def test_what_was_not_acked_comes_again_first(broker: Broker, pki: Pki) -> None:
     async with session(broker) as first:
         await first.replace_subscriptions([topics.slot_filter(slot) for slot in range(256)], [])
-        async with flood(broker, pki):
+        async with flood(broker, pki, 100):
             batch = await first.receive(100, 0.05)
             first.ack(batch[:40])
             await first.replace_subscriptions([topics.slot_filter(0)], [])  # answered after the acks were read
