@@ -90,7 +90,8 @@ class LiveFeed:
                 if failures == 0:
                     log.warning("live_feed_lost", error=str(group.exceptions[0]))
             self.connected = False
-            await asyncio.sleep(_RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)] * random.uniform(0.7, 1.3))  # noqa: S311
+            pause_s = _RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)]
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 - jitter is no secret
             failures += 1
 
     def _client(self) -> aiomqtt.Client:

@@ -19,7 +19,7 @@ from fleet.limits import ACCESS_TOKEN_S
 from web.errors import Unauthorised
 
 AUDIENCE = "solarperform-api"
-TOKEN_TYPE = "at+jwt"  # noqa: S105 RFC 9068's media type, not a secret
+TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068's media type, not a secret
 _TOKEN_CHARS_MAX = 2_048  # ours have about 450
 
 Role = Literal["customer", "energy_manager", "installer", "ops", "admin"]

@@ -58,11 +58,12 @@ class TwinsDoor:
         while True:
             try:
                 twins = await self._connect()
-            except Exception as error:  # noqa: BLE001 whatever keeps us out, the next try may get in
+            except Exception as error:  # noqa: BLE001 - whatever keeps us out, the next try may get in
                 if failures == 0:
                     log.warning("twins_unreachable", error=str(error))
                 self._announce([])
-                await asyncio.sleep(_RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)] * random.uniform(0.7, 1.3))  # noqa: S311
+                pause_s = _RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)]
+                await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 - jitter is no secret
                 failures += 1
                 continue
             failures = 0

@@ -51,7 +51,7 @@ _SAVE = f"""
     ON CONFLICT (site_id, day) DO UPDATE SET timezone = excluded.timezone, computed_at = excluded.computed_at,
         quality_q = excluded.quality_q,
         {", ".join(f"{name} = excluded.{name}" for name in f"{_TOTALS}, {_QUARTERS}".split(", "))}
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 _FORGET_EVENTS = "DELETE FROM telemetry.counter_event WHERE site_id = $1 AND time >= $2 AND time < $3"
 _ADD_EVENTS = """
     INSERT INTO telemetry.counter_event (site_id, device_id, register, time, kind, raw_before_wh, raw_after_wh, energy_wh)
@@ -60,11 +60,11 @@ _ADD_EVENTS = """
 _DAYS = f"""
     SELECT site_id, day, timezone, quality_q, {_QUARTERS} FROM telemetry.site_day
     WHERE site_id = $1 AND day BETWEEN $2 AND $3 ORDER BY day
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 _DAY_TOTALS = f"""
     SELECT day, {_TOTALS}, {", ".join(f"cardinality({c}_q) > 0 AS has_{c}" for c in _COLUMNS)}, {_COUNTS}
     FROM telemetry.site_day WHERE site_id = $1 AND day BETWEEN $2 AND $3 ORDER BY day
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 
 
 class DirtyDay(NamedTuple):

@@ -48,13 +48,13 @@ _SERIES = f"""
         SELECT array_agg({_MS} ORDER BY time) AS times, array_agg(value ORDER BY time) AS values
         FROM (({_BEFORE}) UNION ALL ({_INSIDE}) UNION ALL ({_AFTER})) AS near
     ) s ORDER BY c.number
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 _NEIGHBOURS = f"""
     SELECT (SELECT array_agg({_MS} ORDER BY time) FROM ({_BEFORE}) AS b) AS before,
            (SELECT {_MS} FROM ({_INSIDE}) AS i ORDER BY time DESC LIMIT 1) AS inside,
            (SELECT array_agg({_MS} ORDER BY time) FROM ({_AFTER}) AS a) AS after
     FROM {_COUNTERS} ORDER BY c.number
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 
 
 class Counter(msgspec.Struct, frozen=True):

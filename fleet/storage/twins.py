@@ -17,11 +17,11 @@ from fleet.telemetry import State, UnixMs
 from fleet.views import Health
 
 _SITE_COLUMNS = "id, name, timezone, latitude, longitude, peak_power_w"
-_SITES_BY_ID = f"SELECT {_SITE_COLUMNS} FROM registry.site WHERE id = ANY($1::text[])"  # noqa: S608
+_SITES_BY_ID = f"SELECT {_SITE_COLUMNS} FROM registry.site WHERE id = ANY($1::text[])"  # noqa: S608 - column names of our own
 _SITES_BY_SLOT = f"""
     SELECT {_SITE_COLUMNS} FROM registry.site
     WHERE slot = ANY($1::smallint[]) AND id > $2 ORDER BY id LIMIT $3
-"""  # noqa: S608
+"""  # noqa: S608 - column names of our own
 _DEVICES = """
     SELECT d.site_id, d.id, d.profile_id, d.name, d.serial, d.created_at,
            l.stream, l.seq, l.seen_at, l.sample_time, l.readings, l.online, l.info::text AS info

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,9 +52,10 @@ def demo() -> Iterator[Demo]:
 def _ready(file: Any, process: "subprocess.Popen[bytes]", log: Any) -> Demo:
     end = time.monotonic() + _START_DEADLINE_S
     while not file.exists():
-        assert process.poll() is None, f"the demo ended: {log.read_text()}"
         assert time.monotonic() < end, f"the demo did not become ready: {log.read_text()}"
-        time.sleep(0.1)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.1)
+            pytest.fail(f"the demo ended: {log.read_text()}")
     found = json.loads(file.read_bytes())
     return Demo(found["url"], found["logins"])
 

@@ -117,12 +117,11 @@ async def test_two_live_owners_of_the_same_slots_settle_it_and_lose_nothing(data
     await seed_fleet(database, SITES)
     settings = twins_settings(database.sp_twins, broker.sp_twins)
     async with edge_fleet(broker, seed=3) as fleet, in_background(audit(database, fleet.devices)):
-        async with running(0, settings) as older:
-            async with in_background(fleet.talk()):
+        async with running(0, settings) as older, in_background(fleet.talk()):
+            await fleet.progress()
+            async with running(0, settings):
+                await older.is_superseded()
                 await fleet.progress()
-                async with running(0, settings):
-                    await older.is_superseded()
-                    await fleet.progress()
         async with running(0, settings):
             await fleet.all_acked()
     await check_complete(database, fleet.devices)

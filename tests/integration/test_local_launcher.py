@@ -65,7 +65,7 @@ def wait_until_nothing_is_left_of(folder: Path) -> None:
     give_up_at = time.monotonic() + DEADLINE_S
     while left := left_of(folder):
         assert time.monotonic() < give_up_at, left
-        time.sleep(0.05)
+        psutil.wait_procs(left, timeout=0.5)
 
 
 @pytest.mark.parametrize("option", ["port", "mqtt_port"])

@@ -222,7 +222,7 @@ async def test_sessions_and_prices_of_others_are_out_of_reach_below_the_api(web:
     tables = ("registry.site", "registry.device", "telemetry.device_latest", "supervision.alert", "accounts.person")
     async with web.services.pool.acquire() as connection:
         for table in tables:
-            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608 - a name from above
 
 
 async def test_me_and_its_language(web: Web) -> None:

@@ -1,7 +1,7 @@
 import random
 from bisect import bisect_left
-from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -262,7 +262,7 @@ def test_shuffled_and_tripled_streams_give_the_same_bits(
         return CounterSeries(made.device, made.register, times, values, made.ceiling_w, made.step_wh, made.sleeps)
 
     ordered = History(final).around((START, END))
-    recompute: Callable[..., object] = lambda every: recompute_day(SITE, DAY, PARIS, every, weight=SUN)  # noqa: E731
+    recompute = partial(recompute_day, SITE, DAY, PARIS, weight=SUN)
     assert recompute([disturbed(made) for made in ordered]) == recompute(ordered)
 
 

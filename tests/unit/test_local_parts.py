@@ -79,9 +79,9 @@ def test_the_stamp_follows_names_and_contents_but_not_packages(tmp_path: Path) -
 
 def test_ray_s_sockets_fit_into_a_path() -> None:
     assert ray_folder(Path("/srv/sp")) == Path("/srv/sp/ray")
-    deep = ray_folder(Path("/home/somebody/projects/solarperform/.solarperform"))
+    deep = ray_folder(Path("/srv/projects/of-somebody/solarperform/.solarperform"))
     assert len(str(deep)) <= 30
-    assert deep != ray_folder(Path("/home/somebody/projects/solarperform/.other-folder"))
+    assert deep != ray_folder(Path("/srv/projects/of-somebody/solarperform/.other-folder"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from babel.support import NullTranslations, Translations
 from web.language import Language
 
 
-def N_(text: str) -> str:  # noqa: N802 gettext's own name for "translate this one later"
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name for "translate this one later"
     """Marks a text for the catalogue without translating it here."""
     return text
 
