@@ -71,9 +71,7 @@ class Rollup:
                     self._failing.discard(name)
                 except (StaleOwner, *AWAY):
                     raise
-                except (
-                    Exception
-                ) as error:  # one site's fault must not keep the others from their energy: counted, logged once
+                except Exception as error:  # one site's fault must not keep the others from their energy; counted
                     failed += 1
                     if name not in self._failing:
                         self._failing.add(name)

@@ -123,7 +123,7 @@ def test_one_module_knows_the_topics() -> None:
 
 
 def test_whoever_catches_everything_says_why() -> None:
-    """Or passes it on."""
+    """Or passes it on. Ruff wants its own mark, "noqa: BLE001", unless the traceback is logged; a reason stands in any case."""
     silent = []
     for name, text in modules():
         source = text.splitlines()
@@ -131,7 +131,7 @@ def test_whoever_catches_everything_says_why() -> None:
             if not isinstance(node, ast.ExceptHandler) or isinstance(node.body[-1], ast.Raise):
                 continue
             everything = node.type is None or re.search(r"\bException\b", ast.unparse(node.type))
-            if everything and "# noqa: BLE001 - " not in source[node.lineno - 1]:
+            if everything and not re.search(r": +# (?:noqa: BLE001 - )?(?!noqa)\w", source[node.lineno - 1]):
                 silent.append(f"{name}:{node.lineno}")
     assert silent == []
 
