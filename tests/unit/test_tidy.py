@@ -123,7 +123,7 @@ def test_one_module_knows_the_topics() -> None:
 
 
 def test_whoever_catches_everything_says_why() -> None:
-    """Or passes it on. Ruff wants its own mark, "noqa: BLE001", unless the traceback is logged; a reason stands in any case."""
+    """Or passes it on. Ruff asks for a mark only where the traceback is not logged; the reason is due in any case."""
     silent = []
     for name, text in modules():
         source = text.splitlines()
