@@ -13,7 +13,7 @@ from fleet.errors import BadInput, FleetError, NotFound, Unavailable
 from fleet.ids import SiteId, site_id
 from fleet.limits import PAGE_ITEMS
 from fleet.storage import audit, registry
-from fleet.storage.registry import SiteCursor, SiteRow
+from fleet.storage.registry import SiteCursor, SiteRow, cursor_after
 from fleet.telemetry import UnixMs
 from fleet.views import Health, PowerFlow, SiteLive, SiteSummary
 from web.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
@@ -64,7 +64,7 @@ def parse_site(text: str) -> SiteId:
         raise NotFound("unknown_site", "no such site") from None
 
 
-@get("/", operation_id="listSites", summary="The sites that you may see, by name")
+@get("/", operation_id="listSites", summary="The sites that you may see, worst first, then by name")
 async def list_sites(
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
@@ -77,7 +77,7 @@ async def list_sites(
         rows = await registry.list_sites(connection, text=q, after=after, limit=limit + 1)
     page = rows[:limit]
     summaries = await _summaries(services, [row.id for row in page])
-    more = encode_cursor(SiteCursor(page[-1].name, page[-1].id)) if len(rows) > limit else None
+    more = encode_cursor(cursor_after(page[-1])) if len(rows) > limit else None
     return Page([_site(row, summaries.get(row.id)) for row in page], more)
 
 

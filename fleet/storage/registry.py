@@ -1,5 +1,8 @@
 """Sites and devices as people see them: below row-level security, with what the twins last stored about them."""
 
+from collections.abc import Iterable
+from typing import Annotated
+
 import asyncpg
 import msgspec
 
@@ -8,14 +11,23 @@ from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
-from fleet.views import Health, HealthStatus
+from fleet.views import HEALTH_ORDER, Health, HealthStatus
+
+_WORST_FIRST: tuple[HealthStatus, ...] = HEALTH_ORDER[::-1]
 
 
 class SiteCursor(msgspec.Struct, frozen=True, array_like=True):
-    """The last site of a page: names are not unique, so the id stands beside it."""
+    """The last site of a page: the place of its health, from 0 for the worst; names are not unique, so the id follows."""
 
+    place: Annotated[int, msgspec.Meta(ge=0, lt=len(_WORST_FIRST))]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
+
+
+class SiteLabel(msgspec.Struct, frozen=True):
+    id: SiteId
     name: str
-    id: str
+    timezone: str
 
 
 class SiteRow(msgspec.Struct, frozen=True):
@@ -59,7 +71,7 @@ _SITE = """
 SELECT s.id, s.name, s.timezone, s.latitude, s.longitude, s.peak_power_w, s.department,
        c.name AS customer, i.name AS installer, (extract(epoch FROM s.created_at) * 1000)::bigint AS created_at,
        d.devices, d.devices_online, a.open_alerts, h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
-FROM registry.site s
+FROM picked s
 LEFT JOIN accounts.organisation c ON c.id = s.customer_organisation_id
 LEFT JOIN accounts.organisation i ON i.id = s.installer_organisation_id
 LEFT JOIN supervision.health h ON h.site_id = s.id AND h.device_id = ''
@@ -72,6 +84,20 @@ CROSS JOIN LATERAL (
     SELECT count(*)::int AS open_alerts FROM supervision.alert a WHERE a.site_id = s.id AND a.resolved_at IS NULL
 ) a
 """
+_ONE_SITE = "WITH picked AS (SELECT *, 0 AS place FROM registry.site WHERE id = $1)" + _SITE  # noqa: S608 - two constants
+# Whose turn it is is settled before anything is looked up about them. A site without a judgement counts as unknown.
+_SITES_WORST_FIRST = f"""
+WITH placed AS (
+    SELECT s.*, array_position($1::text[], coalesce(h.status, 'unknown')) - 1 AS place
+    FROM registry.site s LEFT JOIN supervision.health h ON h.site_id = s.id AND h.device_id = ''
+    WHERE $2::text IS NULL OR s.name ILIKE $2 OR s.id ILIKE $2
+), picked AS (
+    SELECT * FROM placed
+    WHERE $3::int IS NULL OR (place, name COLLATE "C", id) > ($3, $4, $5)
+    ORDER BY place, name COLLATE "C", id LIMIT $6
+)
+{_SITE} ORDER BY s.place, s.name COLLATE "C", s.id
+"""  # noqa: S608 - put together from constants
 
 _DEVICE = """
 SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial,
@@ -87,22 +113,33 @@ LEFT JOIN supervision.health h ON h.site_id = d.site_id AND h.device_id = d.id
 
 
 async def list_sites(connection: Connection, *, text: str | None, after: SiteCursor | None, limit: int) -> list[SiteRow]:
-    """By name. text: part of the name or id, any case."""
+    """The worst first, by the health that is stored; equally well ones by name. text: part of the name or id, any case.
+
+    A site whose health changes while somebody walks through the pages may come twice or not at all, every other one once.
+    """
     pattern = None if not text else f"%{_escaped(text)}%"
-    rows = await connection.fetch(
-        _SITE + " WHERE ($1::text IS NULL OR s.name ILIKE $1 OR s.id ILIKE $1)"
-        ' AND ($2::text IS NULL OR (s.name COLLATE "C", s.id) > ($2, $3)) ORDER BY s.name COLLATE "C", s.id LIMIT $4',
-        pattern,
-        after.name if after else None,
-        after.id if after else None,
-        limit,
-    )
+    position = (after.place, after.name, after.id) if after else (None, None, None)
+    rows = await connection.fetch(_SITES_WORST_FIRST, _WORST_FIRST, pattern, *position, limit)
     return [_site(row) for row in rows]
+
+
+def cursor_after(row: SiteRow) -> SiteCursor:
+    """For the page of list_sites that follows this row."""
+    return SiteCursor(_WORST_FIRST.index(row.health.status), row.name, row.id)
+
+
+async def count_sites(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT count(*) FROM registry.site"))
+
+
+async def site_labels(connection: Connection, sites: Iterable[SiteId]) -> list[SiteLabel]:
+    rows = await connection.fetch("SELECT id, name, timezone FROM registry.site WHERE id = ANY($1::text[])", list(sites))
+    return [SiteLabel(*row.values()) for row in rows]
 
 
 async def site(connection: Connection, site_id: SiteId) -> SiteRow:
     """Raises NotFound (unknown_site), also for a site that the acting person may not see."""
-    row = await connection.fetchrow(_SITE + " WHERE s.id = $1", site_id)
+    row = await connection.fetchrow(_ONE_SITE, site_id)
     if row is None:
         raise NotFound("unknown_site", f"no site {site_id}")
     return _site(row)

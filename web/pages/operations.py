@@ -41,6 +41,8 @@ async def operations_page(
             for site in {alert.site for alert in alerts}
             for device in await registry.devices_of(connection, site)
         }
+        labels = await registry.site_labels(connection, {alert.site for alert in alerts})
+        sites = await registry.count_sites(connection)
     summaries = await summaries_of(services, [row.id for row in rows])
     lines = worst_first([line_of(row, summaries.get(row.id), produced.get(row.id)) for row in rows])
     return page(
@@ -51,13 +53,13 @@ async def operations_page(
         broker_connected=services.live.connected,
         alerts=alert_lines(
             alerts,
-            site_names={row.id: row.name for row in rows},
+            site_names={label.id: label.name for label in labels},
             device_names=devices,
-            timezones={row.id: row.timezone for row in rows},
+            timezones={label.id: label.timezone for label in labels},
         ),
         more_alerts=more_alerts is not None,
         worst=[line for line in lines if line.health.status not in _HEALTHY or line.open_alerts][:_WORST_SITES],
-        sites=len(rows),
+        sites=sites,
         letters=letters,
         now=now,
         zone=ZONE,

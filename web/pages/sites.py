@@ -1,6 +1,7 @@
 """The start page, and the list of sites: what needs attention comes first."""
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, get
@@ -11,12 +12,13 @@ from litestar.response import Redirect
 from fleet.calendar import local_day
 from fleet.errors import FleetError
 from fleet.ids import SiteId
-from fleet.limits import PAGE_ITEMS_MAX
+from fleet.limits import PAGE_ITEMS
 from fleet.storage import registry
-from fleet.storage.registry import SiteRow
+from fleet.storage.registry import SiteCursor, SiteRow, cursor_after
 from fleet.storage.today import pv_wh_on
 from fleet.views import HEALTH_ORDER, Health, PowerFlow, SiteSummary
 from web.pages.rendering import now_ms, page
+from web.paging import Cursor, decode_cursor, encode_cursor
 from web.services import Services
 from web.visits import Visit
 
@@ -47,21 +49,40 @@ async def start(visit: NamedDependency[Visit]) -> Redirect:
 
 @get("/sites", include_in_schema=False)
 async def sites_page(
-    request: Request[Any, Any, Any], visit: NamedDependency[Visit], services: NamedDependency[Services], q: Search = None
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    q: Search = None,
+    cursor: Cursor = None,
 ) -> Response[Any]:
+    after = decode_cursor(cursor, SiteCursor)
     text = (q or "").replace("\0", "").strip()
     async with visit.enter() as connection:
-        rows = await registry.list_sites(connection, text=text or None, after=None, limit=PAGE_ITEMS_MAX + 1)
+        rows = await registry.list_sites(connection, text=text or None, after=after, limit=PAGE_ITEMS + 1)
         days = {row.id: local_day(now_ms(), row.timezone) for row in rows}
         produced = await pv_wh_on(connection, days)
-    if len(rows) == 1 and not text and visit.person.role in _ONE_SITE_ROLES:
+    if len(rows) == 1 and not text and not after and visit.person.role in _ONE_SITE_ROLES:
         return Redirect(f"/sites/{rows[0].id}", status_code=303)
-    shown = rows[:PAGE_ITEMS_MAX]
+    shown = rows[:PAGE_ITEMS]
     summaries = await summaries_of(services, [row.id for row in shown])
     lines = worst_first([line_of(row, summaries.get(row.id), produced.get(row.id)) for row in shown])
     return page(
-        request, "sites.html", person=visit.person, lines=lines, text=text, more=len(rows) > PAGE_ITEMS_MAX, now=now_ms()
+        request,
+        "sites.html",
+        person=visit.person,
+        lines=lines,
+        here=address(text, cursor),
+        first=address(text) if after else None,
+        following=address(text, encode_cursor(cursor_after(shown[-1]))) if len(rows) > len(shown) else None,
+        text=text,
+        now=now_ms(),
     )
+
+
+def address(text: str, cursor: str | None = None) -> str:
+    """Of one page of the list."""
+    query = urlencode({name: value for name, value in (("q", text), ("cursor", cursor)) if value})
+    return f"/sites?{query}" if query else "/sites"
 
 
 async def summaries_of(services: Services, sites: list[SiteId]) -> dict[SiteId, SiteSummary]:
