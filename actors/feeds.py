@@ -16,7 +16,7 @@ from actors.intake import Intake
 from actors.manual_ack import ManualAckSession
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import DEVICE_MESSAGES_PER_S, LIVE_PERIOD_S, LIVE_SITES_PER_S, SLICE_MESSAGES_MAX
+from fleet.limits import DEVICE_MESSAGES_PER_S, LIVE_PERIOD_S, LIVE_SITES_PER_S, SLICE_PUBLISHES_MAX
 from fleet.telemetry import PlatformAck, RateNotice
 
 _encoder = msgspec.json.Encoder()
@@ -44,7 +44,7 @@ class Feeds:
         due, self._due = self._due, {}
         for sent, (device, (site, ack)) in enumerate(due.items()):
             session.publish(topics.down(site, device).ack, _encoder.encode(ack))
-            if sent % SLICE_MESSAGES_MAX == 0:
+            if sent % SLICE_PUBLISHES_MAX == 0:
                 await asyncio.sleep(0)
         self._counters.platform_acks += len(due)
         throttled, self._intake.throttled = self._intake.throttled, []
@@ -60,5 +60,5 @@ class Feeds:
                 return
             twin = changed.pop(site)
             session.publish(topics.live(site), _encoder.encode(twin.live(now_ms())))
-            if sent % SLICE_MESSAGES_MAX == 0:
+            if sent % SLICE_PUBLISHES_MAX == 0:
                 await asyncio.sleep(0)

@@ -7,7 +7,9 @@ Import it only after actors.ray_environment.set_environment: Ray reads its envir
 """
 
 import asyncio
+import gc
 import os
+import sys
 from typing import Any
 
 import ray
@@ -20,6 +22,8 @@ from fleet.settings import RaySettings, TwinsSettings
 
 NAMESPACE = "solarperform"
 _STOP_TIMEOUT_S = 5.0
+_GC_ALLOCATIONS = 20_000  # between two looks for cycles, of which the intake makes none
+_THREAD_SWITCH_S = 0.001  # an ask passes through Ray's threads several times, and each may wait so long for the busy loop
 _ASKS_AT_ONCE = 200  # per shard; more wait in Ray's queue
 
 log = structlog.get_logger()
@@ -91,6 +95,7 @@ class ShardActor:
 
     def __init__(self, shard: int, settings: TwinsSettings) -> None:
         set_up_logs()
+        sys.setswitchinterval(_THREAD_SWITCH_S)
         self._shard = TwinShard(shard, settings)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -100,6 +105,7 @@ class ShardActor:
         return await getattr(self._shard, question)(*arguments)
 
     async def _run(self) -> None:
+        freezing = asyncio.create_task(self._freeze())
         try:
             await self._shard.run()
         except StaleOwner:
@@ -107,3 +113,12 @@ class ShardActor:
         except BaseException:
             log.exception("shard_died")
             os._exit(1)  # Ray starts a new one, which rebuilds everything from PostgreSQL
+        finally:
+            freezing.cancel()
+
+    async def _freeze(self) -> None:
+        """Takes the loaded twins out of the garbage collector's sight: looking at all of them would stop the shard."""
+        await self._shard.ready()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_ALLOCATIONS)

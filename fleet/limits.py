@@ -19,9 +19,10 @@ BROKER_AUTOSAVE_S = 60  # how often it writes sessions and queues; devices keep 
 
 # How a shard takes messages in
 INFLIGHT_MESSAGES_MAX = 4_000  # the broker's window per client: unacked messages that a shard can hold
-BATCH_MESSAGES_MAX = 2_000  # one transaction; more does not make COPY faster, only the crash window wider
+BATCH_MESSAGES_MAX = 500  # one transaction; more is hardly faster, and the pieces of it that cannot yield hold up asks
 BATCH_AGE_MAX_S = 0.05  # a lone message waits this long for company before it is committed
-SLICE_MESSAGES_MAX = 64  # decoded between two awaits: about 2 ms, so that an ask never waits long
+SLICE_MESSAGES_MAX = 32  # decoded between two awaits: about half a millisecond, so that an ask never waits long
+SLICE_PUBLISHES_MAX = 8  # live views and acks made and sent between two awaits: as long
 COMMIT_RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # while PostgreSQL is away; the last one repeats
 DEVICE_MESSAGES_PER_S = 50.0  # sustained, per device; ten times the fastest profile
 DEVICE_MESSAGES_BURST = 3_000  # a backlog after an outage comes fast and is welcome
@@ -39,7 +40,7 @@ TWINS_PER_SHARD_MAX = 200_000  # ~6 KB each: 1.2 GB
 TWIN_IDLE_S = 7_200.0  # a night empties most of the fleet
 LOAD_BATCH_TWINS = 5_000
 SNAPSHOT_PERIOD_S = 10.0
-SNAPSHOT_BATCH_TWINS = 5_000
+SNAPSHOT_BATCH_TWINS = 200  # in one statement; about a millisecond of the shard
 
 # Feeds and sweeps
 ACK_PERIOD_S = 0.5  # platform acks are cumulative: one per device and period is enough

@@ -12,6 +12,7 @@ from tests.bench.platform import Platform, platform
 
 _SHARE = 0.8
 _SECONDS = 45.0
+_BURST = 8  # messages of a device in one write, as in the closed loop that sets the rate
 _SETTLE_S = 8.0  # connections, and the first backlog
 _ASKS_PER_S = 20.0  # an operator's room full of open pages
 
@@ -21,7 +22,9 @@ def run() -> Iterator[Figure]:
         quiet = asks(running, 10.0)
         sustained = closed_loop(running, 15.0)
         note(f"closed loop: {sustained:.0f} messages/s; asking at {_SHARE:.0%} of it")
-        load = running.load(rate=sustained * _SHARE, seconds=_SECONDS + 2 * _SETTLE_S, connections=CONNECTIONS)
+        load = running.load(
+            rate=sustained * _SHARE, seconds=_SECONDS + 2 * _SETTLE_S, connections=CONNECTIONS, more=("--burst", str(_BURST))
+        )
         time.sleep(_SETTLE_S)
         busy = asks(running, _SECONDS)
         load.wait()
