@@ -12,7 +12,7 @@ import structlog
 
 from actors.batch import Batch, DirtyMark, Entry, collect
 from actors.counters import Counters
-from fleet.limits import COMMIT_RETRY_S
+from fleet.limits import COMMIT_RETRY_S, COMMIT_TIMEOUT_S
 from fleet.settings import DatabaseSettings
 from fleet.storage import energy, intake
 from fleet.storage.database import AWAY, DirectConnection, connect
@@ -116,7 +116,7 @@ class Writer:
             self._partitions |= missing
 
     async def _connect(self) -> DirectConnection:
-        self._connection = await connect(self._settings)
+        self._connection = await connect(self._settings, command_timeout_s=COMMIT_TIMEOUT_S)
         await intake.prepare(self._connection)
         return self._connection
 

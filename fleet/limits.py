@@ -23,6 +23,7 @@ BATCH_MESSAGES_MAX = 500  # one transaction; more is hardly faster, and the piec
 BATCH_AGE_MAX_S = 0.05  # a lone message waits this long for company before it is committed
 SLICE_MESSAGES_MAX = 32  # decoded between two awaits: about half a millisecond, so that an ask never waits long
 SLICE_PUBLISHES_MAX = 8  # live views and acks made and sent between two awaits: as long
+COMMIT_TIMEOUT_S = 30.0  # per statement of a batch: a database that vanished without a word, not one that is slow
 COMMIT_RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # while PostgreSQL is away; the last one repeats
 DEVICE_MESSAGES_PER_S = 50.0  # sustained, per device; ten times the fastest profile
 DEVICE_MESSAGES_BURST = 3_000  # a backlog after an outage comes fast and is welcome

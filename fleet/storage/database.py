@@ -50,8 +50,9 @@ async def open_pool(settings: DatabaseSettings, *, size_max: int, command_timeou
         ) from error
 
 
-async def connect(settings: DatabaseSettings) -> DirectConnection:
-    connection: DirectConnection = await asyncpg.connect(**_connect_arguments(settings))
+async def connect(settings: DatabaseSettings, *, command_timeout_s: float | None = None) -> DirectConnection:
+    """One connection of one's own. A time limit turns a host that vanished silently into TimeoutError (AWAY)."""
+    connection: DirectConnection = await asyncpg.connect(**_connect_arguments(settings), command_timeout=command_timeout_s)
     await _prepare(connection)
     return connection
 

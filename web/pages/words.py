@@ -59,10 +59,20 @@ _REFUSALS = {
     "unknown_device": N_("Nobody knows this device at this site"),
     "unknown_measure": N_("A measure that the device's profile does not have"),
     "bad_value": N_("A value that cannot be: not a number, or out of all proportion"),
-    "future": N_("Its time lies in the future: the device's clock is wrong"),
+    "future_time": N_("Its time lies in the future: the device's clock is wrong"),
     "too_old": N_("Older than what is kept"),
     "too_large": N_("Larger than a message may be"),
     "too_many_samples": N_("More samples than a message may hold"),
+    "too_many_measures": N_("More measures than a sample may hold"),
+    "unknown_source": N_("A gateway speaks for a serial number that no device of the site has"),
+    "unexpected_channel": N_("Nothing listens to this channel of the device"),
+    "moved_slot": N_("Left over from another number of shards; a device that counts its messages sends it again"),
+    "store_refused": N_("The database refused it: please report this"),
+    "oversize_packet": N_("Larger than the broker lets in; the device was disconnected"),
+    "broker_dropped": N_("The broker had no room left and dropped messages"),
+    "protocol_error": N_("The broker could not follow the device's MQTT and disconnected it"),
+    "retain_refused": N_("Retained messages are not taken; the device was disconnected"),
+    "refused_at_the_door": N_("Somebody without a valid certificate was turned away"),
 }
 
 _ROLES = {
