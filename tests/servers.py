@@ -202,7 +202,9 @@ class Broker:
 
 
 @contextmanager
-def mosquitto_server(pki: Pki, *, queued_messages_max: int = BROKER_QUEUED_MESSAGES_MAX) -> Iterator[Broker]:
+def mosquitto_server(
+    pki: Pki, *, device_host: str = LOOPBACK, queued_messages_max: int = BROKER_QUEUED_MESSAGES_MAX
+) -> Iterator[Broker]:
     """Mosquitto with mTLS on two free ports."""
     with server_folder("mosquitto") as folder:
         log_file = folder / "mosquitto.log"
@@ -212,6 +214,7 @@ def mosquitto_server(pki: Pki, *, queued_messages_max: int = BROKER_QUEUED_MESSA
             log_file=log_file,
             device_port=0,
             internal_port=0,
+            device_host=device_host,
             queued_messages_max=queued_messages_max,
         )
         server.start()

@@ -11,6 +11,7 @@ from actors.local import checks, doctor, launch
 from actors.local.configuration import Options
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
+from actors.local.ports import LOOPBACK
 from actors.local.texts import text
 from fleet.errors import BadInput, FleetError
 from fleet.limits import DEMO_SITES_MAX
@@ -61,7 +62,8 @@ def _options(chosen: argparse.Namespace) -> Options:
     for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port")):
         if not 1 <= port <= 65_535:
             raise BadInput("bad_port", text("bad_port", option=option))
-    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites)
+    host, device_host = (LOOPBACK if name == "localhost" else name for name in (chosen.host, chosen.device_host))
+    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites, host, device_host)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,8 +80,21 @@ def _parser() -> argparse.ArgumentParser:
         start = command(name, what, folder=True)
         start.add_argument("--port", type=int, default=8080, help="of the web server; default: %(default)s")
         start.add_argument("--mqtt-port", type=int, default=8883, help="of the broker, for devices; default: %(default)s")
+        start.add_argument(
+            "--device-host",
+            metavar="HOST",
+            default=LOOPBACK,
+            help="this machine's address or name for devices on the network; default: %(default)s, this machine only",
+        )
         if name == "demo":
             start.add_argument("--sites", type=int, default=20, help="how many; default: %(default)s")
+            start.set_defaults(host=LOOPBACK)  # everyone knows the demonstration's passwords
+        else:
+            start.add_argument(
+                "--host",
+                default=LOOPBACK,
+                help="the same for browsers, without TLS: put a gateway before it; default: %(default)s, this machine only",
+            )
     command("doctor", "check what the platform needs on this machine", folder=True)
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")

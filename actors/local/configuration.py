@@ -9,7 +9,7 @@ import msgspec
 
 from actors.local.layout import Layout
 from actors.local.mosquitto import MosquittoServer
-from actors.local.ports import LOOPBACK
+from actors.local.ports import LOOPBACK, is_ip_address
 from actors.local.postgres import PostgresServer
 from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, TwinsSettings, WebSettings
 
@@ -19,25 +19,48 @@ _RAY_PATH_CHARS_MAX = 30  # Ray puts sockets 70 characters below it, and a socke
 
 
 class Options(msgspec.Struct, frozen=True):
-    """demo_sites: how many simulated ones; None = no demonstration."""
+    """demo_sites: how many simulated ones; None = no demonstration.
+
+    host         where the web server listens
+    device_host  where devices reach the broker: it listens there, and its certificate names it
+    """
 
     folder: Path
     port: int
     mqtt_port: int
     demo_sites: int | None = None
+    host: str = LOOPBACK
+    device_host: str = LOOPBACK
+
+    @property
+    def url(self) -> str:
+        return f"http://{_name_of(self.host)}:{self.port}"
+
+    @property
+    def device_name(self) -> str:
+        """What devices call the broker."""
+        return _name_of(self.device_host)
+
+    def certificate_names(self) -> list[str]:
+        """Of the server's certificate, as `python -m certs issue-server` takes them."""
+        names = ["--name", SERVER_NAME, "--ip", LOOPBACK]
+        if self.device_host != LOOPBACK:
+            names += ["--ip" if is_ip_address(self.device_host) else "--name", self.device_host]
+        return names
+
+
+def _name_of(host: str) -> str:
+    return SERVER_NAME if host == LOOPBACK else host
 
 
 class Configuration:
     """Read after the servers were started: they choose their own ports."""
 
-    def __init__(
-        self, options: Options, layout: Layout, postgres: PostgresServer, broker: MosquittoServer, url: str
-    ) -> None:
+    def __init__(self, options: Options, layout: Layout, postgres: PostgresServer, broker: MosquittoServer) -> None:
         self._options = options
         self._layout = layout
         self._postgres = postgres
         self._broker = broker
-        self._url = url
 
     def database(self, user: str, name: str = DATABASE) -> DatabaseSettings:
         return DatabaseSettings(LOOPBACK, self._postgres.port, name, user, self._layout.secret(user))
@@ -53,9 +76,9 @@ class Configuration:
 
     def web(self) -> WebSettings:
         return WebSettings(
-            host=LOOPBACK,
+            host=self._options.host,
             port=self._options.port,
-            public_url=self._url,
+            public_url=self._options.url,
             database=self.database("sp_web"),
             broker=self._internal("sp-web"),
             ray=self._ray(),

@@ -1,5 +1,6 @@
 """TCP ports on this machine."""
 
+import ipaddress
 import os
 import socket
 from contextlib import closing
@@ -7,9 +8,10 @@ from contextlib import closing
 import psutil
 
 from actors.local.texts import text
-from fleet.errors import Conflict
+from fleet.errors import BadInput, Conflict
 
 LOOPBACK = "127.0.0.1"
+_EVERYWHERE = ("", "0.0.0.0", "::", "*")  # noqa: S104 - refused: no certificate can name it, and nobody connects to it
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -29,6 +31,26 @@ def require_free(port: int, option: str, host: str = LOOPBACK) -> None:
     if not is_free(port, host):
         free = next_free(port, host)
         raise Conflict("port_busy", text("port_busy", port=port, holder=_holder(port), option=option, free=free))
+
+
+def require_own(host: str, option: str) -> None:
+    """Raises BadInput (bad_host) unless it is one IPv4 address of this machine, or the name of one."""
+    own = host not in _EVERYWHERE
+    if own:
+        try:
+            free_port(host)
+        except OSError:
+            own = False
+    if not own:
+        raise BadInput("bad_host", text("bad_host", option=option, host=host))
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def free_port(host: str = LOOPBACK) -> int:

@@ -25,12 +25,13 @@ from actors.local.configuration import (
 from actors.local.disk import require_room
 from actors.local.layout import Layout, keep_secret
 from actors.local.mosquitto import MosquittoServer
-from actors.local.ports import LOOPBACK, require_free
+from actors.local.ports import LOOPBACK, require_free, require_own
 from actors.local.postgres import SUPERUSER, PostgresServer
 from actors.local.process import ChildProcess, Supervisor, end_recorded, run_tool
 from actors.local.progress import Progress
 from actors.local.texts import text
 from fleet import profiles, settings
+from fleet.errors import Conflict
 from fleet.limits import DEMO_HISTORY_DAYS, DEMO_HISTORY_STEP_S
 from fleet.plan import FleetPlan
 from fleet.storage import bootstrap
@@ -54,7 +55,6 @@ class System:
     def __init__(self, options: Options, layout: Layout, progress: Progress) -> None:
         self.options = options
         self.layout = layout
-        self.url = f"http://{SERVER_NAME}:{options.port}"
         self.supervisor = Supervisor(layout.record, progress.line)
         self.progress = progress
         self._env = {**os.environ, **ray_environment(layout), "PYTHONUNBUFFERED": "1"}
@@ -66,10 +66,11 @@ class System:
             pki=layout.pki,
             log_file=layout.log("mosquitto"),
             device_port=options.mqtt_port,
+            device_host=options.device_host,
             internal_port=0,
             server_name=SERVER_NAME,
         )
-        self.configuration = Configuration(options, layout, self.postgres, self.broker, self.url)
+        self.configuration = Configuration(options, layout, self.postgres, self.broker)
 
     async def start(self) -> Ready:
         """Raises FleetError with what is in the way and what to do about it."""
@@ -99,7 +100,7 @@ class System:
     def setup_link(self) -> str | None:
         """For the first administrator, as long as there is none."""
         file = self.layout.setup_token
-        return f"{self.url}/setup?token={file.read_text().strip()}" if file.exists() else None
+        return f"{self.options.url}/setup?token={file.read_text().strip()}" if file.exists() else None
 
     # before anything runs -------------------------------------------------------------------------------------------
 
@@ -107,8 +108,12 @@ class System:
         self.layout.ready_file.unlink(missing_ok=True)
         end_recorded(self.layout.record)
         require_room(self.layout.folder)
-        require_free(self.options.port, "--port")
-        require_free(self.options.mqtt_port, "--mqtt-port")
+        if self.options.host != LOOPBACK and self.layout.plan.exists():
+            raise Conflict("demo_on_network", text("demo_on_network", folder=self.layout.folder))
+        require_own(self.options.host, "--host")
+        require_own(self.options.device_host, "--device-host")
+        require_free(self.options.port, "--port", self.options.host)
+        require_free(self.options.mqtt_port, "--mqtt-port", self.options.device_host)
         self.layout.make_secrets()
         fresh_ray_folder(self.layout.folder)
 
@@ -139,7 +144,7 @@ class System:
         folder = self.layout.pki
         with self.progress.step(text("step_pki")):
             await self._tool("certs", "certs", ["init", folder])
-            await self._tool("certs", "certs", ["issue-server", folder, "--name", SERVER_NAME, "--ip", LOOPBACK])
+            await self._tool("certs", "certs", ["issue-server", folder, *self.options.certificate_names()])
             await self._tool("certs", "certs", ["issue-platform", folder, "sp-twins", "sp-web"])
             plan = await planned
             if plan is not None:
@@ -207,7 +212,7 @@ class System:
             [sys.executable, "-m", "web", "--settings", file],
             log_file=self.layout.log("web"),
             env=self._env,
-            probe=lambda: _answers(f"http://{LOOPBACK}:{self.options.port}/health/ready"),
+            probe=lambda: _answers(f"http://{self.options.host}:{self.options.port}/health/ready"),
         )
         with self.progress.step(text("step_web")):
             await self.supervisor.start(web, 90.0)
@@ -217,7 +222,7 @@ class System:
         pki, port = self.layout.pki, str(self.broker.device_port)
         command: list[str | Path] = [sys.executable, "-m", "edge", "simulate", "--plan", self.layout.plan, "--demo-fault"]
         command += ["--certs", pki / "devices", "--ca", pki / "trust" / "servers.pem", "--state", self.layout.simulator]
-        command += ["--broker-host", SERVER_NAME, "--broker-port", port]
+        command += ["--broker-host", self.options.device_name, "--broker-port", port]
         simulator = ChildProcess(
             "simulator",
             command,
@@ -261,10 +266,10 @@ class System:
 
     def _ready(self) -> Ready:
         return Ready(
-            url=self.url,
-            api=f"{self.url}/api/v1",
+            url=self.options.url,
+            api=f"{self.options.url}/api/v1",
             mqtt={
-                "host": SERVER_NAME,
+                "host": self.options.device_name,
                 "port": self.broker.device_port,
                 "ca": str(self.layout.pki / "trust" / "servers.pem"),
             },

@@ -73,6 +73,8 @@ ENGLISH = {
     "assets_failed": "The front end could not be built. {why}",
     "no_registry": "No package registry can be reached; connect to the network (or configure pip's and npm's mirror), then start again.",
     "bad_port": "{option} must be between 1 and 65535.",
+    "bad_host": "{option} {host}: not an IPv4 address of this machine, nor its name; give the one at which others reach it.",
+    "demo_on_network": "{folder} holds the demonstration, whose passwords everyone knows: leave out --host, or choose another folder with --data-dir.",
     "bad_sites": "--sites must be between 1 and {most}.",
     # test
     "tests_without_chromium": "Chromium is missing and could not be installed: the browser tests will say so and be skipped.",
@@ -152,6 +154,8 @@ FRENCH = {
     "assets_failed": "L'interface web n'a pas pu être construite. {why}",
     "no_registry": "Aucun dépôt de paquets n'est joignable ; connectez-vous au réseau (ou réglez le miroir de pip et de npm), puis recommencez.",
     "bad_port": "{option} doit être compris entre 1 et 65535.",
+    "bad_host": "{option} {host} : ni une adresse IPv4 de cette machine, ni son nom ; donnez celle par laquelle on la joint.",
+    "demo_on_network": "{folder} contient la démonstration, dont chacun connaît les mots de passe : enlevez --host, ou choisissez un autre dossier avec --data-dir.",
     "bad_sites": "--sites doit être compris entre 1 et {most}.",
     "tests_without_chromium": "Chromium manque et n'a pas pu être installé : les tests de navigateur le diront et seront sautés.",
     "doctor_ok": "Rien ne s'oppose au démarrage.",

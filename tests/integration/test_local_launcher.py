@@ -29,10 +29,10 @@ def folder() -> Iterator[Path]:
         yield made / "data"
 
 
-def launch(folder: Path, *, port: int | None = None, mqtt_port: int | None = None) -> "subprocess.Popen[str]":
+def launch(folder: Path, *more: str, port: int | None = None, mqtt_port: int | None = None) -> "subprocess.Popen[str]":
     ports = ["--port", str(port or free_port()), "--mqtt-port", str(mqtt_port or free_port())]
     return subprocess.Popen(
-        [sys.executable, "-m", "actors.local.cli", "up", "--data-dir", folder, *ports],
+        [sys.executable, "-m", "actors.local.cli", "up", "--data-dir", folder, *ports, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -79,6 +79,20 @@ def test_a_busy_port_is_named_and_a_free_one_offered(folder: Path, option: str) 
     assert f"({os.getpid()})" in sentence
     assert f"try --{option.replace('_', '-')} " in sentence
     assert left_of(folder) == []
+
+
+@pytest.mark.parametrize("option", ["--host", "--device-host"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "0.0.0.0", "nobody.invalid"])  # noqa: S104 - to be refused
+def test_a_host_that_is_not_this_machine_is_named(folder: Path, option: str, host: str) -> None:
+    assert f"{option} {host}: not an IPv4 address of this machine" in refusal(launch(folder, option, host))
+    assert left_of(folder) == []
+
+
+def test_a_demonstration_s_data_is_not_served_to_the_network(folder: Path) -> None:
+    layout = Layout(folder)
+    layout.make()
+    layout.plan.write_text("{}")
+    assert "whose passwords everyone knows" in refusal(launch(folder, "--host", "127.0.0.2"))
 
 
 def test_a_second_instance_on_the_same_data_is_refused(folder: Path) -> None:

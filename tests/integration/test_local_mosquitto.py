@@ -8,10 +8,11 @@ import aiomqtt
 import psutil
 import pytest
 
+from actors.local.configuration import Options
 from fleet import limits, topics
 from fleet.ids import device_id, site_id
 from fleet.placement import slot_of
-from tests.servers import Broker
+from tests.servers import Broker, certs, mosquitto_server, pki_folder
 
 SITE = site_id("test-site")
 ONE, TWO = device_id("device-one"), device_id("device-two")
@@ -25,9 +26,11 @@ def tls(broker: Broker, chain: Path | None, key: Path | None = None) -> ssl.SSLC
     return context
 
 
-def as_device(broker: Broker, device: str, *, identifier: str | None = None, protocol: int = 5) -> aiomqtt.Client:
+def as_device(
+    broker: Broker, device: str, *, identifier: str | None = None, protocol: int = 5, host: str = "localhost"
+) -> aiomqtt.Client:
     return aiomqtt.Client(
-        "localhost",
+        host,
         broker.device_port,
         identifier=identifier or device,
         tls_context=tls(broker, *broker.pki.device(device)),
@@ -55,6 +58,21 @@ async def next_payload(client: aiomqtt.Client) -> bytes:
         message = await anext(aiter(client.messages))
     assert isinstance(message.payload, bytes)
     return message.payload
+
+
+async def test_devices_on_the_network_find_the_broker_by_the_name_in_its_certificate(tmp_path: Path) -> None:
+    """127.0.0.2 stands for an address on the network: it is another one than everybody's 127.0.0.1."""
+    options = Options(tmp_path, 8080, 8883, device_host="127.0.0.2")
+    with pki_folder() as pki:
+        certs("issue-server", str(pki.folder), *options.certificate_names())
+        pki.devices([ONE])
+        with mosquitto_server(pki, device_host=options.device_host) as broker:
+            async with as_device(broker, ONE, host=options.device_name) as client:
+                await client.publish(topics.up(SITE, ONE).telemetry, b"{}", qos=1)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", broker.device_port)
+            async with as_platform(broker):  # on its own listener, which stays on this machine
+                pass
 
 
 async def test_without_a_certificate_nobody_gets_in(broker_session: Broker) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.local import cli, demo
 from actors.local.assets import source_stamp
-from actors.local.configuration import ray_folder
+from actors.local.configuration import Options, ray_folder
 from actors.local.load_history import portions
 from actors.local.progress import Progress
 from fleet.ids import device_id, site_id
@@ -91,6 +91,25 @@ def test_ray_s_sockets_fit_into_a_path() -> None:
 def test_impossible_arguments_are_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", *arguments]) == 1
     assert capsys.readouterr().err.startswith(f"solarperform: {named}")
+
+
+def test_this_machine_alone_unless_a_host_is_given() -> None:
+    own = Options(Path("data"), 8080, 8883)
+    assert (own.url, own.device_name) == ("http://localhost:8080", "localhost")
+    assert own.certificate_names() == ["--name", "localhost", "--ip", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(("host", "kind"), [("192.0.2.20", "--ip"), ("solar.example", "--name")])
+def test_devices_find_the_host_that_was_given_in_the_certificate(host: str, kind: str) -> None:
+    shared = Options(Path("data"), 8080, 8883, host="192.0.2.10", device_host=host)
+    assert (shared.url, shared.device_name) == ("http://192.0.2.10:8080", host)
+    assert shared.certificate_names() == ["--name", "localhost", "--ip", "127.0.0.1", kind, host]
+
+
+def test_the_demonstration_keeps_its_known_passwords_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--host", "192.0.2.10"])
+    assert "--host" in capsys.readouterr().err
 
 
 def test_progress_marks_what_went_well_and_what_did_not() -> None:
