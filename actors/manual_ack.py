@@ -190,3 +190,12 @@ class ManualAckSession:
     def _check_connected(self) -> None:
         if self._lost is None or self._lost.done():
             raise aiomqtt.MqttError("the connection to the broker was lost")
+
+
+async def drop_session(settings: BrokerSettings, client_id: str, tls: ssl.SSLContext) -> None:
+    """Makes the broker forget the session of a client that will not come back, and all that it keeps for it.
+
+    Raises aiomqtt.MqttError.
+    """
+    async with aiomqtt.Client(settings.host, settings.port, identifier=client_id, clean_session=True, tls_context=tls):
+        pass

@@ -6,19 +6,23 @@ from fleet.errors import StaleOwner
 from fleet.storage.database import Connection
 
 _CLAIM = """
-    WITH gone AS (DELETE FROM telemetry.shard_lease WHERE shard = $1 OR slots && $2::smallint[])
-    SELECT nextval('telemetry.shard_epoch')
+    WITH gone AS (DELETE FROM telemetry.shard_lease WHERE shard = $1 OR slots && $2::smallint[] RETURNING shard)
+    SELECT nextval('telemetry.shard_epoch') AS epoch, ARRAY(SELECT shard FROM gone WHERE shard <> $1) AS superseded
 """
 _INSERT = "INSERT INTO telemetry.shard_lease (shard, slots, epoch, owner) VALUES ($1, $2, $3, $4)"
 _CHECK = "SELECT 1 FROM telemetry.shard_lease WHERE shard = $1 AND epoch = $2 FOR SHARE"
 
 
 class Lease:
-    """The right to write for some slots, until somebody else claims one of them."""
+    """The right to write for some slots, until somebody else claims one of them.
 
-    def __init__(self, shard: int, epoch: int) -> None:
+    superseded: other shards that held some of the slots; after a change of the number of shards some of them are no more.
+    """
+
+    def __init__(self, shard: int, epoch: int, superseded: Sequence[int] = ()) -> None:
         self.shard = shard
         self.epoch = epoch
+        self.superseded = superseded
 
     async def check(self, connection: Connection) -> None:
         """First statement of every write transaction: holds off a claim until this transaction ends.
@@ -33,6 +37,6 @@ async def claim(connection: Connection, shard: int, slots: Sequence[int], owner:
     """Takes the slots from whoever holds them, after their running transaction; from then on they write nothing."""
     async with connection.transaction():
         await connection.execute("LOCK TABLE telemetry.shard_lease IN SHARE ROW EXCLUSIVE MODE")
-        epoch = await connection.fetchval(_CLAIM, shard, list(slots))
-        await connection.execute(_INSERT, shard, list(slots), epoch, owner)
-    return Lease(shard, epoch)
+        (claimed,) = await connection.fetch(_CLAIM, shard, list(slots))
+        await connection.execute(_INSERT, shard, list(slots), claimed["epoch"], owner)
+    return Lease(shard, claimed["epoch"], claimed["superseded"])

@@ -76,7 +76,7 @@ async def test_a_broker_killed_again_and_again_under_way_loses_nothing(
                 await fleet.connected()
             await fleet.progress()
         await fleet.all_acked()
-        await shard._roll_up()
+        await shard._upkeep._roll_up()
     await check_complete(database, fleet.devices)
 
 
@@ -152,7 +152,7 @@ async def test_a_shard_ends_when_told_to_although_the_broker_hangs(
     await first(task, shard.ready())
     await first(task, until(connected))
     with hung(broker):
-        session = shard._session
+        session = shard._upkeep.session
         assert session is not None
         for _ in range(0, backlog_bytes, 50_000):
             session.publish("sp/v1/00/f-0/live", bytes(50_000))

@@ -40,7 +40,7 @@ async def test_everything_three_times_and_shuffled_across_devices_counts_once(
         for number, (device, payload) in enumerate(sendings):
             await device.publish(payload)
             if number == len(sendings) // 2:
-                await shard._roll_up()  # half of it is a day already when the rest comes
+                await shard._upkeep._roll_up()  # half of it is a day already when the rest comes
         await fleet.all_acked()
         await until(lambda: has_heard(shard, len(sendings) + len(fleet.devices)))
     await check_complete(database, fleet.devices)
@@ -204,6 +204,6 @@ async def test_what_postgresql_cannot_hold_does_not_keep_the_neighbours_from_the
         fleet.offer(1)
         await EdgeFleet(neighbours, fleet.luck).all_acked()
         await until(lambda: stored_letters(database))
-        await shard._save_snapshots()
+        await shard._upkeep.save_snapshots()
         saved = await fetch(database, "SELECT device_id FROM telemetry.device_latest WHERE seq = 1")
         assert {row["device_id"] for row in saved} >= {device.id for device in neighbours}

@@ -34,7 +34,7 @@ async def test_an_hour_without_the_platform_is_no_hour_without_the_devices(datab
         async with running_shard(settings) as shard:
             fleet.offer(1)
             await fleet.all_acked()
-            await shard._sweep()
+            await shard._upkeep._sweep()
         assert list((await statuses(database)).values()) == ["ok"] * DEVICES
         await fetch(database, "UPDATE telemetry.device_latest SET seen_at = seen_at - interval '1 hour'")
         async with running_shard(settings) as shard:
@@ -59,7 +59,7 @@ async def test_an_hour_without_the_broker_is_no_hour_without_the_devices(databas
     ):
         fleet.offer(1)
         await fleet.all_acked()
-        await shard._sweep()
+        await shard._upkeep._sweep()
         shard._supervision.listens_anew(now_ms() - GRACE_MS - HOUR_MS)  # that start is long ago
         for device in fleet.devices:
             device.link.hold(True)
@@ -69,7 +69,7 @@ async def test_an_hour_without_the_broker_is_no_hour_without_the_devices(databas
             for twin in site.devices.values():
                 assert twin.seen_at is not None
                 twin.seen_at -= HOUR_MS
-        await shard._sweep()  # deaf, it knows nothing of anybody
+        await shard._upkeep._sweep()  # deaf, it knows nothing of anybody
         broker.server.start()
         await until(lambda: is_connected(shard, connected=True))
         await sweep_through_the_grace(shard)

@@ -7,6 +7,8 @@ import time
 import msgspec
 import pytest
 
+from actors.manual_ack import ManualAckSession
+from certs.tls import client_context
 from fleet.limits import PAYLOAD_BYTES_MAX
 from fleet.telemetry import Sample, Telemetry
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
@@ -156,3 +158,21 @@ async def test_a_device_cannot_write_as_another(database: Database, broker: Brok
         await device.acked_up_to(1)
         letters = await fetch(database, "SELECT code, topic, site_id FROM telemetry.dead_letter")
         assert [tuple(row) for row in letters] == [("foreign_topic", topic, None)]
+
+
+async def test_fewer_shards_leave_no_session_that_fills_up(database: Database, broker: Broker, pki: Pki) -> None:
+    await seed_fleet(database, SITES)
+    three, two = (twins_settings(database.sp_twins, broker.sp_twins, shards=shards) for shards in (3, 2))
+    async with running_shard(three, 2):
+        pass
+    async with running_shard(two, 0), running_shard(two, 1):
+        own = broker.sp_twins
+        tls = client_context(ca_file=own.ca_file, cert_file=own.cert_file, key_file=own.key_file)
+        async with Device(broker, pki, "s-one", "m-one") as device:
+            for seq in range(1, 4):
+                await device.say(seq, (now_ms(), {"grid_power_w": 1.0}))
+            await device.acked_up_to(3)
+        async with ManualAckSession(own, "sp-shard-2", tls) as leftover:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await leftover.receive(1, 0.0)
