@@ -34,7 +34,7 @@ class Demo:
     logins: dict[str, dict[str, str]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """Six sites, on free ports, in a folder of its own."""
     with server_folder("acceptance") as folder:
@@ -60,7 +60,7 @@ def _ready(file: Any, process: "subprocess.Popen[bytes]", log: Any) -> Demo:
     return Demo(found["url"], found["logins"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: as long as it lives, its event loop runs and no other one can
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_ARGUMENTS))
