@@ -59,6 +59,10 @@ class Twins:
         stored: int = await self._ask_about(site, "store_history", blocks, timeout_s=BULK_TIMEOUT_S)
         return stored
 
+    async def roll_up(self) -> None:
+        """Returns when the days that were dirty are recomputed, on all shards."""
+        await asyncio.gather(*(self._ask(handle, "roll_up", timeout_s=BULK_TIMEOUT_S) for handle in self._handles))
+
     async def forget_site(self, site: SiteId) -> None:
         """After a change of the registry: the twin is built anew when next needed."""
         await self._ask_about(site, "forget_site")

@@ -70,6 +70,7 @@ class Upkeep:
         self._rollup = rollup
         self._counters = counters
         self._broker_log = None if broker_log_file is None else BrokerLog(broker_log_file)
+        self._rolling = asyncio.Lock()
         self.session: ManualAckSession | None = None
 
     def works(self) -> list[tuple[str, float, Work]]:
@@ -79,7 +80,7 @@ class Upkeep:
             ("live", LIVE_PERIOD_S, self._publish_live),
             ("sweep", SWEEP_PERIOD_S, self._sweep),
             ("snapshots", SNAPSHOT_PERIOD_S, self.save_snapshots),
-            ("rollup", ROLLUP_PERIOD_S, self._roll_up),
+            ("rollup", ROLLUP_PERIOD_S, self.roll_up),
             ("housekeeping", HOUSEKEEPING_PERIOD_S, self._keep_house),
             ("broker log", BROKER_LOG_PERIOD_S, self._read_broker_log),
         ]
@@ -125,6 +126,18 @@ class Upkeep:
                     device.snapshot_due = True
                 raise
 
+    async def roll_up(self) -> None:
+        """Every day that is dirty. While messages wait it rests after each round for several times as long as that took:
+        energy may be late, intake may not.
+        """
+        async with self._rolling:
+            remaining = True
+            while remaining:
+                began = time.monotonic()
+                remaining = (await self._rollup.run_once(now_ms())).remaining
+                if self.session is not None and self.session.waiting:
+                    await asyncio.sleep((time.monotonic() - began) * ROLLUP_REST)
+
     async def _publish_acks(self) -> None:
         if self.session is not None:
             await self._feeds.publish_acks(self.session)
@@ -137,14 +150,6 @@ class Upkeep:
         if self.session is not None:  # deaf, we know nothing of anybody
             await self._supervision.sweep(now_ms())
         self._catalog.passivate(now_ms())
-
-    async def _roll_up(self) -> None:
-        """Rests after each round for several times as long as it took: energy may be late, intake may not."""
-        remaining = True
-        while remaining:
-            began = time.monotonic()
-            remaining = (await self._rollup.run_once(now_ms())).remaining
-            await asyncio.sleep((time.monotonic() - began) * ROLLUP_REST)
 
     async def _keep_house(self) -> None:
         async with self._pool.acquire() as connection:

@@ -60,6 +60,7 @@ async def _run(settings: TwinsSettings, files: list[Path]) -> None:
     twins = await Twins.connect(settings.ray)
     try:
         sys.stderr.write(f"{await push(twins, files)} samples stored\n")
+        await twins.roll_up()  # the portal shows the past from its first page on
     finally:
         await twins.close()
 

@@ -76,7 +76,7 @@ async def test_a_broker_killed_again_and_again_under_way_loses_nothing(
                 await fleet.connected()
             await fleet.progress()
         await fleet.all_acked()
-        await shard._upkeep._roll_up()
+        await shard.roll_up()
     await check_complete(database, fleet.devices)
 
 

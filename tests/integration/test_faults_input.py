@@ -40,7 +40,7 @@ async def test_everything_three_times_and_shuffled_across_devices_counts_once(
         for number, (device, payload) in enumerate(sendings):
             await device.publish(payload)
             if number == len(sendings) // 2:
-                await shard._upkeep._roll_up()  # half of it is a day already when the rest comes
+                await shard.roll_up()  # half of it is a day already when the rest comes
         await fleet.all_acked()
         await until(lambda: has_heard(shard, len(sendings) + len(fleet.devices)))
     await check_complete(database, fleet.devices)

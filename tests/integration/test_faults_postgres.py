@@ -57,7 +57,7 @@ async def test_an_outage_of_postgresql_delays_everything_and_loses_nothing(
         await fleet.progress()
         await check_acked(fragile, fleet.devices)
         await fleet.all_acked()
-        await shard._upkeep._roll_up()
+        await shard.roll_up()
     await check_complete(fragile, fleet.devices)
 
 
