@@ -47,7 +47,6 @@ class Platform:
         self._client = client
 
     async def listen(self) -> None:
-        await self._client.subscribe(f"{topics.ROOT}/+/+/+/up/#", qos=1)
         async for message in self._client.messages:
             topic = topics.parse(str(message.topic))
             if topic.channel == "up/state":
@@ -68,6 +67,7 @@ class Platform:
 @asynccontextmanager
 async def platform(broker: Broker) -> AsyncIterator[Platform]:
     async with as_platform(broker) as client:
+        await client.subscribe(f"{topics.ROOT}/+/+/+/up/#", qos=1)  # before anybody may speak: nothing is kept for us
         listening = Platform(client)
         task = asyncio.create_task(listening.listen())
         try:
