@@ -88,7 +88,7 @@ def save(path: Path, settings: msgspec.Struct) -> None:
 def _text_of(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError
+    raise NotImplementedError  # how msgspec is told that a hook does not know a type; it makes a clear error of it
 
 
 def _path_of(kind: type, value: object) -> Path:

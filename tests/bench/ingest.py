@@ -42,7 +42,7 @@ def run() -> Iterator[Figure]:
             yield figure("ingest", f"publish to platform ack at 8,000 messages/s, {share}", milliseconds, "ms")
         sustained = closed_loop(running, _STEADY_S)
         yield figure("ingest", "sustained 60 s at saturation, sent to platform-acked", sustained, "messages/s", limit)
-        yield from check_stored(running)
+        yield from check_stored(running, "ingest")
 
 
 def closed_loop(running: Platform, seconds: float) -> float:
@@ -65,12 +65,12 @@ def summary(report: dict[str, object]) -> str:
     return " ".join(f"{key}={value}" for key, value in report.items() if key != "devices")
 
 
-def check_stored(running: Platform) -> Iterator[Figure]:
+def check_stored(running: Platform, bench: str) -> Iterator[Figure]:
     """Acked means stored: the last load's samples, each of its own instant, against what its devices were told."""
     report = running.report()
     acked = sum(device["acked_seq"] for device in report["devices"])  # type: ignore[attr-defined]
     stored = asyncio.run(_rows_since(running, int(report["started_at"])))  # type: ignore[call-overload]
-    yield figure("ingest", "platform-acked messages without a row", max(0, acked - stored), "messages")
+    yield figure(bench, "platform-acked messages without a row", max(0, acked - stored), "messages")
 
 
 async def _rows_since(running: Platform, at_ms: int) -> int:

@@ -33,4 +33,4 @@ def run() -> Iterator[Figure]:
         note(f"  grown, MB: shards {grown_mb[:-1]}, broker {grown_mb[-1]}")
         yield figure("overload", "RSS growth of the shards, 60 s at twice the sustainable rate", sum(grown_mb[:-1]), "MB")
         yield figure("overload", "RSS growth of the broker, 60 s at twice the sustainable rate", grown_mb[-1], "MB")
-        yield from check_stored(running)
+        yield from check_stored(running, "overload")
