@@ -114,3 +114,31 @@ RESTART_WINDOW_S = 600.0
 DEMO_SITES_MAX = 2_000  # each device is a certificate and a connection; a laptop's broker and simulator carry about 5,000
 DEMO_HISTORY_DAYS = 30
 DEMO_HISTORY_STEP_S = 300  # the energy model needs quarter-hours; five minutes draw a good curve
+
+# Onboarding
+CLAIM_HOURS = 24  # from the code on the screen to the device's request
+CLAIM_HOURS_MAX = 14 * 24  # a device prepared in the workshop for next week
+CLAIM_WRONG_TRIES_MAX = 10  # typing errors; then the claim is dead and a new one is a tap away
+CLAIMS_OPEN_PER_SITE_MAX = 50
+EST_REQUEST_BYTES_MAX = 16 * 1024  # a P-256 request in base64 is about 600 bytes, an RSA-4096 one 2,400
+EST_REQUESTS_AT_ONCE = 64  # more get 503 and Retry-After; each holds a database connection for milliseconds
+EST_REQUESTS_PER_MIN = 600  # per address, of those that fail: a wholesaler's bench sits behind one
+EST_POOL_CONNECTIONS = 8
+ARRAYS_PER_SITE_MAX = 12  # orientations of a roof
+WAITING_SOURCES_PER_GATEWAY_MAX = 200  # unknown serials that are remembered; a Modbus line has 247 addresses
+WAITING_SOURCE_PERIOD_S = 10.0  # how often one of them is written down again
+RAW_PER_MESSAGE_MAX = 200  # third-party messages in one up/telemetry
+INVITATION_DAYS = 14
+MAIL_ATTEMPTS_MAX = 12  # with the waits between them, about two days
+MAIL_RETRY_S = (10.0, 60.0, 300.0, 1_800.0, 3_600.0, 4 * 3_600.0)  # the last one repeats
+CORRECTIONS_PER_DEVICE_MAX = 50  # in force at once; each cuts its counters' series in two
+PROFILE_BYTES_MAX = 32 * 1024
+
+# Certificates
+CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed
+CRL_LIFE_S = 72 * 3_600.0  # an expired list shuts everybody out: a long weekend without the authority is survived
+CRL_ALARM_BEFORE_S = 24 * 3_600.0  # a list that is not renewed is told so long before it ends
+CRL_BYTES_MAX = 16 * 1024 * 1024  # ~400,000 entries
+CANARY_PERIOD_S = 30.0  # how long the broker may be open to a revoked certificate before somebody notices
+GUARD_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)  # a step of a revocation that did not work; the last one repeats
+GUARD_PROBE_TIMEOUT_S = 3.0  # a handshake and a CONNECT on an overloaded broker

@@ -42,13 +42,15 @@ def server_folder(name: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Database:
-    """One migrated database, and the settings of everyone who may open it."""
+    """One migrated database, and the settings of everyone who may open it: the owner, and the service roles in their order."""
 
     name: str
     owner: DatabaseSettings
     sp_twins: DatabaseSettings
     sp_web: DatabaseSettings
     sp_pki: DatabaseSettings
+    sp_guard: DatabaseSettings
+    sp_notifier: DatabaseSettings
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,7 @@ class Cluster:
         return Database(
             name,
             self.settings(name, SUPERUSER),
-            self.settings(name, "sp_twins"),
-            self.settings(name, "sp_web"),
-            self.settings(name, "sp_pki"),
+            *(self.settings(name, role) for role in SERVICE_ROLES),
         )
 
     def drop_database(self, name: str) -> None:
