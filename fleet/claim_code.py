@@ -55,7 +55,9 @@ def parse(text: str) -> ClaimCode:
         raise BadInput("bad_claim_code", f"a claim code has {wanted} letters and digits, this one {len(code)}")
     secret, check = code[:_SECRET_SYMBOLS], code[_SECRET_SYMBOLS:]
     if check != _check(secret):
-        raise BadInput("bad_claim_code", "there is a typing error in the claim code: compare it with the screen that shows it")
+        raise BadInput(
+            "bad_claim_code", "there is a typing error in the claim code: compare it with the screen that shows it"
+        )
     return ClaimCode(_id(secret), code)
 
 

@@ -1,4 +1,4 @@
-"""What a device is: its kind, what it measures and in which order, how often it speaks."""
+"""What a device is: its kind, what it measures and in which order, how often it speaks, how it is configured."""
 
 from functools import cached_property
 from importlib import resources
@@ -13,13 +13,16 @@ DeviceKind = Literal["inverter", "meter", "battery", "sensor", "gateway"]
 
 
 class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
-    """Shipped as fleet/profiles/*.json, kept in registry.profile.
+    """Shipped as fleet/profile_data/*.json, kept in registry.profile with every version that there was.
 
     channels        measures in storage order; only ever extended at the end
     site_registers  which of its counters count for the site (a hybrid inverter beside a meter must not count twice)
     interval_s      how often it reports when all is well
     sleeps_at_night an inverter without sun says nothing, and that is normal
     counter_step_wh the counters' smallest step: 1000 for a device that counts whole kWh
+    codec           what its raw messages are written in (fleet.codecs); None: it speaks the native protocol only
+    default_config  what a new device runs with
+    commands        what it can be asked to do, by name
     """
 
     id: str
@@ -31,6 +34,9 @@ class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_field
     interval_s: float
     sleeps_at_night: bool = False
     counter_step_wh: float = 1.0
+    codec: str | None = None
+    default_config: dict[str, float | str | bool] = {}
+    commands: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for channel in self.channels:

@@ -4,7 +4,7 @@ Secrets are never in it: it names files that hold them.
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -55,6 +55,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     setup_token_file  the one-time token that makes the first administrator; deleted when it was used
     trusted_proxies   addresses whose X-Forwarded-For is believed
     allowed_hosts     further names that requests may ask for, such as the service's name among containers
+    est_url           where devices enrol, as the installer's screen shows it; est_ca_file: its trust anchor
     """
 
     host: str
@@ -68,6 +69,68 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     setup_token_file: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    est_url: str | None = None
+    est_ca_file: Path | None = None
+
+
+class PkiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The certificate authority's process: the only one that is told where the devices' signing key lies.
+
+    folder       as `python -m certs init` lays it out
+    host, port   where enrolment (EST) listens, with TLS; server_name: which certificate of folder/servers it shows
+    public_url   what devices are told to call it by
+    mqtt_host, mqtt_port   where an enrolled device is told to publish
+    """
+
+    folder: Path
+    host: str
+    port: int
+    server_name: str
+    public_url: str
+    mqtt_host: str
+    mqtt_port: int
+    database: DatabaseSettings
+    ready_file: Path
+
+
+class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The process beside the broker that lets revocation take effect, and proves it.
+
+    broker_folder  the broker's own: crl.pem, acl, denied, its copies of keys
+    pid_file       the broker's, for SIGHUP
+    pki            whence the broker's server certificate and trust anchors are copied when they were renewed; server_name: which
+    device_host, device_port   the devices' listener, which the canary tries
+    """
+
+    database: DatabaseSettings
+    broker: BrokerSettings
+    broker_folder: Path
+    pid_file: Path
+    pki: Path
+    server_name: str
+    device_host: str
+    device_port: int
+    ready_file: Path
+
+
+class SmtpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """security: how the connection is kept secret; 'none' only towards a relay on this machine."""
+
+    host: str
+    port: int
+    sender: str
+    security: Literal["tls", "starttls", "none"] = "starttls"
+    user: str | None = None
+    password_file: Path | None = None
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """smtp None: mail is written to mail_folder as .eml files, for a machine without a mail server."""
+
+    database: DatabaseSettings
+    mail_folder: Path
+    ready_file: Path
+    smtp: SmtpSettings | None = None
 
 
 def load(path: Path, kind: type[S]) -> S:

@@ -22,6 +22,14 @@ class Sample(msgspec.Struct, gc=False):
     v: dict[str, float | None]
 
 
+class RawMessage(msgspec.Struct, gc=False):
+    """A third party's message, as a gateway received it: its codec stands in the gateway's profile. payload: base64 in JSON."""
+
+    t: UnixMs
+    topic: Annotated[str, msgspec.Meta(max_length=300, pattern=_NO_NUL)]
+    payload: bytes
+
+
 class Telemetry(msgspec.Struct):
     """`up/telemetry`.
 
@@ -29,6 +37,7 @@ class Telemetry(msgspec.Struct):
     oldest   the lowest seq that the device still holds: everything below it is stored, or given up for want of room
     stream   names one run of the counter; a device that lost its disk starts a new stream
     source   serial of the device behind a gateway that this is about
+    raw      messages that a gateway passes on untouched; numbered, kept and acked like samples
     """
 
     samples: list[Sample]
@@ -36,6 +45,7 @@ class Telemetry(msgspec.Struct):
     oldest: Seq | None = None
     stream: Stream | None = None
     source: str | None = None
+    raw: list[RawMessage] = []
 
 
 class State(msgspec.Struct, omit_defaults=True):
