@@ -1,8 +1,8 @@
 """The code that lets one device enrol once: 130 random bits in a form that can be read out on a roof.
 
-28 symbols of Crockford's base 32 (no I, L, O, U) in seven groups: 26 carry the secret, two are a check, so that a typing error is
-found before anything is sent. The claim's id, which the log-in of RFC 7030 needs beside the code, follows from the secret: what
-has to be typed is one thing.
+28 symbols of Crockford's base 32 (no I, L, O, U) in seven groups: 26 carry the secret, two are a check, so that a typing
+error is found before anything is sent. The claim's id, which the log-in of RFC 7030 needs beside the code, follows from the
+secret: what has to be typed is one thing.
 """
 
 import secrets

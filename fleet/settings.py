@@ -98,7 +98,8 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     broker_folder  the broker's own: crl.pem, acl, denied, its copies of keys
     pid_file       the broker's, for SIGHUP
-    pki            whence the broker's server certificate and trust anchors are copied when they were renewed; server_name: which
+    pki            whence the broker's server certificate and trust anchors are copied when they were renewed
+    server_name    which certificate of pki/servers that is
     device_host, device_port   the devices' listener, which the canary tries
     """
 

@@ -23,7 +23,7 @@ class Sample(msgspec.Struct, gc=False):
 
 
 class RawMessage(msgspec.Struct, gc=False):
-    """A third party's message, as a gateway received it: its codec stands in the gateway's profile. payload: base64 in JSON."""
+    """A third party's message as a gateway received it; its profile names the codec. payload: base64 in JSON."""
 
     t: UnixMs
     topic: Annotated[str, msgspec.Meta(max_length=300, pattern=_NO_NUL)]

