@@ -34,7 +34,7 @@ def test_a_typing_error_names_another_claim_or_none(position: int, other: str) -
     wrong = made.code[:position] + other + made.code[position + 1 :]
     if wrong == made.code:
         return
-    with suppress(BadInput):  # one in a thousand passes the check; it then names another claim, unless the check itself is hit
+    with suppress(BadInput):  # one in a thousand passes the check and names another claim, unless the check itself is hit
         assert claim_code.parse(wrong).id != made.id
 
 
