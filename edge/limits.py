@@ -36,3 +36,16 @@ LOAD_TICK_S = 0.005  # how often what is due is sent
 LOAD_CONNECT_TIMEOUT_S = 120.0  # a thousand handshakes take seconds; an overloaded machine takes longer
 LOAD_WINDOW_CLOSED = 32  # unacked messages per device when there is no rate
 LOAD_WINDOW_OPEN = 1_000  # with a rate, backlog waits here while the platform is behind
+
+# The agent's inputs
+INPUT_PERIOD_MIN_S = 1.0  # a Modbus device answers a round of registers in some hundred milliseconds
+INPUT_PERIOD_MAX_S = 3_600.0
+INPUT_TIMEOUT_S = 5.0  # for one answer of a device in the house
+TOPIC_FILTERS_MAX = 20
+REGISTERS_PER_INPUT_MAX = 200
+RAW_BATCH_S = 1.0  # messages of a house's broker go on together, once a second
+RAW_MESSAGES_PER_S_MAX = 50  # of one broker; a Venus OS with everything says about 20
+RAW_PAYLOAD_BYTES_MAX = 8 * 1024  # a Shelly's full status is 3 KiB
+RAW_BATCH_BYTES_MAX = 40 * 1024  # in base64 still well below the platform's largest message
+VICTRON_KEEPALIVE_S = 30.0  # a Venus OS falls silent after 60 s without
+SUNSPEC_MODELS_MAX = 50  # in one device; more is a register map that never ends
