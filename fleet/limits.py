@@ -128,9 +128,14 @@ ARRAYS_PER_SITE_MAX = 12  # orientations of a roof
 WAITING_SOURCES_PER_GATEWAY_MAX = 200  # unknown serials that are remembered; a Modbus line has 247 addresses
 WAITING_SOURCE_PERIOD_S = 10.0  # how often one of them is written down again
 RAW_PER_MESSAGE_MAX = 200  # third-party messages in one up/telemetry
+RAW_TOPIC_CHARS_MAX = 300  # of such a message
 INVITATION_DAYS = 14
 MAIL_ATTEMPTS_MAX = 12  # with the waits between them, about two days
+MAIL_SUBJECT_CHARS_MAX = 200
 MAIL_RETRY_S = (10.0, 60.0, 300.0, 1_800.0, 3_600.0, 4 * 3_600.0)  # the last one repeats
+MAIL_POLL_S = 5.0  # a lost notice makes a mail this late
+MAIL_TIMEOUT_S = 30.0  # per command of SMTP; greylisting servers take their time
+MAIL_GOODBYE_S = 10.0  # a mail that is under way when we are told to stop may still arrive, and be marked as sent
 CORRECTIONS_PER_DEVICE_MAX = 50  # in force at once; each cuts its counters' series in two
 PROFILE_BYTES_MAX = 32 * 1024
 

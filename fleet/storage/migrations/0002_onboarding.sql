@@ -7,8 +7,11 @@
 -- registry ---------------------------------------------------------------------------------------------------------
 
 -- arrays: list of fleet.commissioning.PvArray. pdl: the 14 digits of the grid connection (Enedis). request_id: a form that
--- is sent twice, after the network was lost in between, makes one site.
+-- is sent twice, after the network was lost in between, makes one site; it begins with the person whose form it is.
+-- owner_email, owner_name: as the installer gave them. He is shown these, and nothing that the owner's account says.
 ALTER TABLE registry.site
+    ADD COLUMN owner_email text NOT NULL DEFAULT '',
+    ADD COLUMN owner_name text NOT NULL DEFAULT '',
     ADD COLUMN address text NOT NULL DEFAULT '',
     ADD COLUMN pdl text CHECK (pdl ~ '^[0-9]{14}$'),
     ADD COLUMN arrays jsonb NOT NULL DEFAULT '[]',
@@ -74,6 +77,7 @@ CREATE TABLE registry.commissioning_report (
     content      jsonb NOT NULL,       -- what the document was made from
     pdf          bytea NOT NULL,
     sha256       bytea NOT NULL,
+    request_id   text UNIQUE,          -- as registry.site's
     PRIMARY KEY (site_id, number)
 );
 
@@ -259,6 +263,131 @@ $$;
 CREATE POLICY revocation_makers ON pki.revocation AS RESTRICTIVE FOR INSERT TO sp_web
     WITH CHECK ((SELECT registry.sees_all_sites()) OR registry.is_owner(site_id));
 
+-- Who may add devices, correct what they say, and sign for a site: whoever may hand out the right to enrol.
+DO $$
+DECLARE
+    made_by_installers text;
+BEGIN
+    FOREACH made_by_installers IN ARRAY ARRAY['registry.device', 'registry.replacement', 'registry.correction',
+        'registry.commissioning_report']
+    LOOP
+        EXECUTE format('CREATE POLICY makers ON %s AS RESTRICTIVE FOR INSERT TO sp_web '
+                       'WITH CHECK ((SELECT accounts.acting_role()) IN (''installer'', ''ops'', ''admin''))', made_by_installers);
+    END LOOP;
+END $$;
+
+-- Whom the number of the grid connection is shown to in full: owner, installer, operations; not those it is shared with.
+CREATE FUNCTION registry.may_see_pdl(of_site text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT registry.sees_all_sites() OR registry.is_owner(of_site)
+        OR EXISTS (SELECT FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.installer_organisation_id
+                   WHERE s.id = of_site AND p.id = accounts.acting_person_id() AND p.disabled_at IS NULL AND p.role = 'installer')
+$$;
+
+-- A new site with its owner: row-level security shows nobody a site before it exists, so it is made past it. An e-mail address
+-- that a customer has already makes him the owner; a new one makes a person without a password. Neither is told apart.
+-- outcome: made | known (the same form came before) | not_allowed | owner_email_unusable | id_taken
+CREATE FUNCTION registry.create_site(
+    new_id text, new_slot smallint, new_name text, new_timezone text, new_latitude double precision,
+    new_longitude double precision, new_peak_power_w double precision, new_department text, new_address text, new_pdl text,
+    new_arrays jsonb, new_request_id text, new_person_id text, new_organisation_id text, new_owner_email text,
+    new_owner_name text, new_owner_locale text
+) RETURNS TABLE (site_id text, outcome text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    maker accounts.person;
+    owner accounts.person;
+    known text;
+BEGIN
+    SELECT * INTO maker FROM accounts.person WHERE id = accounts.acting_person_id() AND disabled_at IS NULL;
+    IF maker.role IS NULL OR maker.role NOT IN ('installer', 'ops', 'admin') THEN
+        RETURN QUERY SELECT NULL::text, 'not_allowed';
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('registry.create_site request ' || coalesce(new_request_id, new_id), 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('registry.create_site owner ' || new_owner_email, 0));
+    SELECT id INTO known FROM registry.site WHERE request_id = new_request_id;
+    IF known IS NOT NULL THEN
+        RETURN QUERY SELECT known, 'known';
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM registry.site WHERE id = new_id) THEN
+        RETURN QUERY SELECT NULL::text, 'id_taken';
+        RETURN;
+    END IF;
+    SELECT * INTO owner FROM accounts.person WHERE email = new_owner_email;
+    IF owner.id IS NULL THEN
+        INSERT INTO accounts.organisation (id, name, kind) VALUES (new_organisation_id, new_owner_name, 'customer');
+        INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash, locale)
+        VALUES (new_person_id, new_organisation_id, new_owner_email, new_owner_name, 'customer', '', new_owner_locale)
+        RETURNING * INTO owner;
+    ELSIF owner.role NOT IN ('customer', 'energy_manager') OR owner.disabled_at IS NOT NULL THEN
+        RETURN QUERY SELECT NULL::text, 'owner_email_unusable';
+        RETURN;
+    END IF;
+    INSERT INTO registry.site (id, slot, name, timezone, latitude, longitude, peak_power_w, department, address, pdl, arrays,
+                               request_id, owner_email, owner_name, customer_organisation_id, installer_organisation_id)
+    VALUES (new_id, new_slot, new_name, new_timezone, new_latitude, new_longitude, new_peak_power_w, new_department,
+            new_address, new_pdl, new_arrays, new_request_id, new_owner_email, new_owner_name, owner.organisation_id,
+            CASE WHEN maker.role = 'installer' THEN maker.organisation_id END);
+    RETURN QUERY SELECT new_id, 'made';
+END $$;
+
+-- The site's owner, for the mail that tells him of it, and an invitation if he has no password yet. No row: no such owner, or
+-- the acting person may not invite.
+CREATE FUNCTION accounts.invite_owner(of_site text, new_token_hash bytea, days integer)
+RETURNS TABLE (email text, name text, locale text, can_sign_in boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner accounts.person;
+BEGIN
+    IF coalesce(accounts.acting_role() NOT IN ('installer', 'ops', 'admin'), true)
+       OR NOT (registry.sees_all_sites() OR of_site IN (SELECT registry.visible_site_ids())) THEN
+        RETURN;
+    END IF;
+    SELECT p.* INTO owner FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.customer_organisation_id
+    WHERE s.id = of_site AND p.disabled_at IS NULL AND p.role IN ('customer', 'energy_manager')
+    ORDER BY p.email = s.owner_email DESC, p.created_at, p.id LIMIT 1;
+    IF owner.id IS NULL THEN
+        RETURN;
+    END IF;
+    IF owner.password_hash = '' THEN
+        INSERT INTO accounts.invitation (token_hash, person_id, site_id, expires_at)
+        VALUES (new_token_hash, owner.id, of_site, now() + make_interval(days => days));
+    END IF;
+    RETURN QUERY SELECT owner.email, owner.name, owner.locale, owner.password_hash <> '';
+END $$;
+
+-- Who comes with this token, before there is an acting person. state: open | used | expired; no row: no such invitation.
+CREATE FUNCTION accounts.invitation_of(given_token_hash bytea)
+RETURNS TABLE (state text, person_id text, email text, name text, locale text, site_id text, site_name text, expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN i.used_at IS NOT NULL OR p.password_hash <> '' THEN 'used' WHEN i.expires_at <= now() THEN 'expired'
+                ELSE 'open' END,
+           p.id, p.email, p.name, p.locale, s.id, s.name, i.expires_at
+    FROM accounts.invitation i JOIN accounts.person p ON p.id = i.person_id LEFT JOIN registry.site s ON s.id = i.site_id
+    WHERE i.token_hash = given_token_hash AND p.disabled_at IS NULL
+$$;
+
+-- Sets the password, once. Returns the person; NULL when the invitation is not open (any more).
+CREATE FUNCTION accounts.accept_invitation(given_token_hash bytea, hash text, new_name text, new_locale text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    invited text;
+    accepted text;
+BEGIN
+    SELECT i.person_id INTO invited FROM accounts.invitation i
+    WHERE i.token_hash = given_token_hash AND i.used_at IS NULL AND i.expires_at > now() FOR UPDATE;
+    UPDATE accounts.person SET password_hash = hash, name = new_name, locale = new_locale
+    WHERE id = invited AND password_hash = '' AND disabled_at IS NULL RETURNING id INTO accepted;
+    IF accepted IS NOT NULL THEN
+        UPDATE accounts.invitation SET used_at = now() WHERE person_id = accepted AND used_at IS NULL;
+    END IF;
+    RETURN accepted;
+END $$;
+
 -- A device id that is free at the time: claims reserve theirs.
 CREATE FUNCTION registry.device_exists(wanted text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -268,7 +397,8 @@ $$;
 -- least privilege --------------------------------------------------------------------------------------------------
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts, registry, telemetry, pki FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION registry.is_owner, registry.device_exists TO sp_web;
+GRANT EXECUTE ON FUNCTION registry.is_owner, registry.device_exists, registry.may_see_pdl, registry.create_site,
+    accounts.invite_owner, accounts.invitation_of, accounts.accept_invitation TO sp_web;
 
 GRANT SELECT ON registry.replacement, registry.correction, registry.profile_version TO sp_twins;
 GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.waiting_source TO sp_twins;
@@ -281,7 +411,7 @@ GRANT INSERT ON pki.claim, pki.revocation, registry.replacement, registry.correc
 GRANT UPDATE (cancelled_at) ON pki.claim TO sp_web;
 GRANT UPDATE (undone_at, undone_by) ON registry.correction TO sp_web;
 GRANT INSERT, UPDATE ON registry.profile TO sp_web;
-GRANT SELECT ON accounts.invitation TO sp_web;
+GRANT INSERT (recipient, subject, body) ON accounts.mail TO sp_web;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pki TO sp_pki;
 GRANT SELECT, INSERT, UPDATE ON registry.device, registry.replacement TO sp_pki;
