@@ -1,0 +1,16 @@
+"""Names of the notices (LISTEN/NOTIFY) by which the processes wake each other.
+
+A notice is a hint: it may get lost while a connection is down, so whoever listens also looks by itself every POLL_S seconds.
+"""
+
+from fleet.storage.database import Connection
+
+CLAIM = "sp_claim"  # payload: id of a claim that was made, tried, used or cancelled
+REVOCATION = "sp_revocation"  # payload: id of a revocation that was requested or got a step further
+CRL = "sp_crl"  # payload: number of a revocation list that was signed
+POLL_S = 5.0
+
+
+async def notify(connection: Connection, channel: str, payload: str) -> None:
+    """Outside of a transaction where that is possible: PostgreSQL lets transactions with notices commit one by one only."""
+    await connection.execute("SELECT pg_notify($1, $2)", channel, payload)
