@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from fleet.limits import DEVICE_INFO_CHARS_MAX, SEQUENCE_MAX, STREAM_CHARS_MAX
+from fleet.limits import DEVICE_INFO_CHARS_MAX, RAW_TOPIC_CHARS_MAX, SEQUENCE_MAX, STREAM_CHARS_MAX
 
 UnixMs = int
 
@@ -26,7 +26,7 @@ class RawMessage(msgspec.Struct, gc=False):
     """A third party's message as a gateway received it; its profile names the codec. payload: base64 in JSON."""
 
     t: UnixMs
-    topic: Annotated[str, msgspec.Meta(max_length=300, pattern=_NO_NUL)]
+    topic: Annotated[str, msgspec.Meta(max_length=RAW_TOPIC_CHARS_MAX, pattern=_NO_NUL)]
     payload: bytes
 
 

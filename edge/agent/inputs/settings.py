@@ -12,7 +12,7 @@ from fleet.measures import is_measure
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Host = Annotated[str, Meta(min_length=1, max_length=253)]
 Period = Annotated[float, Meta(ge=INPUT_PERIOD_MIN_S, le=INPUT_PERIOD_MAX_S)]
-Name = Annotated[str, Meta(min_length=1, max_length=60)]
+Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$")]  # also part of file names
 Serial = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\\x00-\\x1f]+$")]
 UnitId = Annotated[int, Meta(ge=0, le=247)]
 
@@ -87,6 +87,7 @@ class SunspecSettings(
 
     sink_as    whose samples these are: "self" the agent's own, "serial" those of the serial that the device says,
                "auto" by the agent's profile: a gateway speaks for others
+    meter_sign which way a meter counts power as positive; SolarEdge's meters say "export"
     """
 
     host: Host
@@ -95,6 +96,7 @@ class SunspecSettings(
     name: Name = "sunspec"
     period_s: Period = 10.0
     sink_as: SinkAs = "auto"
+    meter_sign: Literal["import", "export"] = "import"
 
 
 class SimulatedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,10 +111,11 @@ class SimulatedSettings(
 ):
     """A device that nobody has to own, and its faults.
 
+    name             also of the file that keeps its counters: two inputs with one name would share them
     profile          None: the agent's own; devices: those that it speaks for instead, when it is a gateway
     sun              "now": as the clock says; "noon": as if it were noon in June, whatever the hour
     reversed         the current clamp is turned round: power changes its sign, import and export change places
-    power_scale      powers are multiplied by this: 0.001 for a device that says kW
+    power_scale      powers are multiplied by this: 0.001 for a device that says kW; energy_scale: likewise
     clock_offset_s   added to the time of its samples
     """
 
@@ -127,6 +130,7 @@ class SimulatedSettings(
     sun: Literal["now", "noon"] = "now"
     reversed: bool = False
     power_scale: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    energy_scale: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     clock_offset_s: Annotated[float, Meta(ge=-1e9, le=1e9)] = 0.0
 
 

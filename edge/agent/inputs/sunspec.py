@@ -1,0 +1,132 @@
+"""SunSpec over Modbus TCP: finds out what the device has, then reads it again and again."""
+
+import asyncio
+import time
+
+import msgspec
+import structlog
+
+from edge.agent.inputs import Sink
+from edge.agent.inputs import sunspec_models as models
+from edge.agent.inputs.modbus import RegisterReader
+from edge.agent.inputs.settings import SunspecSettings
+from edge.limits import SUNSPEC_MODELS_MAX
+from fleet.errors import Unavailable
+from fleet.profiles import shipped
+from fleet.telemetry import Sample
+
+log = structlog.get_logger()
+
+_BASES = (40_000, 0, 50_000)  # where the specification lets the map begin
+_MARK = [0x5375, 0x6E53]  # "SunS"
+_END = 0xFFFF
+_READ_AT_ONCE = 100  # registers; Modbus allows 125, some gateways less
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One model in the registers: `length` without its two registers of head."""
+
+    model: int
+    address: int
+    length: int
+
+
+class Unit(msgspec.Struct):
+    """What follows one common model: a device, and perhaps a meter behind the same address."""
+
+    serial: str
+    maker: str
+    model: str
+    blocks: list[Block]
+
+
+class SunspecInput:
+    """profile: the agent's own. When that is no gateway, the first unit is the agent itself."""
+
+    def __init__(self, settings: SunspecSettings, profile: str) -> None:
+        self.name = settings.name
+        self.units: list[Unit] = []
+        self._settings = settings
+        own = {each.id: each for each in shipped()}.get(profile)
+        self._is_self = settings.sink_as == "self" or (
+            settings.sink_as == "auto" and own is not None and own.kind != "gateway"
+        )
+        self._own_channels = frozenset(own.channels) if own is not None else None
+
+    async def run(self, sink: Sink) -> None:
+        """Raises Unavailable (modbus_away, modbus_refused, no_sunspec)."""
+        settings = self._settings
+        async with RegisterReader(settings.host, settings.port, settings.unit_id) as reader:
+            self.units = await discover(reader, f"{settings.host}:{settings.port}/{settings.unit_id}")
+            for unit in self.units:
+                found = [block.model for block in unit.blocks]
+                log.info("sunspec_found", input=self.name, serial=unit.serial, device=unit.model, models=found)
+            while True:
+                began = time.monotonic()
+                for position, unit in enumerate(self.units):
+                    await self._read(reader, unit, sink, own=self._is_self and position == 0)
+                await asyncio.sleep(max(settings.period_s - (time.monotonic() - began), 0.1))
+
+    async def _read(self, reader: RegisterReader, unit: Unit, sink: Sink, *, own: bool) -> None:
+        now = time.time_ns() // 1_000_000
+        blocks = [models.model_of(block.model, await read_block(reader, block)) for block in unit.blocks]
+        found = models.measures(blocks)
+        if self._settings.meter_sign == "export" and "grid_power_w" in found:
+            found["grid_power_w"] = -found["grid_power_w"]
+        if own and self._own_channels is not None:  # its profile says what is wanted of all that the device can say
+            found = {measure: value for measure, value in found.items() if measure in self._own_channels}
+        if found:
+            sink.samples([Sample(now, dict(found))], None if own else unit.serial)
+
+
+async def discover(reader: RegisterReader, where: str) -> list[Unit]:
+    """The units with something to read. `where` names those that do not say their serial. Raises Unavailable."""
+    address = await _base(reader) + 2
+    units: list[Unit] = []
+    for _ in range(SUNSPEC_MODELS_MAX):
+        model, length = await _head(reader, address)
+        if model == _END:
+            break
+        block = Block(model, address, length)
+        if model == models.COMMON:
+            common = models.model_of(model, await read_block(reader, block))
+            serial = models.text(common, "SN")[:64] or (where if not units else f"{where}/{len(units)}")
+            units.append(Unit(serial, models.text(common, "Mn"), models.text(common, "Md"), []))
+        elif units and model in models.READ:
+            units[-1].blocks.append(block)
+        address += length + 2
+    units = [unit for unit in units if unit.blocks]
+    if not units:
+        raise Unavailable("no_sunspec", f"the device at {where} has no SunSpec model of an inverter, a meter or a battery")
+    return units
+
+
+async def read_block(reader: RegisterReader, block: Block) -> bytes:
+    """Its registers, head included."""
+    words: list[int] = []
+    wanted = block.length + 2
+    while len(words) < wanted:
+        words += await reader.read(block.address + len(words), min(_READ_AT_ONCE, wanted - len(words)))
+    return b"".join(word.to_bytes(2, "big") for word in words)
+
+
+async def _base(reader: RegisterReader) -> int:
+    for address in _BASES:
+        try:
+            if await reader.read(address, 2) == _MARK:
+                return address
+        except Unavailable as error:
+            if error.code == "modbus_away":
+                raise
+    raise Unavailable(
+        "no_sunspec", "the device speaks Modbus, but has no SunSpec map: is SunSpec switched on in its settings?"
+    )
+
+
+async def _head(reader: RegisterReader, address: int) -> tuple[int, int]:
+    """Some devices do not give the end model a length, so the two are read apart."""
+    (model,) = await reader.read(address, 1)
+    if model == _END:
+        return model, 0
+    (length,) = await reader.read(address + 1, 1)
+    return model, length
