@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { franceMap } from "./france-map";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const built = join(here, "../static/built");
@@ -28,7 +29,7 @@ function copyDocPages(): Plugin {
 
 export default defineConfig({
   base: "/static/built/",
-  plugins: [copyDocPages()],
+  plugins: [copyDocPages(), franceMap()],
   build: {
     outDir: built,
     copyPublicDir: false,

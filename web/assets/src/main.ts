@@ -2,11 +2,19 @@
 
 import htmx from "htmx.org";
 import "./styles/index.css";
+import "./islands/copy-text";
 import "./islands/energy-chart";
 import "./islands/energy-flow";
 import "./islands/fleet-counters";
+import "./islands/kept-form";
 import "./islands/live-age";
 import "./islands/live-lists";
+import "./islands/pdl-field";
+import "./islands/pv-arrays";
+import "./islands/scan-code";
+import "./islands/site-place";
+import "./islands/state-watch";
+import "./islands/waiting-forms";
 import "./periods";
 import { keepSession } from "./session";
 

@@ -32,3 +32,8 @@ export function keepSession(): void {
   setInterval(check, CHECK_MS);
   document.addEventListener("visibilitychange", check);
 }
+
+/** Who is signed in on this page; '' when nobody is. */
+export function person(): string {
+  return document.body.dataset.signedIn ?? "";
+}
