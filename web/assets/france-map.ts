@@ -5,7 +5,7 @@ import { feature } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
 import type { Plugin } from "vite";
 import atlas from "world-atlas/countries-10m.json" with { type: "json" };
-import { REGIONS, type Region } from "./src/map/regions";
+import { REGIONS, type Region } from "./src/map/regions.ts";
 
 const MODULE = "virtual:france";
 const FRANCE = "250";

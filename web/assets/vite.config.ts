@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
-import { franceMap } from "./france-map";
+import { franceMap } from "./france-map.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const built = join(here, "../static/built");
