@@ -1,8 +1,7 @@
 """Certificate revocation lists, after RFC 5280: the authority builds them, who installs one verifies it first.
 
-OpenSSL takes, of several lists of one authority, the one whose `this_update` is latest, in whole seconds, and Mosquitto adds
-a new list to those that it has read before. A list must therefore be at least a second younger than the one before it, or
-it may never be looked at. `build` is told the times; `verify` refuses what would not count yet or any more.
+A list that has ended shuts every device out, as does one that begins in the future; one that cannot be read lets every
+revoked device in (Mosquitto then goes on without a list). So none is put before a broker that `verify` does not take.
 """
 
 from collections.abc import Collection, Iterable

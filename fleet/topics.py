@@ -99,3 +99,9 @@ ACL_DEVICE_WRITES = f"pattern write {ROOT}/+/+/%u/up/#"
 ACL_DEVICE_READS = f"pattern read {ROOT}/+/+/%u/down/#"
 ACL_PLATFORM = f"topic readwrite {ROOT}/#"
 ACL_WEB = f"topic read {ROOT}/+/+/live"
+ACL_DENIED = f"topic deny {ROOT}/#"  # below a device's name, stronger than the patterns
+
+
+def guard_mark(mark: str) -> str:
+    """Where the guard of the broker may write while the access list of that mark is the one in force, and nobody else."""
+    return f"sp/guard/{mark}"

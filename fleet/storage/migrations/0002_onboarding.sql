@@ -188,11 +188,12 @@ CREATE TABLE pki.alarm (
     times       bigint NOT NULL DEFAULT 1
 );
 
--- Whom the broker has to deny everything: revoked, and without a certificate in force.
+-- Whom the broker has to deny everything: revoked, and without a valid certificate since. (A superseded one is valid until
+-- its successor was used.)
 CREATE VIEW pki.denied_device AS
     SELECT DISTINCT r.device_id FROM pki.revocation r
     WHERE NOT EXISTS (SELECT FROM pki.certificate c WHERE c.device_id = r.device_id
-                      AND c.revoked_at IS NULL AND c.superseded_at IS NULL AND c.der IS NOT NULL AND c.intent_at > r.requested_at);
+                      AND c.revoked_at IS NULL AND c.der IS NOT NULL AND c.intent_at > r.requested_at);
 
 -- accounts ---------------------------------------------------------------------------------------------------------
 
