@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import os
 import random
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -131,10 +132,10 @@ class TwinShard:
         mine = [topics.slot_filter(slot) for slot in self._slots]
         others = [topics.slot_filter(slot) for slot in range(SLOTS) if slot not in set(self._slots)]
         broker = self._settings.broker
-        tls = client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
         delay_s = 0.1
         while True:
             try:
+                tls = self._tls()
                 while self._vanished:
                     await drop_session(broker, f"sp-shard-{self._vanished[-1]}", tls)
                     self._vanished.pop()
@@ -152,6 +153,16 @@ class TwinShard:
                 self._upkeep.session = None
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay_s = min(delay_s * 2, _RECONNECT_MAX_S)
+
+    def _tls(self) -> ssl.SSLContext:
+        """Made for each connection, so that a renewed certificate is used. Chain and key are two files: in between they do
+        not fit, which is no reason to end.
+        """
+        broker = self._settings.broker
+        try:
+            return client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
+        except BadInput as error:
+            raise aiomqtt.MqttError(error.detail) from error
 
     async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""

@@ -5,6 +5,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from types import FrameType
@@ -62,7 +63,8 @@ async def serve(settings: WebSettings) -> None:
     """Until SIGTERM or SIGINT. Raises BadInput (bad_settings, bad_tls_files)."""
     tokens = load_tokens(settings.jwt_key_file, settings.public_url)
     broker = settings.broker
-    tls = client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
+    tls = partial(client_context, ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
+    tls()  # files that were never right are said now
     pool = await _open_pool(settings)
     try:
         door = TwinsDoor(lambda: Twins.connect(settings.ray))

@@ -4,7 +4,7 @@ import asyncio
 import random
 import ssl
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import aiomqtt
@@ -44,9 +44,14 @@ class Viewer:
 
 
 class LiveFeed:
-    """Payloads go through as they come: SiteLive as JSON."""
+    """Payloads go through as they come: SiteLive as JSON.
 
-    def __init__(self, broker: BrokerSettings, tls: ssl.SSLContext | None, *, client_id: str = "sp-web") -> None:
+    tls makes the context for each connection, so that a renewed certificate is used with the next one.
+    """
+
+    def __init__(
+        self, broker: BrokerSettings, tls: Callable[[], ssl.SSLContext] | None, *, client_id: str = "sp-web"
+    ) -> None:
         self._broker = broker
         self._tls = tls
         self._client_id = client_id
@@ -86,7 +91,7 @@ class LiveFeed:
                     failures = 0
                     self.connected = True
                     await self._serve(client)
-            except* aiomqtt.MqttError as group:
+            except* (aiomqtt.MqttError, BadInput) as group:  # BadInput: chain and key are being renewed, one after the other
                 if failures == 0:
                     log.warning("live_feed_lost", error=str(group.exceptions[0]))
             self.connected = False
@@ -99,7 +104,7 @@ class LiveFeed:
             self._broker.host,
             self._broker.port,
             identifier=self._client_id,
-            tls_context=self._tls,
+            tls_context=self._tls() if self._tls is not None else None,
             keepalive=20,
             timeout=5.0,
         )

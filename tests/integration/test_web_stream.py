@@ -46,7 +46,7 @@ async def services(database: Database, broker: Broker, tmp_path: Path) -> AsyncI
     settings = msgspec.structs.replace(web_settings(database, tmp_path, broker.sp_web), port=free_port())
     settings = msgspec.structs.replace(settings, public_url=f"http://127.0.0.1:{settings.port}")
     made = make_services(pool, TwinsInMemory({ALPHA: site_live(ALPHA, ALPHA_METER)}), settings)
-    made.live = LiveFeed(broker.sp_web, tls_of(broker.sp_web))
+    made.live = LiveFeed(broker.sp_web, lambda: tls_of(broker.sp_web))
     made.heartbeat_s = 0.2
     made.recheck_s = 0.2
     yield made
