@@ -129,6 +129,11 @@ WAITING_SOURCES_PER_GATEWAY_MAX = 200  # unknown serials that are remembered; a 
 WAITING_SOURCE_PERIOD_S = 10.0  # how often one of them is written down again
 RAW_PER_MESSAGE_MAX = 200  # third-party messages in one up/telemetry
 RAW_TOPIC_CHARS_MAX = 300  # of such a message
+FRESH_CODE_S = 900.0  # a code can be shown again for so long, to whoever's answer was lost; then only its hash is left
+FRESH_CODES_MAX = 2_000
+REPORT_TIMEOUT_S = 20.0  # a report takes a second; a site with 500 devices, three
+REPORT_PAGES_AT_ONCE = 2  # each takes a core and up to 200 MB
+PROFILE_SITES_AT_ONCE = 8  # twins that are built anew at the same time after a profile has changed
 INVITATION_DAYS = 14
 MAIL_ATTEMPTS_MAX = 12  # with the waits between them, about two days
 MAIL_SUBJECT_CHARS_MAX = 200
@@ -137,6 +142,8 @@ MAIL_POLL_S = 5.0  # a lost notice makes a mail this late
 MAIL_TIMEOUT_S = 30.0  # per command of SMTP; greylisting servers take their time
 MAIL_GOODBYE_S = 10.0  # a mail that is under way when we are told to stop may still arrive, and be marked as sent
 CORRECTIONS_PER_DEVICE_MAX = 50  # in force at once; each cuts its counters' series in two
+CORRECTION_FACTOR_MAX = 1e6  # and its inverse: mW told as kW is the worst that we can think of
+CLOCK_CORRECTION_MAX_S = 10 * 366 * 86_400  # a device that woke up at its firmware's birthday
 PROFILE_BYTES_MAX = 32 * 1024
 
 # Certificates
