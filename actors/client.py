@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from actors.ray_environment import set_environment
 from fleet.errors import FleetError, Unavailable
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S
 from fleet.placement import shard_of, slot_of
 from fleet.plan import HistoryBlock
 from fleet.settings import RaySettings
+from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
 
@@ -66,6 +67,13 @@ class Twins:
     async def forget_site(self, site: SiteId) -> None:
         """After a change of the registry: the twin is built anew when next needed."""
         await self._ask_about(site, "forget_site")
+
+    async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float = 0.0) -> None:
+        """After a correction or a replacement was stored or undone; see actors.correcting.
+
+        Raises NotFound (unknown_site, unknown_device).
+        """
+        await self._ask_about(site, "corrected", device, since, clock_shift_s, timeout_s=BULK_TIMEOUT_S)
 
     async def close(self) -> None:
         import ray  # noqa: PLC0415 - see set_environment

@@ -57,6 +57,7 @@ class TwinsInMemory:
     alerts: dict[str, AlertView] = field(default_factory=dict)
     away: bool = False
     forgotten: list[SiteId] = field(default_factory=list)
+    corrections: list[tuple[SiteId, DeviceId, int, float]] = field(default_factory=list)
 
     async def site_live(self, site: SiteId) -> SiteLive:
         self._must_answer()
@@ -84,6 +85,10 @@ class TwinsInMemory:
 
     async def forget_site(self, site: SiteId) -> None:
         self.forgotten.append(site)
+
+    async def corrected(self, site: SiteId, device: DeviceId, since: int, clock_shift_s: float = 0.0) -> None:
+        self._must_answer()
+        self.corrections.append((site, device, since, clock_shift_s))
 
     async def close(self) -> None:
         pass

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
+from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
 
@@ -25,6 +26,14 @@ class Twins(Protocol):
         ...
 
     async def forget_site(self, site: SiteId) -> None: ...
+
+    async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float = 0.0) -> None:
+        """After a correction or a replacement was stored or undone; today's energy counts it when this returns.
+
+        since: from when on it counts. clock_shift_s: by how much a clock correction moves (undone: moved) times. Asking twice
+        changes nothing. Raises NotFound.
+        """
+        ...
 
     async def close(self) -> None: ...
 

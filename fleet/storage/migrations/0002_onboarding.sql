@@ -49,7 +49,7 @@ CREATE TABLE registry.replacement (
 -- What is wrong with what a device says, and from when on. Samples keep what was said; a correction is applied when they are
 -- read, but for 'clock', which moves them in time. Undoing one brings back exactly what was before.
 --   sign    value -1: power is negated; at a meter import and export change places as well
---   factor  power and energy of `measure` are multiplied by value (1000: it says kW)
+--   factor  `measure` is multiplied by value (1000: it says kW)
 --   offset  value is added to `measure`, in its unit
 --   clock   value seconds are added to the time of its samples; measure ''
 CREATE TABLE registry.correction (
@@ -67,6 +67,11 @@ CREATE TABLE registry.correction (
     PRIMARY KEY (site_id, id)
 );
 CREATE INDEX ON registry.correction (site_id, device_id);
+
+-- How far a clock correction has moved a sample: the device told time - shift_ms. NULL: not at all.
+ALTER TABLE telemetry.sample ADD COLUMN shift_ms bigint;
+-- What was told, where `readings`, which is shown, is a correction of it.
+ALTER TABLE telemetry.device_latest ADD COLUMN told double precision[];
 
 CREATE TABLE registry.commissioning_report (
     site_id      text COLLATE "C" NOT NULL REFERENCES registry.site,
@@ -137,12 +142,15 @@ CREATE TABLE pki.certificate (
     confirmed_at   timestamptz,
     superseded_at  timestamptz,
     revoked_at     timestamptz,
-    reason         text
+    reason         text,
+    crl_number     bigint                          -- the first list that names it
 );
 CREATE INDEX ON pki.certificate (device_id);
 CREATE INDEX ON pki.certificate (site_id);
 CREATE INDEX ON pki.certificate (claim_id);
+CREATE INDEX ON pki.certificate (renews);
 CREATE INDEX ON pki.certificate (not_after) WHERE revoked_at IS NOT NULL;
+CREATE INDEX ON pki.certificate (serial) WHERE revoked_at IS NOT NULL AND crl_number IS NULL;
 CREATE UNIQUE INDEX certificate_one_in_force ON pki.certificate (device_id) WHERE superseded_at IS NULL AND revoked_at IS NULL;
 
 -- A revocation and how far it has got, step by step; each time is the moment at which that step was done and seen to work.

@@ -1,0 +1,174 @@
+"""Corrections and replacements in and out of PostgreSQL.
+
+Below row-level security for people, and for the services that read with them (twins, roll-up) across sites.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+import asyncpg
+import msgspec
+
+from fleet.corrections import Correction, CorrectionKind, Replacement, check_correction
+from fleet.errors import BadInput, Conflict, NotFound
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
+from fleet.profiles import DeviceProfile
+from fleet.storage.database import Connection
+from fleet.telemetry import UnixMs
+
+_COLUMNS = "id, device_id, kind, measure, value, from_time, created_at, undone_at"
+_CORRECTIONS = f"""
+    SELECT {_COLUMNS} FROM registry.correction
+    WHERE site_id = $1 AND ($2::text IS NULL OR device_id = $2) ORDER BY created_at, id
+"""  # noqa: S608 - column names of our own
+_REPLACEMENTS = """
+    SELECT device_id, at, old_serial, new_serial FROM registry.replacement
+    WHERE site_id = $1 AND ($2::text IS NULL OR device_id = $2) ORDER BY at
+"""
+# FOR UPDATE: two at once would both find room for one more
+_PROFILE = """
+    SELECT p.definition::text AS definition FROM registry.device d JOIN registry.profile p ON p.id = d.profile_id
+    WHERE d.site_id = $1 AND d.id = $2 FOR UPDATE OF d
+"""
+_ADD = f"""
+    INSERT INTO registry.correction (id, site_id, device_id, kind, measure, value, from_time, created_at, created_by)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8) RETURNING {_COLUMNS}
+"""  # noqa: S608 - column names of our own
+_UNDO = f"""
+    UPDATE registry.correction SET undone_at = clock_timestamp(), undone_by = $3
+    WHERE site_id = $1 AND id = $2 AND undone_at IS NULL RETURNING {_COLUMNS}
+"""  # noqa: S608 - column names of our own
+_ADD_REPLACEMENT = """
+    INSERT INTO registry.replacement (site_id, device_id, at, old_serial, new_serial, person_id)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+"""
+_STANDING = f"""
+    SELECT site_id, {_COLUMNS} FROM registry.correction WHERE site_id = ANY($1::text[]) AND undone_at IS NULL
+"""  # noqa: S608 - column names of our own
+_STANDING_REPLACEMENTS = """
+    SELECT site_id, device_id, at, old_serial, new_serial FROM registry.replacement WHERE site_id = ANY($1::text[])
+"""
+
+
+Of = TypeVar("Of", Correction, Replacement)
+
+
+class Changes(NamedTuple):
+    """What bears upon the devices of some sites; devices of which nothing is known are not in it."""
+
+    corrections: dict[DeviceId, list[Correction]]
+    replacements: dict[DeviceId, list[Replacement]]
+
+
+async def corrections_of(connection: Connection, site: SiteId, device: DeviceId | None = None) -> list[Correction]:
+    """In the order in which they were made, the undone ones among them."""
+    return [_correction(row) for row in await connection.fetch(_CORRECTIONS, site, device)]
+
+
+async def replacements_of(connection: Connection, site: SiteId, device: DeviceId | None = None) -> list[Replacement]:
+    """Oldest first."""
+    return [_replacement(row) for row in await connection.fetch(_REPLACEMENTS, site, device)]
+
+
+async def add_correction(
+    connection: Connection,
+    *,
+    site: SiteId,
+    device: DeviceId,
+    kind: CorrectionKind,
+    measure: str,
+    value: float,
+    from_at: UnixMs,
+    created_by: str | None,
+    now: UnixMs,
+) -> Correction:
+    """Ask the twins (`corrected`) after the commit. What is in force already is not made twice: a form may be sent again.
+
+    Raises NotFound (unknown_device), BadInput (bad_correction), Conflict (too_many_corrections).
+    """
+    definition: str | None = await connection.fetchval(_PROFILE, site, device)
+    if definition is None:
+        raise NotFound("unknown_device", f"no device {device}")
+    check_correction(msgspec.json.decode(definition, type=DeviceProfile), kind, measure, value)
+    if from_at > now:
+        raise BadInput("bad_correction", "a correction counts from now on at the latest, not from a time to come")
+    standing = [known for known in await corrections_of(connection, site, device) if known.undone_at is None]
+    for known in standing:
+        if (known.kind, known.measure, known.value, known.from_at) == (kind, measure, value, from_at):
+            return known
+    if len(standing) >= CORRECTIONS_PER_DEVICE_MAX:
+        raise Conflict(
+            "too_many_corrections", f"{CORRECTIONS_PER_DEVICE_MAX} corrections are in force for {device}; undo some first"
+        )
+    (row,) = await connection.fetch(
+        _ADD, secrets.token_hex(8), site, device, kind, measure, value, _time(from_at), created_by
+    )
+    return _correction(row)
+
+
+async def undo_correction(connection: Connection, site: SiteId, correction_id: str, undone_by: str | None) -> Correction:
+    """Ask the twins (`corrected`) after the commit. Raises NotFound (unknown_correction), Conflict (already_undone)."""
+    rows = await connection.fetch(_UNDO, site, correction_id, undone_by)
+    if rows:
+        return _correction(rows[0])
+    if any(known.id == correction_id for known in await corrections_of(connection, site)):
+        raise Conflict("already_undone", f"correction {correction_id} is undone already")
+    raise NotFound("unknown_correction", f"no correction {correction_id}")
+
+
+async def add_replacement(
+    connection: Connection,
+    *,
+    site: SiteId,
+    device: DeviceId,
+    at: UnixMs,
+    old_serial: str | None,
+    new_serial: str | None,
+    person: str | None,
+) -> Replacement:
+    """Ask the twins (`corrected`) after the commit. The same one twice is one."""
+    await connection.execute(_ADD_REPLACEMENT, site, device, _time(at), old_serial, new_serial, person)
+    return Replacement(device, at, old_serial, new_serial)
+
+
+async def changes_of(connection: Connection, sites: Sequence[SiteId], *, replacements: bool = True) -> Changes:
+    """For the services: what is in force at these sites."""
+    made = [_correction(row) for row in await connection.fetch(_STANDING, sites)]
+    swapped = await connection.fetch(_STANDING_REPLACEMENTS, sites) if replacements else []
+    return Changes(_by_device(made), _by_device(_replacement(row) for row in swapped))
+
+
+def _by_device(found: Iterable[Of]) -> dict[DeviceId, list[Of]]:
+    listed: dict[DeviceId, list[Of]] = {}
+    for each in found:
+        listed.setdefault(each.device, []).append(each)
+    return listed
+
+
+def _correction(row: asyncpg.Record) -> Correction:
+    undone_at = None if row["undone_at"] is None else _ms(row["undone_at"])
+    return Correction(
+        row["id"],
+        row["device_id"],
+        row["kind"],
+        row["measure"],
+        row["value"],
+        _ms(row["from_time"]),
+        _ms(row["created_at"]),
+        undone_at,
+    )
+
+
+def _replacement(row: asyncpg.Record) -> Replacement:
+    return Replacement(row["device_id"], _ms(row["at"]), row["old_serial"], row["new_serial"])
+
+
+def _ms(time: datetime) -> UnixMs:
+    return round(time.timestamp() * 1000)
+
+
+def _time(ms: UnixMs) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
