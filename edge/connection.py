@@ -4,7 +4,7 @@ import asyncio
 from typing import cast
 
 from edge.limits import KEEP_ALIVE_S, WRITE_BUFFER_BYTES_MAX
-from edge.session import Session
+from edge.session import Delivered, Session
 from fleet.errors import FleetError, Unavailable
 
 
@@ -28,8 +28,8 @@ class Connection(asyncio.Protocol):
     def room(self) -> int:
         return 0 if self._paused else self.session.room
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        self.session.publish(topic, payload)
+    def publish(self, topic: str, payload: bytes, delivered: Delivered | None = None) -> None:
+        self.session.publish(topic, payload, delivered)
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -43,8 +43,8 @@ class Connection(asyncio.Protocol):
         await self._lost
         return self._reason
 
-    def say_goodbye(self) -> None:
-        self.session.close()
+    def say_goodbye(self, *, for_good: bool = True) -> None:
+        self.session.close(for_good=for_good)
         self._flush()
         if self._transport is not None:
             self._transport.close()

@@ -17,7 +17,7 @@ from edge.limits import (
     RECONNECT_MAX_S,
     STEADY_AFTER_S,
 )
-from edge.session import Hello, Listener, Session
+from edge.session import Delivered, Hello, Listener, Session
 from fleet.errors import FleetError, Unavailable
 
 
@@ -38,10 +38,16 @@ def device_tls(ca: Path, chain: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def reconnect_wait_s(failures: int, _reason: str) -> float:
+    """Random up to a bound that doubles."""
+    return uniform(0, min(RECONNECT_MAX_S, RECONNECT_FIRST_S * 2 ** min(failures, 10)))
+
+
 class Link:
     """`room` says how much may be published now; nothing is queued beyond that.
 
     tls makes the context for each connection, so that a renewed certificate is used with the next one.
+    wait_s says from the failures so far, and the last one's reason, how long to wait before the next try.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Link:
         *,
         handshakes: asyncio.Semaphore,
         inflight_max: int = INFLIGHT_PUBLISHES_MAX,
+        wait_s: Callable[[int, str], float] = reconnect_wait_s,
     ) -> None:
         self.connections = 0  # made so far
         self.refused = 0  # publishes that the broker answered with an error
@@ -61,6 +68,7 @@ class Link:
         self._hello = hello
         self._handshakes = handshakes
         self._inflight_max = inflight_max
+        self._wait_s = wait_s
         self._delivered = 0
         self._connection: Connection | None = None
         self._stopping = asyncio.Event()
@@ -84,14 +92,14 @@ class Link:
         """Publishes that the broker has PUBACKed."""
         return self._delivered + (self._connection.session.delivered if self._connection else 0)
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """QoS 1. Raises Unavailable (link_down) without a connection; ask `room` first."""
+    def publish(self, topic: str, payload: bytes, delivered: Delivered | None = None) -> None:
+        """QoS 1; delivered is called once the broker has taken it. Raises Unavailable (link_down) without a connection; ask `room` first."""
         if self._connection is None:
             raise Unavailable("link_down", "not connected")
-        self._connection.publish(topic, payload)
+        self._connection.publish(topic, payload, delivered)
 
     async def run(self, listener: Listener) -> None:
-        """Connects, again and again, until stop(). The wait before a try is random up to a bound that doubles."""
+        """Connects, again and again, until stop()."""
         failures = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -101,7 +109,7 @@ class Link:
             began = loop.time()
             self.last_failure = await self._one_connection(listener)
             failures = 0 if loop.time() - began > STEADY_AFTER_S else failures + 1
-            await self._pause(uniform(0, min(RECONNECT_MAX_S, RECONNECT_FIRST_S * 2**failures)))
+            await self._pause(self._wait_s(failures, self.last_failure))
 
     def hold(self, held: bool) -> None:
         """Held: the connection is cut and none is made. What a broken network looks like."""
@@ -111,6 +119,11 @@ class Link:
                 self._connection.abort("held")
         elif not held:
             self._allowed.set()
+
+    def reconnect(self) -> None:
+        """Makes a new connection in place of this one, without being called offline in between."""
+        if self._connection is not None:
+            self._connection.say_goodbye(for_good=False)
 
     def stop(self) -> None:
         """Says goodbye; run() returns once the connection is closed."""

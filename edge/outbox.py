@@ -78,9 +78,23 @@ class Outbox:
     def stream(self) -> str:
         return self._shelf.stream
 
-    def offer(self, samples: bytes) -> int:
-        """Holds one message: samples is a JSON array. Returns its seq; pump() sends it once the spool has committed."""
-        return self._spool.append(self.device, samples)
+    def offer(self, samples: bytes, *, source: str | None = None, raw: bytes | None = None) -> int:
+        """Holds one message: samples and raw are JSON arrays. Returns its seq; pump() sends it once the spool has committed."""
+        if source is None and raw is None:
+            return self._spool.append(self.device, samples)
+        members = b'"samples":' + samples
+        if source is not None:
+            members += b',"source":' + msgspec.json.encode(source)
+        if raw is not None:
+            members += b',"raw":' + raw
+        return self._spool.append(self.device, members)
+
+    def again(self, seq: int) -> int:
+        """Sends again what is held from this number on. Returns the first number that is."""
+        first = max(seq, self.acked + 1)
+        self.sent = min(self.sent, first - 1)
+        self.pump()
+        return first
 
     def pump(self) -> None:
         """Sends what may be sent now."""
@@ -92,9 +106,10 @@ class Outbox:
         if self.outstanding == 0:
             self._progress_at = self._monotonic()
         stream = shelf.stream.encode()
-        for seq, samples in self._spool.after(self.device, self.sent, limit):
-            frame = (seq, shelf.oldest, stream, samples)
-            self._wire.publish(self._up.telemetry, b'{"seq":%d,"oldest":%d,"stream":"%s","samples":%s}' % frame)
+        for seq, held in self._spool.after(self.device, self.sent, limit):
+            members = b'"samples":' + held if held.startswith(b"[") else held
+            frame = (seq, shelf.oldest, stream, members)
+            self._wire.publish(self._up.telemetry, b'{"seq":%d,"oldest":%d,"stream":"%s",%s}' % frame)
             self.sent = seq
             self.messages += 1
         self.highest_sent = max(self.highest_sent, self.sent)

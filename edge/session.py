@@ -36,6 +36,9 @@ class Listener(Protocol):
     def message(self, topic: str, payload: bytes) -> None: ...
 
 
+Delivered = Callable[[], None]
+
+
 class Session:
     """One connection's protocol state. After any FleetError the connection has to be closed."""
 
@@ -46,7 +49,7 @@ class Session:
         self._hello = hello
         self.listener = listener
         self._inflight_max = inflight_max
-        self._inflight: set[int] = set()
+        self._inflight: dict[int, Delivered | None] = {}
         self._starved = False  # the window was full: the listener waits for room
         self._next_id = 1
         self._received = b""
@@ -76,10 +79,10 @@ class Session:
         )
         self._outgoing.append(packet.write())
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """QoS 1. Ask `room` first."""
+    def publish(self, topic: str, payload: bytes, delivered: Delivered | None = None) -> None:
+        """QoS 1. Ask `room` first. delivered is called once the broker has taken it."""
         packet_id = self._free_id()
-        self._inflight.add(packet_id)
+        self._inflight[packet_id] = delivered
         self._starved = len(self._inflight) >= self._inflight_max
         packet = mqtt5.PublishPacket(topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id)
         self._outgoing.append(packet.write())
@@ -87,10 +90,11 @@ class Session:
     def ping(self) -> None:
         self._outgoing.append(mqtt5.PingReqPacket().write())
 
-    def close(self) -> None:
-        """Say goodbye and let the broker publish the will: whoever switches off is offline."""
+    def close(self, *, for_good: bool = True) -> None:
+        """Say goodbye. for_good: the broker publishes the will, because whoever switches off is offline."""
         if self.state != "closed":
-            reason = mqtt5.DisconnectReasonCode.DISCONNECT_WITH_WILL_MESSAGE
+            reasons = mqtt5.DisconnectReasonCode
+            reason = reasons.DISCONNECT_WITH_WILL_MESSAGE if for_good else reasons.NORMAL_DISCONNECTION
             self._outgoing.append(mqtt5.DisconnectPacket(reason_code=reason).write())
             self.state = "closed"
 
@@ -141,9 +145,11 @@ class Session:
         self.listener.ready()
 
     def _on_puback(self, packet: mqtt5.PubAckPacket) -> None:
-        self._inflight.discard(packet.packet_id)
+        delivered = self._inflight.pop(packet.packet_id, None)
         if packet.reason_code in _TAKEN:
             self.delivered += 1
+            if delivered is not None:
+                delivered()
         else:
             self.refused += 1
 

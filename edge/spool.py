@@ -42,7 +42,7 @@ class Spool(Protocol):
         """The device's shelf, made when there is none. Read it, leave the writing to the spool."""
 
     def append(self, device: DeviceId, samples: bytes) -> int:
-        """Holds one message's samples (encoded); returns its seq. It may be sent after the next commit."""
+        """Holds one message (encoded; a spool does not look into it); returns its seq. It may be sent after the next commit."""
 
     def commit(self) -> None: ...
 

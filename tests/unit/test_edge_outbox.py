@@ -154,3 +154,23 @@ def test_a_request_to_slow_down_is_passed_on(bench: Bench) -> None:
     bench.box.message(DOWN.rate, b'{"min_interval_s":10}')
     bench.box.message(DOWN.config, b"{}")
     assert asked == [RateNotice(10.0)]
+
+
+def test_a_message_about_another_device_names_its_source_and_raw_messages_go_along(bench: Bench) -> None:
+    bench.box.offer(b'[{"t":1,"v":{"grid_power_w":1}}]', source='SN "7"')
+    bench.box.offer(b"[]", raw=b'[{"t":2,"topic":"solar/1/power","payload":"NDI="}]')
+    bench.box.pump()
+    about, passed_on = bench.wire.telemetry()
+    assert (about.source, about.raw, about.samples[0].t) == ('SN "7"', [], 1)
+    assert (passed_on.source, passed_on.samples) == (None, [])
+    assert passed_on.raw[0].payload == b"42"
+
+
+def test_what_is_held_is_sent_again_on_demand(bench: Bench) -> None:
+    bench.offer(4)
+    bench.ack(1)
+    bench.wire.published.clear()
+    assert bench.box.again(3) == 3
+    assert bench.sent() == [3, 4]
+    assert bench.box.again(0) == 2
+    assert bench.sent() == [2, 3, 4]
