@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.local import checks, doctor, launch
+from actors.local import checks, doctor, launch, smtp_options
 from actors.local.configuration import Options
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
@@ -59,11 +59,12 @@ def _options(chosen: argparse.Namespace) -> Options:
     sites = chosen.sites if chosen.command == "demo" else None
     if sites is not None and not 1 <= sites <= DEMO_SITES_MAX:
         raise BadInput("bad_sites", text("bad_sites", most=DEMO_SITES_MAX))
-    for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port")):
+    for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port"), (chosen.est_port, "--est-port")):
         if not 1 <= port <= 65_535:
             raise BadInput("bad_port", text("bad_port", option=option))
     host, device_host = (LOOPBACK if name == "localhost" else name for name in (chosen.host, chosen.device_host))
-    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites, host, device_host)
+    smtp = smtp_options.settings_of(chosen) if chosen.command == "up" else None
+    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites, host, device_host, chosen.est_port, smtp)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         start = command(name, what, folder=True)
         start.add_argument("--port", type=int, default=8080, help="of the web server; default: %(default)s")
         start.add_argument("--mqtt-port", type=int, default=8883, help="of the broker, for devices; default: %(default)s")
+        start.add_argument("--est-port", type=int, default=8443, help="where devices enrol; default: %(default)s")
         start.add_argument(
             "--device-host",
             metavar="HOST",
@@ -95,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
                 default=LOOPBACK,
                 help="the same for browsers, without TLS: put a gateway before it; default: %(default)s, this machine only",
             )
+            smtp_options.add_to(start)
     command("doctor", "check what the platform needs on this machine", folder=True)
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")

@@ -11,7 +11,17 @@ from actors.local.layout import Layout
 from actors.local.mosquitto import MosquittoServer
 from actors.local.ports import LOOPBACK, is_ip_address
 from actors.local.postgres import PostgresServer
-from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, TwinsSettings, WebSettings
+from fleet.settings import (
+    BrokerSettings,
+    DatabaseSettings,
+    GuardSettings,
+    NotifierSettings,
+    PkiSettings,
+    RaySettings,
+    SmtpSettings,
+    TwinsSettings,
+    WebSettings,
+)
 
 DATABASE = "solarperform"
 SERVER_NAME = "localhost"
@@ -22,7 +32,9 @@ class Options(msgspec.Struct, frozen=True):
     """demo_sites: how many simulated ones; None = no demonstration.
 
     host         where the web server listens
-    device_host  where devices reach the broker: it listens there, and its certificate names it
+    device_host  where devices reach the broker and enrol: both listen there, and their certificate names it
+    est_port     where they enrol
+    smtp         the mail server; None = e-mail is written to a folder
     """
 
     folder: Path
@@ -31,6 +43,8 @@ class Options(msgspec.Struct, frozen=True):
     demo_sites: int | None = None
     host: str = LOOPBACK
     device_host: str = LOOPBACK
+    est_port: int = 8443
+    smtp: SmtpSettings | None = None
 
     @property
     def url(self) -> str:
@@ -40,6 +54,10 @@ class Options(msgspec.Struct, frozen=True):
     def device_name(self) -> str:
         """What devices call the broker."""
         return _name_of(self.device_host)
+
+    @property
+    def est_url(self) -> str:
+        return f"https://{self.device_name}:{self.est_port}"
 
     def certificate_names(self) -> list[str]:
         """Of the server's certificate, as `python -m certs issue-server` takes them."""
@@ -85,6 +103,42 @@ class Configuration:
             jwt_key_file=self._layout.secret("jwt_key.pem"),
             demo_logins_file=self._layout.demo_logins if self._options.demo_sites is not None else None,
             setup_token_file=self._layout.setup_token,
+            est_url=self._options.est_url,
+            est_ca_file=self._layout.pki / "trust" / "servers.pem",
+        )
+
+    def pki(self) -> PkiSettings:
+        return PkiSettings(
+            folder=self._layout.pki,
+            host=self._options.device_host,
+            port=self._options.est_port,
+            server_name=SERVER_NAME,
+            public_url=self._options.est_url,
+            mqtt_host=self._options.device_name,
+            mqtt_port=self._broker.device_port,
+            database=self.database("sp_pki"),
+            ready_file=self._layout.run / "pki.ready",
+        )
+
+    def guard(self) -> GuardSettings:
+        return GuardSettings(
+            database=self.database("sp_guard"),
+            broker=self._internal("sp-guard"),
+            broker_folder=self._broker.folder.resolve(),
+            pid_file=self._broker.pid_file,
+            pki=self._layout.pki,
+            server_name=SERVER_NAME,
+            device_host=self._options.device_host,
+            device_port=self._broker.device_port,
+            ready_file=self._layout.run / "guard.ready",
+        )
+
+    def notifier(self) -> NotifierSettings:
+        return NotifierSettings(
+            database=self.database("sp_notifier"),
+            mail_folder=self._layout.mail,
+            ready_file=self._layout.run / "notifier.ready",
+            smtp=self._options.smtp,
         )
 
     def _internal(self, name: str) -> BrokerSettings:

@@ -2,13 +2,16 @@
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 
 from actors.local.configuration import Options
+from actors.local.demo import Login
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
 from actors.local.process import adopt_orphans, end_descendants
@@ -86,6 +89,8 @@ def greeting(system: System, ready: Ready, seconds: float) -> str:
         "portal": ready.url,
         "api_docs": f"{ready.url}/api/docs",
         "mqtt": f"{ready.mqtt['host']}:{ready.mqtt['port']}",
+        "est": ready.est["url"],
+        "mail": _mail(system),
         "data_folder": str(system.layout.folder),
     }
     width = max(len(text(key)) for key in values)
@@ -98,7 +103,21 @@ def greeting(system: System, ready: Ready, seconds: float) -> str:
     if ready.logins is not None:
         lines += ["", f"  {text('logins')}"]
         lines += [f"    {role:15} {login.email:32} {login.password}" for role, login in ready.logins.items()]
+        lines += ["", *(f"  {line}" for line in _onboarding(ready.logins["installer"], ready.est["url"]))]
     link = system.setup_link()
     if link is not None:
         lines += ["", f"  {text('set_up_link')}", f"    {link}"]
     return "\n".join([*lines, "", f"  {text('stop_hint')}", ""])
+
+
+def _mail(system: System) -> str:
+    smtp = system.options.smtp
+    if smtp is None:
+        return text("mail_folder", folder=system.layout.mail)
+    return text("mail_server", host=smtp.host, port=smtp.port)
+
+
+def _onboarding(installer: Login, est_url: str) -> list[str]:
+    """How to play a device; the page shows the same command with its code."""
+    command = f"{Path(sys.executable).parent / 'solarperform-agent'} enrol --server {est_url} --claim CODE"
+    return text("onboarding_try", email=installer.email, command=command).splitlines()

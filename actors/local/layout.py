@@ -31,6 +31,7 @@ class Layout:
         self.pki = self.folder / "pki"
         self.simulator = self.folder / "simulator"
         self.history = self.folder / "history"
+        self.mail = self.folder / "mail"
         self.plan = self.folder / "plan.json"
         self.ready_file = self.folder / "ready.json"
         self.record = self.run / "processes.json"

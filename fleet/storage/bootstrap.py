@@ -36,13 +36,41 @@ class OwnedSite(msgspec.Struct, frozen=True):
 
 
 async def store_profiles(connection: Connection, profiles: Iterable[DeviceProfile]) -> None:
-    """The shipped profiles, as this version has them."""
-    await connection.executemany(
-        "INSERT INTO registry.profile (id, definition) VALUES ($1, $2)"
-        " ON CONFLICT (id) DO UPDATE SET definition = excluded.definition, updated_at = now()"
-        " WHERE profile.definition IS DISTINCT FROM excluded.definition",
-        [(profile.id, profile) for profile in profiles],
-    )
+    """The shipped profiles, as this version has them, each change a version of its own.
+
+    One whose version in force was made by a person stays as that person made it.
+    """
+    for profile in profiles:
+        await _store_profile(connection, profile)
+
+
+async def _store_profile(connection: Connection, profile: DeviceProfile) -> None:
+    async with connection.transaction():
+        await connection.execute(
+            "INSERT INTO registry.profile (id, definition) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING", profile.id, profile
+        )
+        now = await connection.fetchrow(
+            "SELECT p.version, p.definition = $2::jsonb AS same, v.created_by FROM registry.profile p"
+            " LEFT JOIN registry.profile_version v ON v.profile_id = p.id AND v.version = p.version"
+            " WHERE p.id = $1 FOR UPDATE OF p",
+            profile.id,
+            profile,
+        )
+        if now is None or now["created_by"] is not None:
+            return
+        await connection.execute(  # those of before there were versions
+            "INSERT INTO registry.profile_version (profile_id, version, definition)"
+            " SELECT id, version, definition FROM registry.profile WHERE id = $1 ON CONFLICT DO NOTHING",
+            profile.id,
+        )
+        if not now["same"]:
+            await connection.execute(
+                "WITH changed AS (UPDATE registry.profile SET definition = $2, version = version + 1, updated_at = now()"
+                " WHERE id = $1 RETURNING id, version, definition)"
+                " INSERT INTO registry.profile_version (profile_id, version, definition) SELECT * FROM changed",
+                profile.id,
+                profile,
+            )
 
 
 async def store_organisations(connection: Connection, organisations: Iterable[NewOrganisation]) -> None:
@@ -86,6 +114,14 @@ async def site_count(connection: Connection) -> int:
 
 async def has_admin(connection: Connection) -> bool:
     return bool(await connection.fetchval("SELECT accounts.has_admin()"))
+
+
+async def devices_of_the_authority(connection: Connection) -> set[str]:
+    """Those whose certificates are no longer the command line's business: revoked ones, and whoever enrolled by a claim."""
+    rows = await connection.fetch(
+        "SELECT device_id FROM pki.revocation UNION SELECT device_id FROM pki.claim WHERE used_at IS NOT NULL"
+    )
+    return {row["device_id"] for row in rows}
 
 
 def _site_row(owned: OwnedSite) -> tuple[SiteId, int, str, str, float, float, float, str, str, str]:

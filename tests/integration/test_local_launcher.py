@@ -21,6 +21,7 @@ from fleet.errors import Unavailable
 from tests.servers import server_folder
 
 DEADLINE_S = 60.0
+PORTS = ("port", "mqtt_port", "est_port")
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def folder() -> Iterator[Path]:
         yield made / "data"
 
 
-def launch(folder: Path, *more: str, port: int | None = None, mqtt_port: int | None = None) -> "subprocess.Popen[str]":
-    ports = ["--port", str(port or free_port()), "--mqtt-port", str(mqtt_port or free_port())]
+def launch(folder: Path, *more: str, **ports_taken: int) -> "subprocess.Popen[str]":
+    ports = [word for name in PORTS for word in (f"--{name.replace('_', '-')}", str(ports_taken.get(name) or free_port()))]
     return subprocess.Popen(
         [sys.executable, "-m", "actors.local.cli", "up", "--data-dir", folder, *ports, *more],
         stdout=subprocess.PIPE,
@@ -68,7 +69,7 @@ def wait_until_nothing_is_left_of(folder: Path) -> None:
         psutil.wait_procs(left, timeout=0.5)
 
 
-@pytest.mark.parametrize("option", ["port", "mqtt_port"])
+@pytest.mark.parametrize("option", PORTS)
 def test_a_busy_port_is_named_and_a_free_one_offered(folder: Path, option: str) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))

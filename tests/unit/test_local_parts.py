@@ -1,12 +1,13 @@
 """The launcher's pure parts: who owns what in the demonstration, portions, stamps, arguments, progress."""
 
+import argparse
 import io
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from actors.local import cli, demo
+from actors.local import cli, demo, smtp_options
 from actors.local.assets import source_stamp
 from actors.local.configuration import Options, ray_folder
 from actors.local.load_history import portions
@@ -14,6 +15,7 @@ from actors.local.progress import Progress
 from fleet.ids import device_id, site_id
 from fleet.limits import BULK_SAMPLES_MAX, PASSWORD_CHARS_MIN
 from fleet.plan import HistoryBlock, PlannedSite, SiteUse
+from fleet.settings import SmtpSettings
 from fleet.telemetry import Sample
 
 
@@ -86,7 +88,12 @@ def test_ray_s_sockets_fit_into_a_path() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["--sites", "0"], "--sites"), (["--port", "0"], "--port"), (["--mqtt-port", "99999"], "--mqtt-port")],
+    [
+        (["--sites", "0"], "--sites"),
+        (["--port", "0"], "--port"),
+        (["--mqtt-port", "99999"], "--mqtt-port"),
+        (["--est-port", "-1"], "--est-port"),
+    ],
 )
 def test_impossible_arguments_are_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", *arguments]) == 1
@@ -104,12 +111,60 @@ def test_devices_find_the_host_that_was_given_in_the_certificate(host: str, kind
     shared = Options(Path("data"), 8080, 8883, host="192.0.2.10", device_host=host)
     assert (shared.url, shared.device_name) == ("http://192.0.2.10:8080", host)
     assert shared.certificate_names() == ["--name", "localhost", "--ip", "127.0.0.1", kind, host]
+    assert shared.est_url == f"https://{host}:8443"
 
 
 def test_the_demonstration_keeps_its_known_passwords_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["demo", "--host", "192.0.2.10"])
     assert "--host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--smtp-port", "25"], "--smtp-port: says nothing without --smtp-host"),
+        (["--smtp-host", "mx.example"], "--smtp-sender: needed"),
+        (["--smtp-host", "mx.example", "--smtp-sender", "a@b\nBcc: c@d"], "--smtp-sender: not an e-mail address"),
+        (["--smtp-host", "mx.example", "--smtp-sender", "a@b.example", "--smtp-security", "none"], "--smtp-security: "),
+        (["--smtp-host", "mx.example", "--smtp-sender", "a@b.example", "--smtp-port", "0"], "--smtp-port must be between"),
+        (
+            [
+                "--smtp-host",
+                "m.example",
+                "--smtp-sender",
+                "a@b.example",
+                "--smtp-user",
+                "u",
+                "--smtp-password-file",
+                "/none",
+            ],
+            "--smtp-password-file: ",
+        ),
+        (
+            ["--smtp-host", "mx.example", "--smtp-sender", "a@b.example", "--smtp-password-file", "/none"],
+            "--smtp-password-file: needs --smtp-user",
+        ),
+    ],
+)
+def test_a_mail_server_that_cannot_be_meant_is_named(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["up", "--data-dir", str(tmp_path / "data"), *arguments]) == 1
+    assert capsys.readouterr().err.startswith(f"solarperform: {named}")
+
+
+def test_a_mail_server_s_port_follows_its_security(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret")
+    parser = argparse.ArgumentParser()
+    smtp_options.add_to(parser)
+    given = ["--smtp-host", "mx.example", "--smtp-sender", "sp@example.net"]
+    assert smtp_options.settings_of(parser.parse_args([])) is None
+    assert smtp_options.settings_of(parser.parse_args(given)) == SmtpSettings("mx.example", 587, "sp@example.net")
+    given += ["--smtp-security", "tls", "--smtp-user", "sp", "--smtp-password-file", str(tmp_path / "password")]
+    assert smtp_options.settings_of(parser.parse_args(given)) == SmtpSettings(
+        "mx.example", 465, "sp@example.net", "tls", "sp", tmp_path / "password"
+    )
 
 
 def test_progress_marks_what_went_well_and_what_did_not() -> None:
