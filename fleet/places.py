@@ -52,7 +52,7 @@ def department_of(address: str) -> str | None:
     codes = _POSTCODE.findall(address)
     if not codes:
         return None
-    code = codes[-1]
+    code = str(codes[-1])
     if code.startswith("20"):
         return "2A" if code < "20200" else "2B"
     if code.startswith(("97", "98")):

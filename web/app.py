@@ -51,10 +51,14 @@ def create_app(
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         services.door.start()
         services.live.start()
+        services.news.start()
         try:
             yield
         finally:
             services.closing.set()
+            for task in services.background:
+                task.cancel()
+            await services.news.stop()
             await services.live.stop()
             await services.door.stop()
 

@@ -1,7 +1,7 @@
 """Every refusal leaves as problem details (RFC 9457) with a stable `code`, in the reader's language."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import structlog
@@ -38,6 +38,17 @@ class TooMany(FleetError):
 
 class Gone(FleetError):
     """Was possible once."""
+
+
+class Taken(Conflict):
+    """What stands in the way has a name, which every reader is told. about: that name, in no language."""
+
+    def __init__(self, code: str, detail: str, about: str) -> None:
+        super().__init__(code, detail)
+        self.about = about
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+        return type(self), (self.code, self.detail, self.about)
 
 
 class Misdirected(FleetError):
@@ -94,6 +105,8 @@ def problem_of(
     status, code, english, errors = _facts(error)
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
+    if isinstance(error, Taken) and error.about not in detail:
+        detail = f"{detail} ({error.about})"
     return Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
 
 

@@ -25,7 +25,7 @@ class Passwords:
         if len(password) > PASSWORD_CHARS_MAX:
             return False
         matches = await self._run(self._matches, hash_ or self._nobody, password)
-        return matches and hash_ is not None
+        return matches and bool(hash_)  # '': somebody who was invited and has no password yet
 
     async def hash(self, password: str) -> str:
         """Raises BadInput (weak_password), Unavailable (busy)."""

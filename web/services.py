@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
 from web.attempts import LoginAttempts, RequestRate
+from web.fresh_codes import FreshCodes
 from web.live import LiveFeed
 from web.metrics import Metrics
+from web.news import News
 from web.passwords import Passwords
+from web.press import Press
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
 
@@ -20,6 +25,7 @@ class Services:
     """closing: set when the server is told to stop, so that endless streams end by themselves.
 
     streams: open event streams per person.
+    codes: enrolment codes of the last minutes. press: makes PDFs. background: work that goes on after its request.
     heartbeat_s, recheck_s: how often an idle stream shows that it lives, and whether its viewer still may see it.
     """
 
@@ -36,6 +42,19 @@ class Services:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat_s: float = SSE_HEARTBEAT_S
     recheck_s: float = SSE_RECHECK_S
+    codes: FreshCodes = field(default_factory=FreshCodes)
+    press: Press = field(default_factory=Press)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+    news: News = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.news = News(self.settings.database)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that nobody waits for; what it raises is its own affair. Ended with the server."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
 
     @property
     def secure_cookies(self) -> bool:

@@ -10,7 +10,7 @@ from fleet.storage import accounts, audit
 from fleet.storage.database import Connection
 from web.errors import Unauthorised
 from web.services import Services
-from web.tokens import Claims, new_refresh_token, parse_refresh_token, same
+from web.tokens import Claims, Role, new_refresh_token, parse_refresh_token, same
 from web.visits import acting
 
 
@@ -37,16 +37,21 @@ async def sign_in(services: Services, *, email: str, password: str, address: str
             )
         raise Unauthorised("bad_credentials", "the e-mail address or the password is not right")
     services.attempts.succeeded(email, address)
-    session_id = secrets.token_hex(16)
-    refresh_token, refresh_hash = new_refresh_token(session_id)
     rehashed = await services.passwords.hash(password) if services.passwords.is_outdated(found.password_hash) else None
     async with acting(services.pool, found.id) as connection:
-        await accounts.tidy_sessions(connection, found.id)
-        await accounts.create_session(connection, session_id, found.id, refresh_hash)
         if rehashed is not None:
             await accounts.set_password_hash(connection, found.id, rehashed)
-        await audit.record(connection, "login", person_id=found.id, subject=session_id, address=address)
-    return Grant(_access_token(services, Claims(found.id, session_id, found.role)), refresh_token)
+        return await open_session(services, connection, found.id, found.role, address)
+
+
+async def open_session(services: Services, connection: Connection, person_id: str, role: Role, address: str) -> Grant:
+    """Of somebody who has just proven who they are, and whom the connection acts as."""
+    session_id = secrets.token_hex(16)
+    refresh_token, refresh_hash = new_refresh_token(session_id)
+    await accounts.tidy_sessions(connection, person_id)
+    await accounts.create_session(connection, session_id, person_id, refresh_hash)
+    await audit.record(connection, "login", person_id=person_id, subject=session_id, address=address)
+    return Grant(_access_token(services, Claims(person_id, session_id, role)), refresh_token)
 
 
 async def renew(services: Services, *, refresh_token: str, from_cookie: bool, address: str) -> Grant:

@@ -1,31 +1,45 @@
-"""GET /sites, GET and PATCH /sites/{site}, GET /sites/{site}/live, and its event stream."""
+"""GET and POST /sites, GET and PATCH /sites/{site}, GET /sites/{site}/live, and its event stream."""
 
-from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Router, get, patch
+from litestar import Request, Router, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 
+from fleet.commissioning import PvArray
 from fleet.errors import BadInput, FleetError, NotFound, Unavailable
 from fleet.ids import SiteId, site_id
 from fleet.limits import PAGE_ITEMS
+from fleet.places import checked_zone, department_of
 from fleet.storage import audit, registry
-from fleet.storage.registry import SiteCursor, SiteRow, cursor_after
+from fleet.storage.registry import SiteCursor, SiteRow, SiteUpdate, cursor_after
 from fleet.telemetry import UnixMs
 from fleet.views import Health, PowerFlow, SiteLive, SiteSummary
+from web.new_sites import (
+    Address,
+    Arrays,
+    Department,
+    Latitude,
+    Longitude,
+    NewSite,
+    Pdl,
+    SiteName,
+    check_arrays,
+    make_site,
+)
 from web.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
 from web.services import Services
 from web.streams import EVENTS, event_stream
-from web.visits import RoleGuard, Visit, client_address
+from web.visits import MAKERS, RoleGuard, Visit, client_address
 
 
 class Site(msgspec.Struct, frozen=True):
     """A site with how it is now.
 
     live  true: asked of its twin just now; false: as last stored, because the twin does not answer; flow is null then
+    pdl   the grid connection's number; in lists its last four digits only
     """
 
     id: SiteId
@@ -44,16 +58,29 @@ class Site(msgspec.Struct, frozen=True):
     devices: int
     devices_online: int
     open_alerts: int
+    address: str
+    pdl: str | None
+    arrays: list[PvArray]
 
 
 class SiteChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is left out stays as it is."""
+    """What is left out stays as it is. New arrays give their sum as peak power, a new address its department, unless said.
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120, examples=["Mairie, toit sud"])] | None = None
+    The time zone can change only until the first day is counted in it.
+    """
+
+    name: SiteName | None = None
     peak_power_w: Annotated[float, msgspec.Meta(ge=0, le=1e9, examples=[9000.0])] | None = None
+    address: Address | None = None
+    department: Department | None = None
+    pdl: Pdl | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    timezone: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    arrays: Arrays | None = None
 
 
-site_keepers = RoleGuard("installer", "ops", "admin")
+site_keepers = RoleGuard(*MAKERS)
 
 
 def parse_site(text: str) -> SiteId:
@@ -89,7 +116,18 @@ async def get_site(site: FromPath[str], visit: NamedDependency[Visit], services:
     return _site(row, summaries.get(row.id))
 
 
-@patch("/{site:str}", operation_id="changeSite", summary="Change a site's name or peak power", guards=[site_keepers])
+@post("/", operation_id="makeSite", summary="A new site, for its owner")
+async def post_site(
+    data: JSONBody[NewSite],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+) -> Site:
+    """For installers and operations. Whether the owner was known before is not told."""
+    return _site(await make_site(services, visit, data, client_address(request)), None)
+
+
+@patch("/{site:str}", operation_id="changeSite", summary="Change what is known of a site", guards=[site_keepers])
 async def change_site(
     site: FromPath[str],
     data: JSONBody[SiteChange],
@@ -97,22 +135,31 @@ async def change_site(
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
 ) -> Site:
-    site_id_ = parse_site(site)
+    return _site(await change(services, visit, parse_site(site), data, client_address(request)), None)
+
+
+async def change(services: Services, visit: Visit, site: SiteId, data: SiteChange, address: str) -> SiteRow:
+    """Raises NotFound, Forbidden (not_allowed), BadInput (unknown_timezone, bad_array), Conflict (timezone_in_use)."""
+    update = SiteUpdate(**msgspec.structs.asdict(data))
+    if data.timezone is not None:
+        checked_zone(data.timezone)
+    if data.arrays is not None:
+        check_arrays(data.arrays)
+        if data.peak_power_w is None:
+            update = msgspec.structs.replace(update, peak_power_w=sum(array.peak_power_w for array in data.arrays))
+    if data.address is not None and data.department is None:
+        update = msgspec.structs.replace(update, department=department_of(data.address))
     async with visit.enter() as connection:
-        await registry.update_site(connection, site_id_, name=data.name, peak_power_w=data.peak_power_w)
-        changed = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not None}
+        await registry.site_timezone(connection, site)
+        visit.must_be(*MAKERS)
+        await registry.update_site(connection, site, update)
+        changed = {name: value for name, value in msgspec.to_builtins(data).items() if value is not None}
         await audit.record(
-            connection,
-            "site.change",
-            person_id=visit.person.id,
-            subject=site_id_,
-            detail=changed,
-            address=client_address(request),
+            connection, "site.change", person_id=visit.person.id, subject=site, detail=changed, address=address
         )
-        row = await registry.site(connection, site_id_)
-    with suppress(Unavailable):  # a twin that cannot be told now reads the registry when it comes back
-        await services.door.twins().forget_site(site_id_)
-    return _site(row, None)
+        row = await registry.site(connection, site)
+    await services.door.forget(site)
+    return row
 
 
 @get("/{site:str}/live", operation_id="getSiteLive", summary="Powers in W, states and ages, from the twin")
@@ -174,7 +221,12 @@ def _site(row: SiteRow, summary: SiteSummary | None) -> Site:
         devices=summary.devices if summary else row.devices,
         devices_online=summary.devices_online if summary else row.devices_online,
         open_alerts=summary.open_alerts if summary else row.open_alerts,
+        address=row.address,
+        pdl=row.pdl,
+        arrays=row.arrays,
     )
 
 
-router = Router("/sites", route_handlers=[list_sites, get_site, change_site, get_live, stream_site], tags=["sites"])
+router = Router(
+    "/sites", route_handlers=[list_sites, post_site, get_site, change_site, get_live, stream_site], tags=["sites"]
+)

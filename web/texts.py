@@ -1,16 +1,10 @@
 """What each error code says to people, in French and in English."""
 
-from typing import NamedTuple
-
+from web import onboarding_texts
 from web.language import Language
+from web.onboarding_texts import Text
 
-
-class Text(NamedTuple):
-    title: str
-    detail: str
-
-
-_FRENCH: dict[str, Text] = {
+_FRENCH: dict[str, Text] = onboarding_texts.FRENCH | {
     "not_signed_in": Text("Connexion nécessaire", "Connectez-vous, ou joignez un jeton d'accès valide à la demande."),
     "session_ended": Text("Session terminée", "Cette session n'est plus valable. Connectez-vous de nouveau."),
     "bad_token": Text("Jeton refusé", "Le jeton d'accès est illisible, expiré ou n'a pas été émis par cette plateforme."),
@@ -59,7 +53,7 @@ _FRENCH: dict[str, Text] = {
     "internal_error": Text("Erreur interne", "La demande a échoué. L'incident est consigné sous son « request_id »."),
 }
 
-_ENGLISH: dict[str, Text] = {
+_ENGLISH: dict[str, Text] = onboarding_texts.ENGLISH | {
     "not_signed_in": Text("Sign-in needed", "Sign in, or send a valid access token with the request."),
     "session_ended": Text("Session ended", "This session is no longer valid. Sign in again."),
     "bad_token": Text("Token refused", "The access token is unreadable, expired, or was not issued by this platform."),

@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from fleet.errors import FleetError, Unavailable
+from fleet.ids import SiteId
 from fleet.limits import ASK_TIMEOUT_S, FLEET_STATS_PERIOD_S
 from fleet.views import ShardStats
 from web.ports import ConnectTwins, Twins
@@ -36,6 +37,11 @@ class TwinsDoor:
         if self._twins is None:
             raise Unavailable("twins_away", "the twins are not connected yet, or have gone away; try again in a moment")
         return self._twins
+
+    async def forget(self, site: SiteId) -> None:
+        """After a change of the registry. A twin that cannot be told now reads the registry when it comes back."""
+        with suppress(Unavailable):
+            await self.twins().forget_site(site)
 
     @property
     def connected(self) -> bool:

@@ -47,6 +47,11 @@ class Visit:
             self.person = await self._person(connection)
             yield connection
 
+    def must_be(self, *roles: Role) -> None:
+        """After `enter`, for what the person may see but not do. Raises Forbidden (not_allowed)."""
+        if self.person.role not in roles:
+            raise Forbidden("not_allowed", f"this is for {', '.join(roles)}; your role is {self.person.role}")
+
     async def _person(self, connection: Connection) -> Person:
         person = await accounts.enter(connection, self.claims.session_id, self.claims.person_id)
         if person is None or person.role != self.claims.role:
@@ -131,6 +136,7 @@ class RoleGuard:
             raise NotFound("unknown_route", "there is nothing at this address")
 
 
+MAKERS: tuple[Role, ...] = ("installer", "ops", "admin")  # of sites, claims, devices, corrections and reports
 operators = RoleGuard("ops", "admin")
 administrators = RoleGuard("admin")
 

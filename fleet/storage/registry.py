@@ -6,7 +6,8 @@ from typing import Annotated
 import asyncpg
 import msgspec
 
-from fleet.errors import NotFound
+from fleet.commissioning import PvArray
+from fleet.errors import Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.storage.database import Connection
@@ -31,6 +32,11 @@ class SiteLabel(msgspec.Struct, frozen=True):
 
 
 class SiteRow(msgspec.Struct, frozen=True):
+    """customer: to an installer the owner's name as it was given when the site was made, and nothing of the account itself.
+
+    pdl: in lists, and for those it is merely shared with, its last four digits only.
+    """
+
     id: SiteId
     name: str
     timezone: str
@@ -45,9 +51,28 @@ class SiteRow(msgspec.Struct, frozen=True):
     devices_online: int
     open_alerts: int
     health: Health
+    address: str
+    pdl: str | None
+    arrays: list[PvArray]
+
+
+class SiteUpdate(msgspec.Struct, frozen=True):
+    """None leaves as it is."""
+
+    name: str | None = None
+    peak_power_w: float | None = None
+    address: str | None = None
+    department: str | None = None
+    pdl: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    timezone: str | None = None
+    arrays: list[PvArray] | None = None
 
 
 class DeviceRow(msgspec.Struct, frozen=True):
+    """gateway: the device that speaks for it. enrolled_at: it got a certificate of its own; revoked_at: it lost that."""
+
     id: DeviceId
     site: SiteId
     profile: str
@@ -65,11 +90,17 @@ class DeviceRow(msgspec.Struct, frozen=True):
     readings: dict[str, float]
     info: dict[str, object]
     health: Health
+    gateway: DeviceId | None
+    enrolled_at: UnixMs | None
+    revoked_at: UnixMs | None
 
 
 _SITE = """
-SELECT s.id, s.name, s.timezone, s.latitude, s.longitude, s.peak_power_w, s.department,
-       c.name AS customer, i.name AS installer, (extract(epoch FROM s.created_at) * 1000)::bigint AS created_at,
+SELECT s.id, s.name, s.timezone, s.latitude, s.longitude, s.peak_power_w, s.department, s.address, s.arrays,
+       CASE WHEN s.whole_pdl THEN s.pdl ELSE '··········' || right(s.pdl, 4) END AS pdl,
+       CASE WHEN (SELECT accounts.acting_role()) = 'installer' AND s.owner_name <> '' THEN s.owner_name
+            ELSE c.name END AS customer,
+       i.name AS installer, (extract(epoch FROM s.created_at) * 1000)::bigint AS created_at,
        d.devices, d.devices_online, a.open_alerts, h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
 FROM picked s
 LEFT JOIN accounts.organisation c ON c.id = s.customer_organisation_id
@@ -84,7 +115,10 @@ CROSS JOIN LATERAL (
     SELECT count(*)::int AS open_alerts FROM supervision.alert a WHERE a.site_id = s.id AND a.resolved_at IS NULL
 ) a
 """
-_ONE_SITE = "WITH picked AS (SELECT *, 0 AS place FROM registry.site WHERE id = $1)" + _SITE  # noqa: S608 - two constants
+_ONE_SITE = f"""
+WITH picked AS (SELECT *, 0 AS place, registry.may_see_pdl(id) AS whole_pdl FROM registry.site WHERE id = $1)
+{_SITE}
+"""  # noqa: S608 - put together from constants
 # Whose turn it is is settled before anything is looked up about them. A site without a judgement counts as unknown.
 _SITES_WORST_FIRST = f"""
 WITH placed AS (
@@ -92,7 +126,7 @@ WITH placed AS (
     FROM registry.site s LEFT JOIN supervision.health h ON h.site_id = s.id AND h.device_id = ''
     WHERE $2::text IS NULL OR s.name ILIKE $2 OR s.id ILIKE $2
 ), picked AS (
-    SELECT * FROM placed
+    SELECT *, false AS whole_pdl FROM placed
     WHERE $3::int IS NULL OR (place, name COLLATE "C", id) > ($3, $4, $5)
     ORDER BY place, name COLLATE "C", id LIMIT $6
 )
@@ -104,6 +138,8 @@ SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial,
        (extract(epoch FROM d.created_at) * 1000)::bigint AS created_at,
        coalesce(l.online, false) AS online, (extract(epoch FROM l.seen_at) * 1000)::bigint AS seen_at,
        (extract(epoch FROM l.sample_time) * 1000)::bigint AS sample_at, l.readings, l.info,
+       d.gateway_id, (extract(epoch FROM d.enrolled_at) * 1000)::bigint AS enrolled_at,
+       (extract(epoch FROM d.revoked_at) * 1000)::bigint AS revoked_at,
        h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
 FROM registry.device d
 JOIN registry.profile p ON p.id = d.profile_id
@@ -153,17 +189,29 @@ async def site_timezone(connection: Connection, site_id: SiteId) -> str:
     return timezone
 
 
-async def update_site(connection: Connection, site_id: SiteId, *, name: str | None, peak_power_w: float | None) -> None:
-    """None leaves as it is. Raises NotFound (unknown_site)."""
+async def update_site(connection: Connection, site_id: SiteId, change: SiteUpdate) -> None:
+    """Raises NotFound (unknown_site), Conflict (timezone_in_use): days that are computed already begin at its midnights."""
+    if change.timezone is not None:
+        await _may_move(connection, site_id, change.timezone)
     changed = await connection.fetchval(
-        "UPDATE registry.site SET name = coalesce($2, name), peak_power_w = coalesce($3, peak_power_w)"
-        " WHERE id = $1 RETURNING id",
+        "UPDATE registry.site SET name = coalesce($2, name), peak_power_w = coalesce($3, peak_power_w),"
+        " address = coalesce($4, address), department = coalesce($5, department), pdl = coalesce($6, pdl),"
+        " latitude = coalesce($7, latitude), longitude = coalesce($8, longitude), timezone = coalesce($9, timezone),"
+        " arrays = coalesce($10::jsonb, arrays) WHERE id = $1 RETURNING id",
         site_id,
-        name,
-        peak_power_w,
+        *msgspec.structs.astuple(change),
     )
     if changed is None:
         raise NotFound("unknown_site", f"no site {site_id}")
+
+
+async def _may_move(connection: Connection, site_id: SiteId, timezone: str) -> None:
+    if await site_timezone(connection, site_id) == timezone:
+        return
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM telemetry.site_day WHERE site_id = $1)", site_id):
+        raise Conflict(
+            "timezone_in_use", "days of this site are counted in its time zone already: it cannot change any more"
+        )
 
 
 async def devices_of(connection: Connection, site_id: SiteId) -> list[DeviceRow]:
@@ -175,8 +223,12 @@ async def device(connection: Connection, device_id: DeviceId) -> DeviceRow:
     """Raises NotFound (unknown_device)."""
     row = await connection.fetchrow(_DEVICE + " WHERE d.id = $1", device_id)
     if row is None:
-        raise NotFound("unknown_device", f"no device {device_id}")
+        raise no_device(device_id)
     return _device(row)
+
+
+def no_device(device_id: str) -> NotFound:
+    return NotFound("unknown_device", f"no device {device_id[:40]}")
 
 
 def _site(row: asyncpg.Record) -> SiteRow:
@@ -195,6 +247,9 @@ def _site(row: asyncpg.Record) -> SiteRow:
         devices_online=row["devices_online"],
         open_alerts=row["open_alerts"],
         health=_health(row),
+        address=row["address"],
+        pdl=row["pdl"],
+        arrays=msgspec.convert(row["arrays"], list[PvArray]),
     )
 
 
@@ -220,6 +275,9 @@ def _device(row: asyncpg.Record) -> DeviceRow:
         },
         info=row["info"] or {},
         health=_health(row),
+        gateway=row["gateway_id"],
+        enrolled_at=row["enrolled_at"],
+        revoked_at=row["revoked_at"],
     )
 
 
