@@ -1,0 +1,69 @@
+"""What a codec makes of a third party's message, and the numbers in it."""
+
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fleet.errors import BadInput
+from fleet.limits import RAW_GRID_S
+from fleet.telemetry import RawMessage, Sample, UnixMs
+
+_GRID_MS: Final = round(RAW_GRID_S * 1000)
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?")
+_MISSING: Final = frozenset(("", "nan", "null", "none", "-", "n/a", "unavailable", "unknown"))
+
+
+class Decoded(NamedTuple):
+    """serial: of the device behind the sender; None when the format does not tell, so that it is the sender itself."""
+
+    serial: str | None
+    sample: Sample
+
+
+def sample(message: RawMessage, values: dict[str, float | None]) -> Sample:
+    """What came within the same few seconds shares one instant: formats that send each value by itself make one row then.
+
+    The instant is that of the arrival at the gateway: most of these messages carry no time, or none to be trusted.
+    """
+    return Sample(grid(message.t), values)
+
+
+def grid(t: UnixMs) -> UnixMs:
+    return t - t % _GRID_MS
+
+
+def plain_number(message: RawMessage) -> float | None:
+    """A payload that is one number as text; None where it says that there is none. Raises BadInput (bad_payload)."""
+    text = message.payload[:64].decode("utf-8", "replace").strip()
+    if text.lower() in _MISSING:
+        return None
+    if _NUMBER.fullmatch(text) is None:
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {text[:40]!r} is not a number")
+    return float(text)
+
+
+def json_object(message: RawMessage) -> dict[str, Any]:
+    """Raises BadInput (bad_payload)."""
+    try:
+        return msgspec.json.decode(message.payload, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("bad_payload", f"{message.topic[:80]}: not a JSON object: {error}") from None
+
+
+def number(message: RawMessage, values: dict[str, Any], name: str) -> float | None:
+    """A field; None when it is absent or null. Raises BadInput (bad_payload)."""
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {name} is not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {name} is too large for a number") from None
+
+
+def wh(kwh: float | None) -> float | None:
+    """Without the digits that a multiplication invents."""
+    return None if kwh is None else round(kwh * 1000.0, 3)

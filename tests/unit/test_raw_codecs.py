@@ -1,0 +1,190 @@
+"""What other people's messages come to. The shapes are those of the formats' documentation, the values made up."""
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.codecs import CODECS, decode_raw
+from fleet.errors import BadInput
+from fleet.limits import RAW_PAYLOAD_BYTES_MAX
+from fleet.measures import is_measure
+from fleet.profiles import shipped
+from fleet.telemetry import RawMessage
+
+T = 1_782_036_007_123
+
+
+def decoded(codec: str, topic: str, payload: bytes | dict[str, Any]) -> list[tuple[str | None, dict[str, float | None]]]:
+    body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    return [(serial, sample.v) for serial, sample in decode_raw(codec, RawMessage(T, topic, body))]
+
+
+def test_every_profile_names_a_codec_that_there_is() -> None:
+    assert {profile.codec for profile in shipped()} - {None} <= set(CODECS)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "expected"),
+    [
+        ("solar/114182940773/0/power", b"312.4", {"pv_power_w": 312.4}),
+        ("solar/114182940773/0/yieldtotal", b"1234.567", {"pv_energy_wh": 1_234_567.0}),
+        ("solar/114182940773/2/voltage", b"34.1", {"dc_voltage_v_2": 34.1}),
+        ("house/solar/114182940773/0/temperature", b"-3.5", {"inverter_temp_c": -3.5}),
+    ],
+)
+def test_opendtu_says_each_value_by_itself(topic: str, payload: bytes, expected: dict[str, float]) -> None:
+    assert decoded("opendtu", topic, payload) == [("114182940773", expected)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("solar/114182940773/0/yieldtotal", b"0"),  # a lost radio link
+        ("solar/114182940773/0/power", b"nan"),
+        ("solar/114182940773/0/yieldday", b"812"),
+        ("solar/ac/power", b"312"),
+        ("solar/dtu/status", b"online"),
+        ("solar/114182940773/status/reachable", b"1"),
+        ("solar/114182940773/name", b"Roof"),
+    ],
+)
+def test_opendtu_leaves_out_what_is_no_measurement(topic: str, payload: bytes) -> None:
+    assert decoded("opendtu", topic, payload) == []
+
+
+def test_values_that_come_one_by_one_share_an_instant() -> None:
+    times = {
+        decode_raw("opendtu", RawMessage(T + late_ms, f"solar/114182940773/0/{metric}", b"1"))[0].sample.t
+        for late_ms, metric in enumerate(("power", "voltage", "current", "frequency"))
+    }
+    assert len(times) == 1
+    assert 0 <= T - times.pop() < 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "serial", "expected"),
+    [
+        ("pvinverter/30/Ac/Power", 1830, "pvinverter/30", {"pv_power_w": 1830.0}),
+        ("pvinverter/30/Ac/Power", -4, "pvinverter/30", {"pv_power_w": 0.0}),
+        ("pvinverter/30/Ac/Energy/Forward", 812.34, "pvinverter/30", {"pv_energy_wh": 812_340.0}),
+        ("solarcharger/258/Yield/System", 5.1, "solarcharger/258", {"pv_energy_wh": 5_100.0}),
+        ("grid/40/Ac/Power", -512.5, "grid/40", {"grid_power_w": -512.5}),
+        ("grid/40/Ac/Energy/Reverse", 77.0, "grid/40", {"export_energy_wh": 77_000.0}),
+        ("grid/40/Ac/L2/Voltage", 231.2, "grid/40", {"ac_voltage_v_l2": 231.2}),
+        ("battery/512/Dc/0/Power", -250, "battery/512", {"battery_power_w": -250.0}),
+        ("battery/512/Soc", 64, "battery/512", {"battery_soc_pct": 64.0}),
+    ],
+)
+def test_victron_paths(path: str, value: float, serial: str, expected: dict[str, float]) -> None:
+    assert decoded("victron", f"N/c0619ab1d2e3/{path}", {"value": value}) == [(serial, expected)]
+
+
+def test_victron_null_and_empty_are_missing() -> None:
+    assert decoded("victron", "N/c0619ab1d2e3/battery/512/Soc", {"value": None}) == []
+    assert decoded("victron", "N/c0619ab1d2e3/battery/512/Soc", b"") == []
+    assert decoded("victron", "N/c0619ab1d2e3/system/0/Dc/Battery/Power", {"value": 5}) == []
+    assert decoded("victron", "N/c0619ab1d2e3/full_publish_completed", {"value": 1}) == []
+
+
+def test_shelly_three_phases_both_ways() -> None:
+    em = {"id": 0, "a_act_power": -812.4, "a_voltage": 236.1, "total_act_power": -812.4, "n_current": None}
+    expected = {"grid_power_w": -812.4, "ac_voltage_v_l1": 236.1}
+    rpc = {"src": "shellypro3em-0a0b", "method": "NotifyStatus", "params": {"ts": 1719828300.12, "em:0": em}}
+    assert decoded("shelly", "roof-em/events/rpc", rpc) == [("roof-em", expected)]
+    assert decoded("shelly", "roof-em/status/em:0", em) == [("roof-em", expected)]
+    assert decoded("shelly", "status/em:0", em) == [(None, expected)]
+    energy = {"id": 0, "total_act": 1520310.22, "total_act_ret": 880140.75}
+    assert decoded("shelly", "roof-em/status/emdata:0", energy) == [
+        ("roof-em", {"import_energy_wh": 1520310.22, "export_energy_wh": 880140.75})
+    ]
+
+
+def test_a_second_clamp_is_another_device() -> None:
+    clamp = {"id": 1, "act_power": 90.0, "voltage": 231.0}
+    expected = {"grid_power_w": 90.0, "ac_voltage_v": 231.0}
+    assert decoded("shelly", "roof-em/status/em1:1", clamp) == [("roof-em:1", expected)]
+    assert decoded("shelly", "status/em1:1", clamp) == []  # of the sender itself: nobody knows what it is around
+
+
+def test_linky_counts_in_kilowatt_hours_and_its_powers_are_left_out() -> None:
+    message = {
+        "current_summ_delivered": 12345.68, "current_summ_received": 3210.99, "apparent_power": 0, "injected_v_a": 1840,
+        "rms_voltage": 236, "linkquality": 120,
+    }  # fmt: skip
+    assert decoded("zlinky", "zigbee2mqtt/linky", message) == [
+        ("linky", {"import_energy_wh": 12_345_680.0, "export_energy_wh": 3_210_990.0, "ac_voltage_v": 236.0})
+    ]
+    tiers = {"current_summ_delivered": 0, "current_tier1_summ_delivered": 7000, "current_tier2_summ_delivered": 5345.68}
+    assert decoded("zlinky", "zigbee2mqtt/linky", tiers) == [("linky", {"import_energy_wh": 12_345_680.0})]
+    unread = {"current_summ_delivered": 0, "current_summ_received": 0, "rms_voltage": 236}
+    assert decoded("zlinky", "zigbee2mqtt/linky", unread) == []
+    assert decoded("zlinky", "zigbee2mqtt/bridge/state", {"current_summ_delivered": 1}) == []
+
+
+def test_a_gateway_for_everything_knows_formats_by_their_topics() -> None:
+    assert decoded("any", "solar/114182940773/0/power", b"3")[0][0] == "114182940773"
+    assert decoded("any", "N/c0619ab1d2e3/grid/40/Ac/Power", {"value": 3})[0][0] == "grid/40"
+    assert decoded("any", "roof-em/status/em:0", {"total_act_power": 3})[0][0] == "roof-em"
+    assert decoded("any", "zigbee2mqtt/linky", {"current_summ_delivered": 3})[0][0] == "linky"
+    assert decoded("any", "homeassistant/light/kitchen/state", b"ON") == []
+
+
+@pytest.mark.parametrize(
+    ("codec", "topic", "payload", "code"),
+    [
+        ("opendtu", "solar/114182940773/0/power", b"many", "bad_payload"),
+        ("opendtu", "solar/114182940773/0/power", b"1_000", "bad_payload"),
+        ("opendtu", "solar/114182940773/0/power", b"9" * 80, "bad_payload"),
+        ("victron", "N/c0619ab1d2e3/grid/40/Ac/Power", b'{"value": NaN}', "bad_payload"),
+        ("victron", "N/c0619ab1d2e3/grid/40/Ac/Power", b'{"value": "12"}', "bad_payload"),
+        ("victron", "N/c0619ab1d2e3/grid/40/Ac/Power", b'{"value": true}', "bad_payload"),
+        ("victron", "N/c0619ab1d2e3/grid/40/Ac/Power", b'{"value": 1' + b"0" * 400 + b"}", "bad_payload"),
+        ("victron", "N/c0619ab1d2e3/grid/40/Ac/Power", b"[1]", "bad_payload"),
+        ("shelly", "roof-em/status/em:0", b"\xff\xfe", "bad_payload"),
+        ("shelly", "roof-em/events/rpc", b"[" * 5_000, "bad_payload"),
+        ("shelly", "roof-em/events/rpc", b" " * (RAW_PAYLOAD_BYTES_MAX + 1), "too_large"),
+        ("sorcery", "a", b"", "unknown_codec"),
+    ],
+)
+def test_nonsense_is_refused_with_a_code(codec: str, topic: str, payload: bytes, code: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        decoded(codec, topic, payload)
+    assert refused.value.code == code
+
+
+TOPICS = st.one_of(
+    st.sampled_from(
+        [
+            "solar/114182940773/0/power", "solar/114182940773/0/yieldtotal", "N/c0619ab1d2e3/battery/1/Soc",
+            "N/a/grid/1/Ac/Power", "x/events/rpc", "events/rpc", "x/status/em:0", "x/status/em1data:1", "zigbee2mqtt/linky",
+        ]
+    ),
+    st.text(max_size=300),
+)  # fmt: skip
+KEYS = ["value", "params", "em:0", "emdata:0", "total_act", "total_act_power", "current_summ_delivered", "rms_voltage"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+PAYLOADS = st.one_of(st.binary(max_size=200), st.text(max_size=40).map(str.encode), JSON.map(msgspec.json.encode))
+
+
+@given(codec=st.sampled_from(sorted(CODECS)), topic=TOPICS, payload=PAYLOADS, t=st.integers(0, 2**45))
+def test_whatever_comes_is_samples_or_a_coded_refusal(codec: str, topic: str, payload: bytes, t: int) -> None:
+    try:
+        found = decode_raw(codec, RawMessage(t, topic, payload))
+    except BadInput:
+        return
+    for serial, sample in found:
+        assert serial is None or 0 < len(serial) <= 64
+        assert sample.t <= t
+        assert sample.v
+        assert all(is_measure(measure) for measure in sample.v)
+        assert all(value is not None and math.isfinite(value) for value in sample.v.values())
