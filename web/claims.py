@@ -181,6 +181,12 @@ async def claim_state(services: Services, visit: Visit, claim: str, language: La
     )
 
 
+def shown_again(services: Services, state: ClaimState, code: ClaimCode) -> ClaimAnswer:
+    """The answer that made it once more, for whoever has kept the code. Raises Unavailable (no_enrolment)."""
+    server, fingerprint = enrolment_server(services)
+    return _answer(state, code, server, fingerprint)
+
+
 def enrolment_server(services: Services) -> tuple[str, str]:
     """Where devices enrol, and the fingerprint of what they know it by. Raises Unavailable (no_enrolment)."""
     settings = services.settings
@@ -250,11 +256,11 @@ def _label(profile: ProfileRow, visit: Visit) -> str:
     return profile.definition.label_en if visit.person.locale == "en" else profile.definition.label_fr
 
 
-def _answer(row: ClaimRow, code: ClaimCode, server: str, fingerprint: str) -> ClaimAnswer:
+def _answer(row: ClaimRow | ClaimState, code: ClaimCode, server: str, fingerprint: str) -> ClaimAnswer:
     link = f"{server}/#{code.code}.{fingerprint}"
     command = ["solarperform-agent", "enrol", "--server", server, "--claim", code.typed, "--fingerprint", fingerprint]
     return ClaimAnswer(
-        claim_id=row.id,
+        claim_id=code.id,
         site=row.site,
         device=row.device,
         code=code.typed,
