@@ -1,0 +1,54 @@
+"""Device profiles as a choice for people: grouped by what they are, and guessed from what a device measures. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from fleet.profiles import DeviceKind, DeviceProfile
+from web.language import Language
+
+_ORDER: Final[tuple[DeviceKind, ...]] = ("inverter", "meter", "gateway", "battery", "sensor")  # as often as they are added
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """generic: speaks our own protocol, through the site agent, whoever made it."""
+
+    id: str
+    label: str
+    generic: bool
+
+
+class ProfileGroup(msgspec.Struct, frozen=True):
+    kind: DeviceKind
+    choices: list[Choice]
+
+
+def label_of(profile: DeviceProfile, language: Language) -> str:
+    return profile.label_en if language == "en" else profile.label_fr
+
+
+def grouped(profiles: Iterable[DeviceProfile], language: Language) -> list[ProfileGroup]:
+    """Within a kind the plain one, called like its kind, comes first; then by name."""
+    known = list(profiles)
+    groups = []
+    for kind in _ORDER:
+        choices = [
+            Choice(profile.id, label_of(profile, language), profile.id == kind) for profile in known if profile.kind == kind
+        ]
+        if choices:
+            groups.append(ProfileGroup(kind, sorted(choices, key=lambda each: (not each.generic, each.label.casefold()))))
+    return groups
+
+
+def likely_profiles(
+    profiles: Iterable[DeviceProfile], measures: Sequence[str], gateway: DeviceProfile | None
+) -> list[DeviceProfile]:
+    """Those that know every measure that was heard: in the gateway's own way of writing first, then the least surplus.
+
+    gateway: the profile of whom it was heard through.
+    """
+    heard = set(measures)
+    codec = gateway.codec if gateway else None
+    fitting = [profile for profile in profiles if profile.kind != "gateway" and heard <= set(profile.channels)]
+    return sorted(fitting, key=lambda each: (each.codec != codec, len(each.channels) - len(heard), each.id))
