@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 from cryptography import x509
@@ -17,17 +16,14 @@ from cryptography import x509
 from actors.local import assets, mosquitto, postgres
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
+from actors.local.onboarding_checks import Finding
+from actors.local.onboarding_checks import checks as onboarding_checks
 from actors.local.texts import text
 from fleet.errors import FleetError
 from fleet.limits import DISK_FREE_MIN_BYTES, FUTURE_SKEW_MAX_S
 
 MEMORY_MIN_BYTES = 2_000_000_000  # PostgreSQL 0.4 GB, Ray 0.5 GB, two shards, web and simulator
 _RENEW_WITHIN_S = 30 * 86_400  # a third of a certificate's life
-
-
-class Finding(NamedTuple):
-    well: bool
-    what: str
 
 
 def examine(layout: Layout) -> int:
@@ -37,6 +33,7 @@ def examine(layout: Layout) -> int:
         (text("step_postgres"), lambda: Finding(True, postgres.version())),
         (text("step_broker"), lambda: Finding(True, mosquitto.version())),
         (text("check_certificates"), lambda: certificates(layout.pki, datetime.now(UTC))),
+        *onboarding_checks(layout),
         (text("check_ray"), _ray),
         (text("check_assets"), _assets),
         (text("check_clock"), _clock),

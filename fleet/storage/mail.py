@@ -34,6 +34,14 @@ class Mail(msgspec.Struct, frozen=True):
     attempts: int
 
 
+class Unsent(msgspec.Struct, frozen=True):
+    """problem: of the one that was tried last."""
+
+    waiting: int
+    given_up: int
+    problem: str | None
+
+
 async def queue_mail(connection: Connection, *, recipient: str, subject: str, body: str) -> None:
     """Part of the caller's transaction: what is rolled back is never sent. body: plain text.
 
@@ -71,6 +79,16 @@ async def mark_failed(connection: Connection, mail: Mail, problem: str, again_in
         problem,
         again_in_s,
     )
+
+
+async def unsent(connection: Connection) -> Unsent:
+    (row,) = await connection.fetch(
+        "SELECT count(*) FILTER (WHERE due_at < 'infinity') AS waiting,"
+        " count(*) FILTER (WHERE due_at = 'infinity') AS given_up,"
+        " (array_agg(problem ORDER BY id DESC) FILTER (WHERE problem IS NOT NULL))[1] AS problem"
+        " FROM accounts.mail WHERE sent_at IS NULL"
+    )
+    return msgspec.convert(dict(row), Unsent)
 
 
 def address_of(text: str) -> Address:

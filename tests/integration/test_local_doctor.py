@@ -1,13 +1,21 @@
 """doctor: certificates by what they say themselves, and the whole round."""
 
+import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from actors.local import cli
+from actors.local import cli, onboarding_checks
 from actors.local.doctor import certificates
-from tests.servers import Pki
+from actors.local.layout import Layout
+from actors.local.ports import free_port
+from fleet import settings
+from fleet.limits import CRL_LIFE_S
+from fleet.settings import NotifierSettings, SmtpSettings
+from fleet.storage.database import connect
+from tests.servers import Database, Pki
 
 NOW = datetime.now(UTC)
 
@@ -28,9 +36,75 @@ def test_certificates_are_judged_by_their_end(
     assert part in finding.what
 
 
+@pytest.mark.parametrize(
+    ("seconds", "well", "part"),
+    [(0, True, "good until"), (CRL_LIFE_S - 3600, False, "was not renewed"), (CRL_LIFE_S + 600, False, "has ended")],
+)
+def test_the_revocation_list_is_judged_by_its_end(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, seconds: float, well: bool, part: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    finding = onboarding_checks.revocation_list(pki.folder, NOW + timedelta(seconds=seconds))
+    assert finding.well is well
+    assert part in finding.what
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Layout:
+    """What a launcher leaves for others to see, by our own number."""
+    layout = Layout(tmp_path / "data")
+    layout.make()
+    layout.ready_file.write_text(f'{{"pid": {os.getpid()}}}')
+    return layout
+
+
+def mail_settings(database: Database, layout: Layout, smtp: SmtpSettings | None = None) -> None:
+    told = NotifierSettings(database.sp_notifier, layout.mail, layout.run / "notifier.ready", smtp)
+    settings.save(layout.settings / "notifier.json", told)
+
+
+def test_mail_that_could_not_be_sent_is_shown(database: Database, running: Layout) -> None:
+    mail_settings(database, running)
+    assert onboarding_checks.post(running).well
+    asyncio.run(lay_down(database, "450 try later"))
+    finding = onboarding_checks.post(running)
+    assert not finding.well
+    assert "450 try later" in finding.what
+
+
+async def lay_down(database: Database, problem: str) -> None:
+    connection = await connect(database.owner)
+    try:
+        await connection.execute(
+            "INSERT INTO accounts.mail (recipient, subject, body, problem) VALUES ('a@b.example', 's', 'b', $1)", problem
+        )
+    finally:
+        await connection.close()
+
+
+def test_a_mail_server_that_does_not_answer_is_named(database: Database, running: Layout) -> None:
+    port = free_port()
+    mail_settings(database, running, SmtpSettings("127.0.0.1", port, "sp@example.net"))
+    finding = onboarding_checks.post(running)
+    assert not finding.well
+    assert f"127.0.0.1:{port}" in finding.what
+
+
 def test_names_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     cli.main(["doctor", "--data-dir", str(tmp_path / "data")])
     said = capsys.readouterr().out
-    for part in ("Python", "PostgreSQL) 18", "mosquitto version", "certificates", "Ray", "clock", "disk", "front end"):
+    for part in (
+        "Python",
+        "PostgreSQL) 18",
+        "mosquitto version",
+        "certificates",
+        "Ray",
+        "clock",
+        "disk",
+        "front end",
+        "EST",
+        "revocation list",
+        "mail",
+    ):
         assert part in said
