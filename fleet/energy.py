@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_ceil, quarter_floor, quarter_starts
-from fleet.counters import NEIGHBOURS, Correction, count
+from fleet.counters import NEIGHBOURS, Correction, Count, count
+from fleet.cut_counters import Cut, count_cut
 from fleet.ids import DeviceId, SiteId
 from fleet.measures import REGISTERS
 from fleet.quarters import MEASURED, MISSING, Quarters, Weight, quarters
@@ -27,7 +28,7 @@ _GRID_CEILING_W: Final = 300_000.0  # 1.2 x 250 kVA, the largest low-voltage con
 class CounterSeries(msgspec.Struct, frozen=True):
     """Raw samples of one counter: of the window, NEIGHBOURS before it and NEIGHBOURS after it, as far as there are any.
 
-    sleeps: silence at night is normal, and means zero.
+    sleeps: silence at night is normal, and means zero. cuts: where another correction or other hardware begins.
     """
 
     device: DeviceId
@@ -37,6 +38,7 @@ class CounterSeries(msgspec.Struct, frozen=True):
     ceiling_w: float
     step_wh: float = 1.0
     sleeps: bool = False
+    cuts: Sequence[Cut] = ()
 
 
 class CounterEvent(NamedTuple):
@@ -140,12 +142,19 @@ def window_of(day: date, timezone: str, span: Span, stored: SiteDay | None) -> S
     return max(bounds[0], quarter_floor(span[0])), min(bounds[1], quarter_ceil(span[1]))
 
 
+def _counted(series: CounterSeries) -> Count:
+    times, values_wh, ceiling_w, step_wh = series.times, series.values_wh, series.ceiling_w, series.step_wh
+    if series.cuts:
+        return count_cut(times, values_wh, series.cuts, ceiling_w=ceiling_w, step_wh=step_wh)
+    return count(times, values_wh, ceiling_w=ceiling_w, step_wh=step_wh)
+
+
 class Part:
     """What one counter adds to a window of quarters."""
 
     def __init__(self, series: CounterSeries, window: Span, weight: Weight) -> None:
         self.device, self.register, self.sleeps = series.device, series.register, series.sleeps
-        counted = count(series.times, series.values_wh, ceiling_w=series.ceiling_w, step_wh=series.step_wh)
+        counted = _counted(series)
         first, end = window[0] // QUARTER_MS, window[1] // QUARTER_MS
         self.quarters: Quarters = quarters(counted, first, end, weight if self.register == _PV else None)
         self.corrections = [correction for correction in counted.corrections if window[0] <= correction.at < window[1]]
