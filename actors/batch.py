@@ -48,13 +48,13 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
         if entry.site is None:
             continue
         site = entry.site.record
-        for device, t, readings in entry.rows:
+        for device, t, readings, shift_ms in entry.rows:
             known = samples.get((device, t))
             if known is None:
-                samples[device, t] = (site.id, device, at(t), received_at, readings)
+                samples[device, t] = (site.id, device, at(t), received_at, readings, shift_ms)
             else:  # what came first stands, what it left out is filled in: as the database merges
                 merged = [new if old is None else old for old, new in zip(known[4], readings, strict=True)]
-                samples[device, t] = (*known[:4], merged)
+                samples[device, t] = (*known[:4], merged, known[5])
             key = (site.id, local_day(t, site.timezone))
             if t < marks.get(key, t + 1):
                 marks[key] = t

@@ -5,6 +5,7 @@ Pure: it takes (message, now) and returns what is to be stored; it does no I/O a
 
 from typing import NamedTuple
 
+from fleet.corrections import Corrector
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -31,15 +32,19 @@ _RETENTION_MS = RETENTION_DAYS * 86_400_000
 
 
 class Row(NamedTuple):
-    """One sample to store."""
+    """One sample to store, as it was told; a clock correction has moved its time by shift_ms."""
 
     device: DeviceId
     t: UnixMs
     readings: Readings
+    shift_ms: int | None = None
 
 
 class Snapshot(NamedTuple):
-    """What of a twin outlives its process: telemetry.device_latest."""
+    """What of a twin outlives its process: telemetry.device_latest.
+
+    readings are those that are shown; told, where a correction makes them differ, what they were made from.
+    """
 
     stream: str | None = None
     seq: int = 0
@@ -48,15 +53,21 @@ class Snapshot(NamedTuple):
     readings: Readings | None = None
     online: bool = False
     info: State | None = None
+    told: Readings | None = None
 
 
 class DeviceTwin:
-    """One per device, owned by its site's twin. Losing it loses nothing: it is rebuilt from its snapshot."""
+    """One per device, owned by its site's twin. Losing it loses nothing: it is rebuilt from its snapshot.
+
+    readings are corrected; what is stored is what was told.
+    """
 
     __slots__ = (
         "_letters",
         "_notice_at",
         "_rate",
+        "_told",
+        "corrector",
         "created_at",
         "id",
         "info",
@@ -82,6 +93,7 @@ class DeviceTwin:
         health: Health | None,
         now: UnixMs,
         created_at: UnixMs | None = None,
+        corrector: Corrector | None = None,
     ) -> None:
         self.id = device
         self.name = name
@@ -91,11 +103,14 @@ class DeviceTwin:
         self.sequence = SequenceTracker(snapshot.stream, snapshot.seq)
         self.seen_at = snapshot.seen_at
         self.sample_at = snapshot.sample_at
-        self.readings = _fitted(snapshot.readings, len(profile.channels))
+        self._told = _fitted(snapshot.told or snapshot.readings, len(profile.channels))
+        self.readings = self._told
         self.online = snapshot.online
         self.info = snapshot.info
         self.judged = health
         self.snapshot_due = False
+        self.corrector = corrector
+        self._correct()
         self._rate = TokenBucket(DEVICE_MESSAGES_BURST, now)
         self._letters = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
         self._notice_at = 0
@@ -119,7 +134,8 @@ class DeviceTwin:
     def take_samples(self, message: Telemetry, now: UnixMs) -> tuple[list[Row], BadInput | None]:
         """The rows to store, and what of the message was refused (the rest of it counts).
 
-        Late samples become rows but never replace a newer live value; samples from the future are refused.
+        Late samples become rows but never replace a newer live value; samples from the future are refused. A clock that is
+        corrected is put right before that.
         Raises BadInput (too_many_samples) when nothing of the message is taken.
         """
         if len(message.samples) > SAMPLES_PER_MESSAGE_MAX:
@@ -130,13 +146,15 @@ class DeviceTwin:
         rows: list[Row] = []
         refused: BadInput | None = None
         earliest, latest = now - _RETENTION_MS, now + FUTURE_SKEW_MAX_S * 1000
+        clock = self.corrector if self.corrector is not None and self.corrector.moves_time else None
         for sample in message.samples:
-            t = sample.t
+            shift_ms = None if clock is None else clock.shift_ms(sample.t) or None
+            t = sample.t if shift_ms is None else sample.t + shift_ms
             if earliest <= t <= latest:
                 readings, problem = self._readings(sample)
                 refused = refused or problem
                 if readings is not None:
-                    rows.append(Row(self.id, t, readings))
+                    rows.append(Row(self.id, t, readings, shift_ms))
                     self._show(t, readings)
             elif t > latest:
                 refused = refused or BadInput(
@@ -176,7 +194,16 @@ class DeviceTwin:
             self.readings,
             self.online,
             self.info,
+            None if self.readings is self._told else self._told,
         )
+
+    def relearn(self, registered: "DeviceTwin") -> None:
+        """Takes over what the registry says of this device now: name, serial, profile, corrections. Keeps what it heard."""
+        self.name, self.serial, self.created_at = registered.name, registered.serial, registered.created_at
+        self.profile, self.corrector = registered.profile, registered.corrector
+        self._told = _fitted(self._told, len(self.profile.channels))
+        self._correct()
+        self.snapshot_due = True
 
     def reading(self, measure: str) -> float | None:
         """The newest value of a measure; None when unknown."""
@@ -210,10 +237,19 @@ class DeviceTwin:
         if self.sample_at is not None and t < self.sample_at:
             return
         self.sample_at = t
-        shown = self.readings
+        told = self._told
         for position, value in enumerate(readings):
             if value is not None:
-                shown[position] = value
+                told[position] = value
+        if self.corrector is not None:
+            self._correct()
+
+    def _correct(self) -> None:
+        """The same list where nothing is corrected: told once and held once."""
+        if self.corrector is None or self.sample_at is None:
+            self.readings = self._told
+        else:
+            self.readings = self.corrector.readings(self.sample_at, self._told)
 
 
 def _fitted(readings: Readings | None, channels: int) -> Readings:

@@ -56,6 +56,18 @@ class SiteTwin:
                 self._by_serial[device.serial] = device
         return len(new)
 
+    def relearn(self, registered: "SiteTwin") -> None:
+        """Takes over what the registry says now: of the site, of its devices, and which of them there are."""
+        self.record = registered.record
+        for device in list(self.devices):
+            if device not in registered.devices:
+                del self.devices[device]
+        for device, twin in registered.devices.items():
+            live = self.devices.setdefault(device, twin)
+            if live is not twin:
+                live.relearn(twin)
+        self._by_serial = {twin.serial: twin for twin in self.devices.values() if twin.serial is not None}
+
     def by_serial(self, serial: str) -> DeviceTwin | None:
         """The device that a gateway speaks for."""
         return self._by_serial.get(serial)

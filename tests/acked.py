@@ -189,7 +189,8 @@ async def _store_in_order(connection: Connection, devices: Sequence[Speaker]) ->
         if sample.t <= now
     )
     records = [
-        (site, device, datetime.fromtimestamp(t / 1000, UTC), stored_at, readings) for t, site, device, readings in rows
+        (site, device, datetime.fromtimestamp(t / 1000, UTC), stored_at, readings, None)
+        for t, site, device, readings in rows
     ]
     await intake.prepare(connection)
     await intake.create_partitions(connection, {record[2].date() for record in records})

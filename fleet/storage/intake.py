@@ -8,16 +8,18 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import DEAD_LETTER_KEEP_DAYS, PARTITIONS_AHEAD_DAYS, RETENTION_DAYS
 from fleet.storage.database import Connection
 
-SampleRecord = tuple[SiteId, DeviceId, datetime, datetime, list[float | None]]  # site, device, time, received_at, readings
+# site, device, time, received_at, readings, by how many ms a clock correction has moved it
+SampleRecord = tuple[SiteId, DeviceId, datetime, datetime, list[float | None], int | None]
 
 _STAGING = """
     CREATE TEMP TABLE IF NOT EXISTS incoming (
-        site_id text COLLATE "C", device_id text COLLATE "C", time timestamptz, received_at timestamptz, readings float8[]
+        site_id text COLLATE "C", device_id text COLLATE "C", time timestamptz, received_at timestamptz, readings float8[],
+        shift_ms bigint
     ) ON COMMIT DELETE ROWS
 """
 _STORE = """
-    INSERT INTO telemetry.sample AS stored (site_id, device_id, time, received_at, readings)
-    SELECT site_id, device_id, time, received_at, readings FROM pg_temp.incoming
+    INSERT INTO telemetry.sample AS stored (site_id, device_id, time, received_at, readings, shift_ms)
+    SELECT site_id, device_id, time, received_at, readings, shift_ms FROM pg_temp.incoming
     ON CONFLICT (site_id, device_id, time) DO UPDATE
         SET readings = telemetry.merged(stored.readings, excluded.readings)
         WHERE stored.readings IS DISTINCT FROM telemetry.merged(stored.readings, excluded.readings)

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
+from fleet.corrections import Corrector, corrector
 from fleet.device import DeviceTwin, Snapshot
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.site import SiteRecord, SiteTwin
+from fleet.storage.corrections import changes_of
 from fleet.storage.database import Connection
 from fleet.storage.supervision import load_health, load_open_alerts
 from fleet.telemetry import State, UnixMs
@@ -24,22 +26,24 @@ _SITES_BY_SLOT = f"""
 """  # noqa: S608 - column names of our own
 _DEVICES = """
     SELECT d.site_id, d.id, d.profile_id, d.name, d.serial, d.created_at,
-           l.stream, l.seq, l.seen_at, l.sample_time, l.readings, l.online, l.info::text AS info
+           l.stream, l.seq, l.seen_at, l.sample_time, l.readings, l.online, l.info::text AS info, l.told
     FROM registry.device d
     LEFT JOIN telemetry.device_latest l ON l.site_id = d.site_id AND l.device_id = d.id
     WHERE d.site_id = ANY($1::text[]) AND d.retired_at IS NULL
 """
 _SAVE_SNAPSHOTS = """
-    INSERT INTO telemetry.device_latest AS l (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)
+    INSERT INTO telemetry.device_latest AS l
+        (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info, told)
     SELECT s.site_id, s.device_id, s.stream, s.seq, s.seen_at, s.sample_time,
            (SELECT array_agg(nullif(r, 'NaN')) FROM unnest(string_to_array(s.readings, ' ')::float8[]) r),
-           s.online, s.info::jsonb
+           s.online, s.info::jsonb,
+           (SELECT array_agg(nullif(r, 'NaN')) FROM unnest(string_to_array(s.told, ' ')::float8[]) r)
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::text[],
-                $8::boolean[], $9::text[])
-         AS s (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info)
+                $8::boolean[], $9::text[], $10::text[])
+         AS s (site_id, device_id, stream, seq, seen_at, sample_time, readings, online, info, told)
     ON CONFLICT (site_id, device_id) DO UPDATE SET
         stream = excluded.stream, seq = excluded.seq, seen_at = excluded.seen_at, sample_time = excluded.sample_time,
-        readings = excluded.readings, online = excluded.online, info = excluded.info
+        readings = excluded.readings, online = excluded.online, info = excluded.info, told = excluded.told
 """
 
 _state = msgspec.json.Decoder(State)
@@ -69,13 +73,15 @@ async def sites_by_slot(connection: Connection, slots: Sequence[int], after: Sit
 async def load_twins(
     connection: Connection, sites: Sequence[SiteRecord], profiles: dict[str, DeviceProfile], now: UnixMs
 ) -> list[SiteTwin]:
-    """The twins of these sites and of all their devices, as their snapshots left them; three queries however many."""
+    """The twins of these sites and of all their devices, as their snapshots left them; four queries however many."""
     devices: dict[SiteId, list[DeviceTwin]] = {site.id: [] for site in sites}
     alerts = await load_open_alerts(connection, list(devices))
     health = await load_health(connection, list(devices))
+    corrections = (await changes_of(connection, list(devices), replacements=False)).corrections
     for row in await connection.fetch(_DEVICES, list(devices)):
         judged = health.get(row["site_id"], {}).get(row["id"])
-        devices[row["site_id"]].append(_device(row, profiles, judged, now))
+        corrects = corrector(profiles[row["profile_id"]], corrections.get(row["id"], ()))
+        devices[row["site_id"]].append(_device(row, profiles[row["profile_id"]], judged, corrects, now))
     return [
         SiteTwin(site, devices[site.id], now, health.get(site.id, {}).get(""), alerts.get(site.id, ())) for site in sites
     ]
@@ -92,22 +98,23 @@ def _site(row: asyncpg.Record) -> SiteRecord:
     return SiteRecord(*row.values())
 
 
-def _device(row: asyncpg.Record, profiles: dict[str, DeviceProfile], judged: Health | None, now: UnixMs) -> DeviceTwin:
+def _device(
+    row: asyncpg.Record, profile: DeviceProfile, judged: Health | None, corrects: Corrector | None, now: UnixMs
+) -> DeviceTwin:
     if row["seq"] is None:  # never heard of
         snapshot = Snapshot()
     else:
         info = None if row["info"] == "{}" else _state.decode(row["info"])
         seen_at, sample_at = _ms(row["seen_at"]), _ms(row["sample_time"])
-        snapshot = Snapshot(row["stream"], row["seq"], seen_at, sample_at, row["readings"], row["online"], info)
+        told = (row["readings"], row["online"], info, row["told"])
+        snapshot = Snapshot(row["stream"], row["seq"], seen_at, sample_at, *told)
     created_at = _ms(row["created_at"])
-    return DeviceTwin(row["id"], row["name"], row["serial"], profiles[row["profile_id"]], snapshot, judged, now, created_at)
+    return DeviceTwin(row["id"], row["name"], row["serial"], profile, snapshot, judged, now, created_at, corrects)
 
 
 def _snapshot_columns(row: SnapshotRow) -> tuple[object, ...]:
     site, device, snapshot = row
     info = "{}" if snapshot.info is None else msgspec.json.encode(snapshot.info).decode()
-    # unnest() flattens arrays of arrays, so a twin's readings travel as one text each
-    readings = " ".join("NaN" if value is None else repr(value) for value in snapshot.readings or ())
     return (
         site,
         device,
@@ -115,10 +122,16 @@ def _snapshot_columns(row: SnapshotRow) -> tuple[object, ...]:
         snapshot.seq,
         _time(snapshot.seen_at),
         _time(snapshot.sample_at),
-        readings,
+        _text(snapshot.readings or ()),
         snapshot.online,
         info,
+        None if snapshot.told is None else _text(snapshot.told),
     )
+
+
+def _text(readings: Iterable[float | None]) -> str:
+    """unnest() flattens arrays of arrays, so a twin's readings travel as one text each."""
+    return " ".join("NaN" if value is None else repr(value) for value in readings)
 
 
 def _ms(time: datetime | None) -> UnixMs | None:

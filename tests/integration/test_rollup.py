@@ -40,7 +40,7 @@ class Plant:
         """As the writer does it: samples and marks in one transaction."""
         channels = {METER: lambda v: [None, v, None, None], INVERTER: lambda v: [None, v, None, None, None, None, None]}
         rows = [
-            (SITE, device, datetime.fromtimestamp(t / 1000, UTC), datetime.now(UTC), channels[device](value))
+            (SITE, device, datetime.fromtimestamp(t / 1000, UTC), datetime.now(UTC), channels[device](value), None)
             for device, samples in readings.items()
             for t, value in samples.items()
         ]
