@@ -14,7 +14,9 @@ the devices.
 Every operation may be repeated: what is there and good stays as it is.
 """
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +25,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 
 from certs import files, keys, profiles
-from certs.keys import PublicKey
-from certs.profiles import Identity, Profile
+from certs.keys import LeafKey
+from certs.profiles import Identity, Life, Profile
 from fleet.errors import BadInput, Conflict, FleetError, NotFound
 
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -46,15 +48,17 @@ class Authority:
             self._key = keys.load(self._folder / "key.pem")
         return self._key
 
-    def sign(self, profile: Profile, subject: Identity, key: PublicKey, now: datetime) -> x509.Certificate:
-        """Never outlives the authority itself. Raises Conflict (authority_expired), BadInput (bad_key)."""
+    def life(self, profile: Profile, now: datetime) -> Life:
+        """Of a certificate signed now: never outlives the authority itself. Raises Conflict (authority_expired)."""
         not_after = self.cert.not_valid_after_utc
         if not_after <= now:
             raise Conflict("authority_expired", f"{self._folder.name} ended on {not_after:%Y-%m-%d}; init renews it")
+        return profiles.life(profile, now, not_after)
+
+    def sign(self, profile: Profile, subject: Identity, key: LeafKey, life: Life) -> x509.Certificate:
+        """Raises BadInput (bad_key)."""
         issuer_key = self.key.public_key()
-        builder = profiles.certificate(
-            profile, subject, key, issuer=self.cert.subject, issuer_key=issuer_key, now=now, not_after=not_after
-        )
+        builder = profiles.certificate(profile, subject, key, life, issuer=self.cert.subject, issuer_key=issuer_key)
         return builder.sign(self.key, hashes.SHA256())
 
     def signed(self, certificate: x509.Certificate) -> bool:
@@ -63,6 +67,16 @@ class Authority:
         except (ValueError, TypeError, InvalidSignature):
             return False
         return True
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Two that issue at once would give one certificate the key of another. Raises NotFound (no_pki)."""
+    if not folder.is_dir():
+        raise NotFound("no_pki", f"there is no folder {folder}; `python -m certs init {folder}` makes it")
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Pki:
@@ -103,6 +117,22 @@ class Pki:
         """As issue_device; kept under the first host's name. Raises BadInput (bad_name)."""
         return self._issue("servers", self.servers, profiles.SERVER, profiles.server(hosts, addresses), now)
 
+    def renew_leaves(self, now: datetime) -> list[str]:
+        """Issues the platform's and the servers' certificates again that are in the last third of their life.
+
+        Raises BadInput (bad_certificate, bad_key), Conflict (authority_expired). Returns what was renewed, as kind/name.
+        """
+        renewed = []
+        for kind, authority, profile in (
+            ("platform", self.platform, profiles.CLIENT),
+            ("servers", self.servers, profiles.SERVER),
+        ):
+            for path in sorted(self.folder.glob(f"{kind}/*/chain.pem")):
+                subject = _identity_of(_load_chain(path)[0])
+                if path.parts[-2] == subject.common_name and self._issue(kind, authority, profile, subject, now):
+                    renewed.append(f"{kind}/{subject.common_name}")
+        return renewed
+
     def leaves(self) -> list[tuple[str, str, datetime]]:
         """(kind, name, end) of every certificate issued. Raises BadInput (bad_certificate)."""
         found = sorted(
@@ -115,7 +145,7 @@ class Pki:
         if _stands(folder, authority, subject, now):
             return False
         key = keys.make()
-        chain = [authority.sign(profile, subject, key.public_key(), now)]
+        chain = [authority.sign(profile, subject, key.public_key(), authority.life(profile, now))]
         if authority is self.servers:
             chain.append(authority.cert)  # clients know the root only
         keys.save(folder / "key.pem", key, durable=False)
@@ -139,6 +169,12 @@ def _stands(folder: Path, authority: Authority, subject: Identity, now: datetime
     )
 
 
+def _identity_of(leaf: x509.Certificate) -> Identity:
+    common_name = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return Identity(str(common_name), tuple(names))
+
+
 def _is_fresh(certificate: x509.Certificate, now: datetime) -> bool:
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - life / 3
@@ -150,9 +186,8 @@ def _ensure_anchor(folder: Path, profile: Profile, subject: Identity, now: datet
         return
     key = _key_of(folder)
     public = key.public_key()
-    builder = profiles.certificate(
-        profile, subject, public, issuer=subject.name, issuer_key=public, now=now, not_after=_FOREVER
-    )
+    life = profiles.life(profile, now, _FOREVER)
+    builder = profiles.certificate(profile, subject, public, life, issuer=subject.name, issuer_key=public)
     _save_chain(folder / "cert.pem", [builder.sign(key, hashes.SHA256())], durable=True)
 
 
@@ -161,7 +196,9 @@ def _ensure_servers_ca(folder: Path, now: datetime) -> None:
     own = folder / "servers-ca"
     if not _authority_stands(own, now):
         key = _key_of(own).public_key()
-        signed = Authority(folder / "root").sign(profiles.SERVERS_CA, Identity("SolarPerform servers"), key, now)
+        root = Authority(folder / "root")
+        life = root.life(profiles.SERVERS_CA, now)
+        signed = root.sign(profiles.SERVERS_CA, Identity("SolarPerform servers"), key, life)
         _save_chain(own / "cert.pem", [signed], durable=True)
 
 

@@ -1,15 +1,19 @@
-"""The one kind of key that we use, EC P-256: small and fast on a microcontroller, and every TLS library knows it."""
+"""The one kind of key that we make, EC P-256: small and fast on a microcontroller, and every TLS library knows it.
+
+Devices may come with another one of their own; certs.csr says which.
+"""
 
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from certs import files
 from fleet.errors import BadInput
 
 Key = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
+LeafKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 def make() -> Key:

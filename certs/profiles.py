@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -9,12 +10,13 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs.keys import PublicKey
+from certs.keys import LeafKey, PublicKey
 from fleet.errors import BadInput
 from fleet.ids import device_id
 
 BACK_DATE = timedelta(hours=1)  # a device's clock may be behind ours when it first shows its certificate
 _URN = "urn:solarperform"
+DEVICE_URN = f"{_URN}:device:"
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 _SERVICE = re.compile(r"sp-[a-z0-9](?:[a-z0-9-]{0,27}[a-z0-9])?")  # a device id never begins with sp-
 
@@ -37,6 +39,14 @@ CLIENT = Profile(_LEAF_LIFE, None, (ExtendedKeyUsageOID.CLIENT_AUTH,))
 SERVER = Profile(_LEAF_LIFE, None, (ExtendedKeyUsageOID.SERVER_AUTH,))
 
 
+class Life(msgspec.Struct, frozen=True):
+    """What the ledger holds about a certificate before it is signed."""
+
+    serial: int
+    not_before: datetime
+    not_after: datetime
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who a certificate speaks for. The broker takes the common name of a client as its user name."""
 
@@ -51,7 +61,7 @@ class Identity(msgspec.Struct, frozen=True):
 def device(text: str) -> Identity:
     """Raises BadInput (bad_id)."""
     name = device_id(text)
-    return Identity(name, (x509.UniformResourceIdentifier(f"{_URN}:device:{name}"),))
+    return Identity(name, (x509.UniformResourceIdentifier(f"{DEVICE_URN}{name}"),))
 
 
 def service(name: str) -> Identity:
@@ -76,26 +86,35 @@ def server(hosts: Iterable[str], addresses: Iterable[str]) -> Identity:
     return Identity(hosts[0], (*(x509.DNSName(host) for host in hosts), *numbers))
 
 
+def life(profile: Profile, now: datetime, not_after: datetime) -> Life:
+    """From now to the end of the profile's life or to `not_after`, whichever comes first; a new random number.
+
+    The number has 128 bits, the first of them set: written in hexadecimal it has 32 digits everywhere.
+    """
+    number = (1 << 127) | secrets.randbits(127)
+    now = now.replace(microsecond=0)  # a certificate knows whole seconds only
+    return Life(number, now - BACK_DATE, min(now + profile.life, not_after))
+
+
 def certificate(
     profile: Profile,
     subject: Identity,
-    key: PublicKey,
+    key: LeafKey,
+    life: Life,
     *,
     issuer: x509.Name,
     issuer_key: PublicKey,
-    now: datetime,
-    not_after: datetime,
 ) -> x509.CertificateBuilder:
-    """Everything but the signature. It ends at the end of the profile's life or at `not_after`, whichever comes first."""
+    """Everything but the signature."""
     authority = profile.path_length is not None
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject.name)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACK_DATE)
-        .not_valid_after(min(now + profile.life, not_after))
+        .serial_number(life.serial)
+        .not_valid_before(life.not_before)
+        .not_valid_after(life.not_after)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=profile.path_length), critical=True)
         .add_extension(_key_usage(authority=authority), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

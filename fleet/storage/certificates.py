@@ -41,10 +41,11 @@ class Entry(msgspec.Struct, frozen=True):
     confirmed_at: datetime | None
     superseded_at: datetime | None
     revoked_at: datetime | None
+    reason: str | None = None
 
 
 _ENTRY: Final = """SELECT serial, site_id, device_id, key_hash, claim_id, renews, intent_at, not_before, not_after, der,
-    confirmed_at, superseded_at, revoked_at FROM pki.certificate"""
+    confirmed_at, superseded_at, revoked_at, reason FROM pki.certificate"""
 
 
 async def certificates_of(connection: Connection, device: DeviceId) -> list[CertificateRow]:
@@ -80,8 +81,8 @@ async def intend(connection: Connection, new: Entry) -> None:
     """Before anything is signed. Of one device, one certificate only may be in force."""
     await connection.execute(
         "INSERT INTO pki.certificate (serial, site_id, device_id, key_hash, claim_id, renews, intent_at, not_before,"
-        " not_after, der, confirmed_at, superseded_at, revoked_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        " not_after, der, confirmed_at, superseded_at, revoked_at, reason)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         *msgspec.structs.astuple(new),
     )
 

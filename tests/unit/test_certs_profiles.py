@@ -15,9 +15,8 @@ LATER = NOW + timedelta(days=365)
 def signed(profile: profiles.Profile, subject: profiles.Identity, not_after: datetime = LATER) -> x509.Certificate:
     key = keys.make()
     issuer = x509.Name([])
-    builder = profiles.certificate(
-        profile, subject, key.public_key(), issuer=issuer, issuer_key=key.public_key(), now=NOW, not_after=not_after
-    )
+    life = profiles.life(profile, NOW, not_after)
+    builder = profiles.certificate(profile, subject, key.public_key(), life, issuer=issuer, issuer_key=key.public_key())
     return builder.sign(key, hashes.SHA256())
 
 

@@ -1,0 +1,187 @@
+"""The certificate authority's process: the one place where the devices' signing key is at work.
+
+Beside answering enrolments it signs revocation lists (hourly, and at once after a revocation), takes certificates of the
+command line into the ledger, and renews the platform's and the servers' own certificates in its folder.
+"""
+
+import asyncio
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+import structlog
+
+from certs import adoption, est
+from certs.authority import Pki, alone_in
+from certs.enrolment import Enrolment
+from certs.listener import Context, Server
+from certs.lists import Lists
+from fleet.errors import FleetError, Unavailable
+from fleet.limits import EST_POOL_CONNECTIONS
+from fleet.settings import PkiSettings
+from fleet.storage import notices
+from fleet.storage.database import AWAY, DirectConnection, Pool, connect, open_pool
+
+_RETRY_S: Final = 2.0
+_UPKEEP_S: Final = 3_600.0
+_STATEMENT_S: Final = 10.0  # what takes longer waits for a database that has gone
+
+log = structlog.get_logger("certs")
+
+
+async def serve(settings: PkiSettings) -> None:
+    """Until SIGTERM or SIGINT. Raises NotFound (no_pki), BadInput (bad_certificate, bad_key, bad_tls_files), OSError."""
+    settings.ready_file.unlink(missing_ok=True)
+    stop = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    authority = _Service(settings)
+    running = asyncio.create_task(authority.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not running.done():
+        await authority.stop()
+        running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    settings.ready_file.unlink(missing_ok=True)
+
+
+class _Service:
+    def __init__(self, settings: PkiSettings) -> None:
+        """Raises NotFound (no_pki), BadInput."""
+        self._settings = settings
+        self._pki = Pki(settings.folder)
+        self._pki.devices.key.public_key()  # a key that cannot be read is told before anybody asks for a signature
+        own = settings.folder / "servers" / settings.server_name
+        self._context = Context(
+            devices_trust=settings.folder / "trust" / "devices.pem", chain=own / "chain.pem", key=own / "key.pem"
+        )
+        self._server: Server | None = None
+        self._served = asyncio.Event()
+
+    async def run(self) -> None:
+        pool = await _open_pool(self._settings)
+        try:
+            lists = Lists(self._pki, pool)
+            enrolment = Enrolment(pool, self._pki.devices, lists.due.set)
+            app = est.create_app(self._settings, self._pki, pool, enrolment)
+            self._server = Server(app, self._context, host=self._settings.host, port=self._settings.port)
+            await self._begin(pool, lists)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._answer(self._server))
+                tasks.create_task(self._tell_ready(self._server))
+                tasks.create_task(self._sign_lists(lists))
+                tasks.create_task(self._listen(lists))
+                tasks.create_task(self._look_after_leaves(pool))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            pool.terminate()
+
+    async def stop(self) -> None:
+        """Answers what is under way."""
+        if self._server is not None and self._server.started:
+            self._server.should_exit = True
+            await self._served.wait()
+
+    async def _begin(self, pool: Pool, lists: Lists) -> None:
+        """The broker may hold a list that is about to end, or lack what was revoked when we were last cut short."""
+        while True:
+            try:
+                await self._adopt(pool)
+                await lists.sign()
+            except AWAY as error:
+                log.warning("waiting_for_database", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _answer(self, server: Server) -> None:
+        try:
+            await server.serve()
+        finally:
+            self._served.set()
+
+    async def _tell_ready(self, server: Server) -> None:
+        await server.listening.wait()
+        file = self._settings.ready_file
+        aside = file.with_name(file.name + ".new")
+        aside.write_text(f"{server.port}\n")
+        aside.replace(file)
+        log.info("authority_ready", host=self._settings.host, port=server.port)
+
+    async def _sign_lists(self, lists: Lists) -> None:
+        """One after the other; what is revoked meanwhile is in the next."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(lists.due.wait(), notices.POLL_S)
+            lists.due.clear()
+            try:
+                if await lists.is_due():
+                    await lists.sign()
+            except (*AWAY, asyncpg.PostgresError, FleetError, OSError) as error:
+                log.warning("crl_not_signed", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+                lists.due.set()
+
+    async def _listen(self, lists: Lists) -> None:
+        """Revocations that the web asks for; without a connection the next look at the clock finds them."""
+        while True:
+            with suppress(*AWAY):
+                connection = await connect(self._settings.database, command_timeout_s=_STATEMENT_S)
+                try:
+                    await _hear(connection, lists)
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(_RETRY_S)
+
+    async def _look_after_leaves(self, pool: Pool) -> None:
+        """Renews, adopts, and shows a certificate that somebody renewed."""
+        upkeep_at = asyncio.get_running_loop().time()
+        while True:
+            try:
+                if asyncio.get_running_loop().time() >= upkeep_at:
+                    upkeep_at += _UPKEEP_S
+                    renewed = await asyncio.to_thread(self._renew)
+                    if renewed:
+                        log.info("certificates_renewed", renewed=renewed)
+                    await self._adopt(pool)
+                if self._context.refresh():
+                    log.info("server_certificate_read", name=self._settings.server_name)
+            except (*AWAY, asyncpg.PostgresError, FleetError, OSError) as error:
+                log.warning("upkeep_failed", error=repr(error))
+            await asyncio.sleep(notices.POLL_S)
+
+    def _renew(self) -> list[str]:
+        with alone_in(self._settings.folder):
+            return self._pki.renew_leaves(datetime.now(UTC))
+
+    async def _adopt(self, pool: Pool) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await adoption.adopt(connection, self._pki)
+
+
+async def _hear(connection: DirectConnection, lists: Lists) -> None:
+    """Until the connection ends."""
+    ended = asyncio.Event()
+    connection.add_termination_listener(lambda _: ended.set())
+    await connection.add_listener(notices.REVOCATION, lambda *_: lists.due.set())
+    lists.due.set()
+    while not ended.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), notices.POLL_S)
+        await connection.execute("SELECT 1")
+
+
+async def _open_pool(settings: PkiSettings) -> Pool:
+    """Waits for PostgreSQL: without it there is nothing to serve."""
+    while True:
+        try:
+            return await open_pool(settings.database, size_max=EST_POOL_CONNECTIONS, command_timeout_s=_STATEMENT_S)
+        except Unavailable as error:
+            log.warning("waiting_for_database", error=error.detail)
+            await asyncio.sleep(_RETRY_S)
