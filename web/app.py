@@ -14,7 +14,27 @@ from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from fleet.limits import REQUEST_BYTES_MAX
-from web import alerts, audit_log, auth, devices, docs, energy, fleet_routes, health, me, setup, sites
+from web import (
+    alerts,
+    attach,
+    audit_log,
+    auth,
+    checks,
+    claim_routes,
+    corrections,
+    devices,
+    docs,
+    energy,
+    fleet_routes,
+    health,
+    invitations,
+    me,
+    profiles,
+    replacement,
+    revocation,
+    setup,
+    sites,
+)
 from web.errors import ProblemPage, exception_handler
 from web.front import Front
 from web.services import Services
@@ -28,6 +48,14 @@ API_ROUTERS = (
     sites.router,
     energy.router,
     devices.router,
+    claim_routes.router,
+    attach.router,
+    checks.router,
+    corrections.router,
+    replacement.router,
+    revocation.router,
+    invitations.router,
+    profiles.router,
     alerts.router,
     fleet_routes.router,
     audit_log.router,

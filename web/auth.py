@@ -56,7 +56,7 @@ async def login(
     data: JSONBody[LoginRequest], request: Request[Any, Any, Any], services: NamedDependency[Services]
 ) -> Response[TokenAnswer]:
     grant = await sign_in(services, email=data.email, password=data.password, address=client_address(request))
-    return _answer(grant, services, as_cookies=data.cookies)
+    return answer_grant(grant, services, as_cookies=data.cookies)
 
 
 @post("/refresh", status_code=200, operation_id="refresh", summary="New tokens for a refresh token", guards=[limit_rate])
@@ -68,7 +68,7 @@ async def refresh(
     if not token:
         raise Unauthorised("bad_refresh_token", "no refresh token came with the request")
     grant = await renew(services, refresh_token=token, from_cookie=given is None, address=client_address(request))
-    return _answer(grant, services, as_cookies=given is None)
+    return answer_grant(grant, services, as_cookies=given is None)
 
 
 @post("/logout", status_code=204, operation_id="logout", summary="End the session, at once")
@@ -115,7 +115,7 @@ def set_cookies(response: Response[Any], grant: Grant, services: Services) -> No
         cookies.set_refresh(response, grant.refresh_token, secure=services.secure_cookies)
 
 
-def _answer(grant: Grant, services: Services, *, as_cookies: bool) -> Response[TokenAnswer]:
+def answer_grant(grant: Grant, services: Services, *, as_cookies: bool) -> Response[TokenAnswer]:
     if not as_cookies:
         return Response(TokenAnswer("Bearer", ACCESS_TOKEN_S, grant.access_token, grant.refresh_token))
     response = Response(TokenAnswer("Bearer", ACCESS_TOKEN_S))

@@ -1,7 +1,6 @@
 """The right to enrol a device: made on the installer's phone, shown as QR and typed code, watched to the first reading."""
 
 import hashlib
-import secrets
 import shlex
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,12 +13,12 @@ import segno
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs import texts
 from fleet import claim_code
 from fleet.claim_code import ClaimCode
 from fleet.errors import Conflict, FleetError, Unavailable
-from fleet.ids import DeviceId, SiteId, device_id
+from fleet.ids import DeviceId, SiteId
 from fleet.limits import CLAIM_HOURS, CLAIM_HOURS_MAX
-from fleet.profiles import DeviceKind
 from fleet.scanned import checked_serial
 from fleet.storage import audit, claims, onboarding, profile_versions, registry
 from fleet.storage.claims import ClaimRow
@@ -28,18 +27,12 @@ from fleet.storage.database import Connection
 from fleet.storage.profile_versions import ProfileRow
 from fleet.telemetry import UnixMs
 from fleet.views import DeviceLive
+from web.device_ids import free_id
 from web.language import Language
-from web.new_sites import LINE, RequestId, own_request
-from web.serials import check_free
+from web.new_sites import RequestId, own_request
+from web.serials import DeviceName, SerialText, check_free
 from web.services import Services
-from web.texts import text_of
 from web.visits import MAKERS, Visit
-
-DeviceName = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=LINE, examples=["Onduleur garage"])]
-SerialText = Annotated[str, msgspec.Meta(max_length=60, examples=["HQ2134ABCDE"])]
-_PREFIXES: dict[DeviceKind, str] = {"inverter": "inv", "meter": "met", "battery": "bat", "sensor": "sen", "gateway": "gw"}
-_ID_SYMBOLS = "23456789abcdefghjkmnpqrstvwxyz"  # readable aloud
-_TRIES = 5
 
 
 class NewClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,7 +215,7 @@ async def _create(
         connection,
         code=code,
         site=site,
-        device=replaced.id if replaced else await _free_id(connection, profile.definition.kind),
+        device=replaced.id if replaced else await free_id(connection, profile.definition.kind),
         profile=profile.id,
         device_name=new.name or (replaced.name if replaced else _label(profile, visit)),
         serial=serial,
@@ -242,14 +235,6 @@ async def _replaced(connection: Connection, site: SiteId, device: str) -> regist
             "device_behind_gateway", f"{found.name} speaks through {found.gateway}: give the new serial instead of a code"
         )
     return found
-
-
-async def _free_id(connection: Connection, kind: DeviceKind) -> DeviceId:
-    for _ in range(_TRIES):
-        wanted = device_id(f"{_PREFIXES[kind]}-" + "".join(secrets.choice(_ID_SYMBOLS) for _ in range(6)))
-        if not await onboarding.device_id_is_taken(connection, wanted):
-            return wanted
-    raise Conflict("refused", "no free name was found for the device; try again")
 
 
 def _label(profile: ProfileRow, visit: Visit) -> str:
@@ -293,5 +278,5 @@ async def _live(services: Services, row: ClaimRow) -> DeviceLive | None:
 def _problem(row: ClaimRow, language: Language) -> ClaimProblem | None:
     if row.problem_code is None:
         return None
-    text = text_of(row.problem_code, 422, language)
+    text = texts.text_of(row.problem_code, language)  # the device was told the same words
     return ClaimProblem(row.problem_code, text.title, text.detail, row.problem_at)

@@ -6,26 +6,17 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
-from fleet.errors import BadInput, NotFound
-from fleet.ids import DeviceId, device_id
 from fleet.limits import SAMPLE_RANGE_DAYS_MAX, SAMPLES_PER_PAGE_MAX
 from fleet.storage import registry, samples
 from fleet.storage.registry import DeviceRow
 from fleet.telemetry import Sample, UnixMs
+from web.device_ids import parse_device
 from web.paging import Cursor, Page, decode_cursor, encode_cursor
 from web.ranges import From, Until, parse_range
 from web.sites import parse_site
 from web.visits import Visit
 
 SampleLimit = Annotated[int, QueryParameter(ge=1, le=SAMPLES_PER_PAGE_MAX, description="Samples per page")]
-
-
-def parse_device(text: str) -> DeviceId:
-    """Raises NotFound: what cannot be an id names no device."""
-    try:
-        return device_id(text)
-    except BadInput:
-        raise NotFound("unknown_device", "no such device") from None
 
 
 @get("/sites/{site:str}/devices", operation_id="listDevices", summary="The devices of a site, by name")

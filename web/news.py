@@ -3,8 +3,8 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Self
 
 import structlog
 
@@ -108,21 +108,30 @@ class News:
 
 
 class Retold:
-    """A feed (web.streams.Feed) of a state that is looked up anew whenever the bell rings; the same is not told twice."""
+    """A feed for web.streams of a state that is looked up anew whenever the bell rings; the same is not told twice."""
 
-    def __init__(self, bell: Bell, look: Callable[[], Awaitable[bytes]], every_s: float) -> None:
-        self._bell = bell
+    def __init__(self, bells: AbstractContextManager[Bell], look: Callable[[], Awaitable[bytes]], every_s: float) -> None:
+        self._bells = bells
         self._look = look
-        self._every_s = every_s
+        self.every_s = every_s
         self._told: bytes | None = None
 
-    async def first(self) -> bytes:
-        self._told = await self._look()
+    def __enter__(self) -> Self:
+        self._bell = self._bells.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bells.__exit__(None, None, None)
+
+    async def first(self) -> bytes | None:
+        """None when nobody can tell now."""
+        with suppress(FleetError):
+            self._told = await self._look()
         return self._told
 
     async def next(self) -> bytes:
         while True:
-            await self._bell.heard(self._every_s)
+            await self._bell.heard(self.every_s)
             with suppress(FleetError):  # the stream itself asks now and then whether it may go on
                 state = await self._look()
                 if state != self._told:

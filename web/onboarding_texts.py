@@ -9,6 +9,9 @@ class Text(NamedTuple):
 
 
 FRENCH: dict[str, Text] = {
+    "revoke_not_yours": Text(
+        "Révocation refusée", "Un appareil est révoqué par son propriétaire ou par l'exploitant. Demandez-le-leur."
+    ),
     "owner_email_unusable": Text(
         "Adresse inutilisable", "Cette adresse e-mail ne peut pas être celle du propriétaire d'un site. Prenez-en une autre."
     ),
@@ -134,6 +137,7 @@ FRENCH: dict[str, Text] = {
 }
 
 ENGLISH: dict[str, Text] = {
+    "revoke_not_yours": Text("Not yours to revoke", "A device is revoked by its owner or by operations. Ask them."),
     "owner_email_unusable": Text(
         "Address cannot be used", "This e-mail address cannot be a site owner's. Take another one."
     ),

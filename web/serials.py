@@ -1,10 +1,18 @@
 """Two devices with one serial: refused, with the name of the one that has it."""
 
+from typing import Annotated
+
+import msgspec
+
 from fleet.ids import DeviceId, SiteId
 from fleet.storage import onboarding
 from fleet.storage.database import Connection
 from fleet.storage.onboarding import SerialHolder
 from web.errors import Taken
+from web.new_sites import LINE
+
+DeviceName = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=LINE, examples=["Onduleur garage"])]
+SerialText = Annotated[str, msgspec.Meta(max_length=60, examples=["HQ2134ABCDE"])]
 
 
 async def check_free(

@@ -1,0 +1,141 @@
+"""A device behind a gateway: attached by its serial, since the gateway speaks for it and it needs no certificate."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from fleet.errors import Conflict, NotFound
+from fleet.ids import SiteId
+from fleet.scanned import Scanned, checked_serial, understand
+from fleet.storage import audit, onboarding, profile_versions, registry, waiting
+from fleet.storage.database import Connection
+from fleet.storage.onboarding import DeviceForm
+from fleet.storage.registry import DeviceRow
+from fleet.storage.waiting import WaitingSource
+from web.device_ids import free_id, parse_device
+from web.paging import Page
+from web.serials import DeviceName, SerialText, taken
+from web.services import Services
+from web.sites import parse_site
+from web.visits import MAKERS, Visit, client_address
+
+
+class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """gateway: the device that speaks for it. Left out: the site's only gateway, if it has one."""
+
+    serial: SerialText
+    profile: Annotated[str, msgspec.Meta(max_length=32)]
+    name: DeviceName | None = None
+    gateway: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+
+
+class ScannedText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: Annotated[str, msgspec.Meta(max_length=2_000)]
+
+
+async def attach(
+    services: Services,
+    visit: Visit,
+    site: SiteId,
+    *,
+    serial: str,
+    profile: str,
+    name: str | None,
+    gateway: str | None,
+    address: str,
+) -> DeviceRow:
+    """For installers, ops and admins. The same again answers with the device that stands.
+
+    Raises NotFound (unknown_site, unknown_profile, unknown_device), Forbidden (not_allowed), BadInput (bad_serial,
+    scanned_product_code), Conflict (serial_taken, serial_elsewhere, not_a_gateway).
+    """
+    serial = checked_serial(serial)
+    async with visit.enter() as connection:
+        await registry.site_timezone(connection, site)
+        visit.must_be(*MAKERS)
+        speaker = await _gateway(connection, site, gateway)
+        kind = await profile_versions.profile(connection, profile)
+        await onboarding.lock_serial(connection, site, serial)
+        holder = await onboarding.serial_holder(connection, serial, site=site)
+        if holder is not None:
+            if (holder.site, holder.gateway, holder.profile) != (site, speaker.id, kind.id):
+                raise taken(serial, holder, site)
+            return await registry.device(connection, holder.device)
+        label = kind.definition.label_en if visit.person.locale == "en" else kind.definition.label_fr
+        form = DeviceForm(
+            id=await free_id(connection, kind.definition.kind),
+            site=site,
+            profile=kind.id,
+            name=name or label,
+            serial=serial,
+            gateway=speaker.id,
+        )
+        await onboarding.add_device(connection, form)
+        await audit.record(
+            connection,
+            "device.attach",
+            person_id=visit.person.id,
+            subject=form.id,
+            detail={"site": site, "serial": serial, "profile": kind.id, "gateway": speaker.id},
+            address=address,
+        )
+        row = await registry.device(connection, form.id)
+    await services.door.forget(site)
+    return row
+
+
+async def _gateway(connection: Connection, site: SiteId, wanted: str | None) -> DeviceRow:
+    if wanted is not None:
+        found = await registry.device(connection, parse_device(wanted))
+        if found.site != site:
+            raise registry.no_device(wanted)
+        if found.kind != "gateway":
+            raise Conflict("not_a_gateway", f"{found.name} ({found.id}) is no gateway")
+        return found
+    gateways = [device for device in await registry.devices_of(connection, site) if device.kind == "gateway"]
+    if len(gateways) != 1:
+        raise NotFound("unknown_device", f"say which gateway: this site has {len(gateways)}")
+    return gateways[0]
+
+
+@get("/sites/{site:str}/waiting-sources", operation_id="listWaitingSources", summary="Serials that wait to become devices")
+async def list_waiting(site: FromPath[str], visit: NamedDependency[Visit]) -> Page[WaitingSource]:
+    """A gateway of the site speaks for them, and the site has no such device. Attach them to store what they say."""
+    site_id = parse_site(site)
+    async with visit.enter() as connection:
+        await registry.site_timezone(connection, site_id)
+        return Page(await waiting.waiting_sources(connection, site_id), None)
+
+
+@post("/sites/{site:str}/devices", operation_id="attachDevice", summary="A device behind a gateway, by its serial number")
+async def post_device(
+    site: FromPath[str],
+    data: JSONBody[NewDevice],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+) -> DeviceRow:
+    """What its gateway says about this serial is stored from then on. For installers and operations."""
+    return await attach(
+        services,
+        visit,
+        parse_site(site),
+        serial=data.serial,
+        profile=data.profile,
+        name=data.name,
+        gateway=data.gateway,
+        address=client_address(request),
+    )
+
+
+@post("/scanned", status_code=200, operation_id="understandScanned", summary="The serial number in what a camera has read")
+async def post_scanned(data: JSONBody[ScannedText], visit: NamedDependency[Visit]) -> Scanned:
+    """422 says by its code what it is instead: a web address, a Wi-Fi code, one of our own enrolment codes, ..."""
+    async with visit.enter():
+        return understand(data.text)
+
+
+router = Router("/", route_handlers=[list_waiting, post_device, post_scanned], tags=["onboarding"])
