@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import uniform
 
@@ -61,6 +63,7 @@ class Link:
         wait_s: Callable[[int, str], float] = reconnect_wait_s,
     ) -> None:
         self.connections = 0  # made so far
+        self.connected_at = 0.0  # Unix seconds, of the latest one
         self.refused = 0  # publishes that the broker answered with an error
         self.last_failure = ""
         self._endpoint = endpoint
@@ -72,6 +75,7 @@ class Link:
         self._delivered = 0
         self._connection: Connection | None = None
         self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
         self._allowed = asyncio.Event()
         self._allowed.set()
 
@@ -93,7 +97,10 @@ class Link:
         return self._delivered + (self._connection.session.delivered if self._connection else 0)
 
     def publish(self, topic: str, payload: bytes, delivered: Delivered | None = None) -> None:
-        """QoS 1; delivered is called once the broker has taken it. Raises Unavailable (link_down) without a connection; ask `room` first."""
+        """QoS 1; delivered is called once the broker has taken it. Ask `room` first.
+
+        Raises Unavailable (link_down) without a connection.
+        """
         if self._connection is None:
             raise Unavailable("link_down", "not connected")
         self._connection.publish(topic, payload, delivered)
@@ -121,13 +128,15 @@ class Link:
             self._allowed.set()
 
     def reconnect(self) -> None:
-        """Makes a new connection in place of this one, without being called offline in between."""
+        """Makes a new connection now, in place of this one if there is one, without being called offline in between."""
+        self._wake.set()
         if self._connection is not None:
             self._connection.say_goodbye(for_good=False)
 
     def stop(self) -> None:
         """Says goodbye; run() returns once the connection is closed."""
         self._stopping.set()
+        self._wake.set()
         self._allowed.set()
         if self._connection is not None:
             self._connection.say_goodbye()
@@ -142,6 +151,7 @@ class Link:
             failure = await self._establish(connection)
         if not failure:
             self.connections += 1
+            self.connected_at = time.time()
             if self._stopping.is_set():
                 connection.say_goodbye()
             elif self.held:
@@ -176,8 +186,9 @@ class Link:
         return ""
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        """Shorter when reconnect() or stop() is called."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
+                await self._wake.wait()
+        if not self._stopping.is_set():
+            self._wake.clear()

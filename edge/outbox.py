@@ -79,7 +79,7 @@ class Outbox:
         return self._shelf.stream
 
     def offer(self, samples: bytes, *, source: str | None = None, raw: bytes | None = None) -> int:
-        """Holds one message: samples and raw are JSON arrays. Returns its seq; pump() sends it once the spool has committed."""
+        """Holds one message and returns its seq; pump() sends it once the spool has committed. samples, raw: JSON arrays."""
         if source is None and raw is None:
             return self._spool.append(self.device, samples)
         members = b'"samples":' + samples

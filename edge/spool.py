@@ -42,7 +42,7 @@ class Spool(Protocol):
         """The device's shelf, made when there is none. Read it, leave the writing to the spool."""
 
     def append(self, device: DeviceId, samples: bytes) -> int:
-        """Holds one message (encoded; a spool does not look into it); returns its seq. It may be sent after the next commit."""
+        """Holds one message, whatever its bytes mean; returns its seq. It may be sent after the next commit."""
 
     def commit(self) -> None: ...
 
@@ -159,6 +159,19 @@ class DiskSpool:
         shelf = self.shelf(device)
         if shelf.oldest <= min(seq, shelf.last):
             self._delete_to(device, shelf, min(seq, shelf.last))
+
+    def abandon(self) -> None:
+        """After a write that failed (sqlite3.Error: the disk is full): back to the last commit, shelves and all."""
+        if self._db.in_transaction:
+            self._db.execute("rollback")
+        self._touched.clear()
+        found = self._load()
+        for device, shelf in list(self._shelves.items()):
+            kept = found.get(device)
+            if kept is None:
+                del self._shelves[device]  # it was never written: made anew when it is next asked for
+            else:
+                shelf.oldest, shelf.last, shelf.ready, shelf.bytes = kept.oldest, kept.last, kept.ready, kept.bytes
 
     def close(self) -> None:
         self.commit()

@@ -1,7 +1,7 @@
 """The agent's state folder: identities, and which of them is in force.
 
     FOLDER/current                    name of the identity in force; replacing it is the one atomic switch
-    FOLDER/identities/<name>/         intent.json, trust.pem, key.pem, request.pem, then chain.pem, then connection.json
+    FOLDER/identities/<name>/         trust.pem, intent.json, key.pem, request.pem, then chain.pem, then connection.json
 
 Each file is written once, in this order, and only when it is missing. Whatever is killed when: doing the same again goes on
 where it ended, with the same key, and the authority gives the same key the same certificate.
@@ -87,8 +87,8 @@ class Identity:
     def begin(self, intent: Intent, trust: bytes) -> None:
         """trust: the anchors that servers are verified with, PEM."""
         files.make_folder(self.folder)
-        files.replace(self._intent, msgspec.json.encode(intent))
         files.replace(self.trust, trust)
+        files.replace(self._intent, msgspec.json.encode(intent))
 
     def request(self) -> bytes:
         """A certificate request of this identity's key, PEM; key and request are on the disk when this returns."""

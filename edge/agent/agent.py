@@ -1,0 +1,262 @@
+"""The agent at work: inputs, disk, one MQTT link, configuration, commands, renewal. What is acked is stored; the rest is here."""
+
+import asyncio
+import platform
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from random import uniform
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from edge.agent import presence
+from edge.agent.commands import RESTART, Commands, Deed, blink, number
+from edge.agent.configuration import Configuration, known_keys
+from edge.agent.home import Home, Identity
+from edge.agent.journal import Entry, Journal
+from edge.agent.keeping import Inputs
+from edge.agent.recorder import Recorder
+from edge.agent.renewal import Renewal
+from edge.agent.server import showing
+from edge.agent.settings import AgentSettings
+from edge.limits import (
+    AGENT_COMMIT_PERIOD_S,
+    AGENT_LINK_REFUSED_WAIT_S,
+    AGENT_WATCH_PERIOD_S,
+    RATE_NOTICE_LASTS_S,
+    STOP_TIMEOUT_S,
+)
+from edge.link import Endpoint, Link, reconnect_wait_s
+from edge.outbox import Outbox
+from edge.session import Hello
+from edge.spool import DiskSpool
+from fleet import topics
+from fleet.limits import SEQUENCE_MAX
+from fleet.remote import Command, DesiredConfig
+from fleet.telemetry import RateNotice, State, UnixMs
+
+log = structlog.get_logger()
+
+RESTART_CODE = 10  # the service unit starts the agent again
+_RATE_MAX_S: Final = 60.0  # what is batched meanwhile is in memory only
+_COMMAND = msgspec.json.Decoder(Command)
+_CONFIG = msgspec.json.Decoder(DesiredConfig)
+_BAD_CERTIFICATE: Final = ("CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN", "UNKNOWN_CA")
+
+
+class Agent:
+    """Runs until stop(). Raises NotFound (not_enrolled), Conflict (spool_in_use), BadInput (bad_state)."""
+
+    def __init__(self, home: Home, settings: AgentSettings) -> None:
+        self._home = home
+        self._settings = settings
+        self._me = home.enrolled().connection()
+        self._began = time.monotonic()
+        self._exit_code = 0
+        self._stopping = asyncio.Event()
+        self._spool = DiskSpool(home.folder / "spool.sqlite", settings.spool_bytes_max)
+        self._link = self._make_link()
+        state = State(online=True, model="Site agent", firmware=_version(), boot=secrets.token_hex(4))
+        self._outbox = Outbox(
+            self._me.site, self._me.device, wire=self._link, spool=self._spool, state=state, monotonic=time.monotonic
+        )
+        self._outbox.on_rate = self._slow_down
+        self._recorder = Recorder(self._outbox, self._spool)
+        names = [each.name for each in settings.inputs]
+        known = known_keys(self._me.profile, names, self._me.interval_s)
+        self._configuration = Configuration(home.folder / "config.json", known)
+        self._inputs = Inputs(settings.inputs, self._configuration, self._recorder, self._me.profile, home.folder)
+        self._journal = Journal(home.folder / "commands.json")
+        self._commands = Commands(self._journal, self._deeds(), tell=self._tell, now=_now_ms)
+        self._up = topics.up(self._me.site, self._me.device)
+        self._down = topics.down(self._me.site, self._me.device)
+        self._slow_interval_s = self._slow_until = 0.0
+        self._given_up = 0
+
+    def stop(self, code: int = 0) -> None:
+        self._exit_code = code
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """The exit code."""
+        log.info(
+            "agent.started", device=self._me.device, site=self._me.site, held=self._held, inputs=len(self._settings.inputs)
+        )
+        linked = asyncio.create_task(self._link.run(self))
+        renewal = Renewal(self._home, now=lambda: datetime.now(UTC), switched=self._use)
+        duties = [asyncio.create_task(duty) for duty in (self._record(), self._watch(), self._commands.run(), renewal.run())]
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            self._inputs.apply()
+            done, _ = await asyncio.wait([stopped, linked, *duties], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a duty that ended has failed: say so
+        finally:
+            for task in (stopped, *duties):
+                task.cancel()
+            await self._inputs.stop()
+            self._recorder.write()
+            self._link.stop()
+            await asyncio.wait([linked], timeout=STOP_TIMEOUT_S)
+            self._spool.close()
+            presence.forget(self._home.folder)
+            log.info("agent.stopped", held=self._held)
+        return self._exit_code
+
+    # Called by the link's session
+
+    def ready(self) -> None:
+        self._outbox.ready()
+        self._report_config()
+        self._tell_untold()
+
+    def room_again(self) -> None:
+        self._outbox.room_again()
+
+    def message(self, topic: str, payload: bytes) -> None:
+        try:
+            if topic == self._down.config:
+                self._take_config(_CONFIG.decode(payload))
+            elif topic == self._down.command:
+                self._commands.take(_COMMAND.decode(payload))
+            else:
+                self._outbox.message(topic, payload)
+        except msgspec.DecodeError as error:
+            log.warning("agent.message_not_understood", topic=topic.rpartition("/")[2], reason=str(error))
+        except OSError as error:  # nothing was done: it is not on the disk
+            log.error("agent.disk_failed", reason=str(error))
+
+    # Duties
+
+    async def _record(self) -> None:
+        written_at = 0.0
+        while True:
+            await asyncio.sleep(AGENT_COMMIT_PERIOD_S)
+            now = time.monotonic()
+            if now < self._slow_until and now - written_at < self._slow_interval_s:
+                continue
+            written_at = now
+            self._recorder.write()
+
+    async def _watch(self) -> None:
+        """Sends again what got lost, and says once what changed."""
+        was_up, failure = False, ""
+        while True:
+            self._outbox.check()
+            if self._link.up:
+                self._tell_untold()
+            if self._link.up != was_up or (not self._link.up and self._link.last_failure != failure):
+                was_up, failure = self._link.up, self._link.last_failure
+                log.info("agent.connected") if was_up else log.warning("agent.not_connected", reason=failure)
+            if self._outbox.given_up > self._given_up:
+                self._given_up = self._outbox.given_up
+                log.warning("agent.gave_up_oldest", messages=self._given_up, spool_bytes_max=self._settings.spool_bytes_max)
+            presence.note(self._home.folder, up=was_up, failure=failure, held=self._held)
+            await asyncio.sleep(AGENT_WATCH_PERIOD_S if was_up else AGENT_WATCH_PERIOD_S / 5)
+
+    @property
+    def _held(self) -> int:
+        shelf = self._spool.shelf(self._me.device)
+        return shelf.last - shelf.oldest + 1
+
+    # Certificate
+
+    def _make_link(self) -> Link:
+        offline = msgspec.json.encode(State(online=False))
+        site, device = self._me.site, self._me.device
+        hello = Hello(device, topics.up(site, device).state, offline, topics.device_filter(site, device))
+        endpoint = Endpoint(self._me.mqtt.host, self._me.mqtt.port)
+        return Link(
+            endpoint, lambda: showing(self._home.enrolled()), hello, handshakes=asyncio.Semaphore(1), wait_s=_link_wait_s
+        )
+
+    def _use(self, identity: Identity) -> None:
+        """Of a renewal. What else changed with it is taken up by a process that starts anew."""
+        new = identity.connection()
+        if (new.site, new.device, new.profile, new.mqtt) != (
+            self._me.site,
+            self._me.device,
+            self._me.profile,
+            self._me.mqtt,
+        ):
+            log.info("agent.restarts", reason="the authority names another place or broker")
+            self.stop(RESTART_CODE)
+        self._link.reconnect()
+
+    # Configuration and commands
+
+    def _take_config(self, desired: DesiredConfig) -> None:
+        reported = self._configuration.take(desired)
+        self._inputs.apply()
+        self._publish(self._up.config, msgspec.json.encode(reported))
+
+    def _report_config(self) -> None:
+        self._publish(self._up.config, msgspec.json.encode(self._configuration.running))
+
+    def _tell(self, entry: Entry) -> None:
+        told = partial(self._journal.note_told, entry, entry.status)
+        if self._link.up and self._link.room:
+            self._link.publish(self._up.result, msgspec.json.encode(entry.result), told)
+
+    def _tell_untold(self) -> None:
+        for entry in self._journal.untold():
+            self._tell(entry)
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        if self._link.up and self._link.room:
+            self._link.publish(topic, payload)
+
+    def _slow_down(self, notice: RateNotice) -> None:
+        self._slow_interval_s = min(notice.min_interval_s, _RATE_MAX_S)
+        self._slow_until = time.monotonic() + RATE_NOTICE_LASTS_S
+
+    def _deeds(self) -> dict[str, Deed]:
+        led_file = Path(self._settings.led_file) if self._settings.led_file else None
+        return {"blink": blink(led_file), RESTART: self._restart, "resend": self._resend, "read_info": self._read_info}
+
+    async def _restart(self, _args: Mapping[str, Any]) -> None:
+        """Its success is told by the process that starts then."""
+        self.stop(RESTART_CODE)
+        await asyncio.Event().wait()
+
+    async def _resend(self, args: Mapping[str, Any]) -> dict[str, int]:
+        """args: from_seq. What is acked is gone."""
+        first = self._outbox.again(int(number(args, "from_seq", 0, SEQUENCE_MAX)))
+        return {"from_seq": first, "messages": max(self._spool.shelf(self._me.device).ready - first + 1, 0)}
+
+    async def _read_info(self, _args: Mapping[str, Any]) -> dict[str, Any]:
+        identity = self._home.enrolled()
+        return {
+            "version": _version(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "uptime_s": round(time.monotonic() - self._began),
+            "held_messages": self._held,
+            "given_up_messages": self._outbox.given_up,
+            "inputs": dict(self._inputs.states()),
+            "certificate_until": identity.expires_at().isoformat(),
+        }
+
+
+def _link_wait_s(failures: int, reason: str) -> float:
+    """A broker that refuses the certificate is asked rarely; a renewal wakes the link."""
+    if any(each in reason.upper() for each in _BAD_CERTIFICATE):
+        return uniform(0.5, 1) * min(AGENT_LINK_REFUSED_WAIT_S, 2.0 ** min(failures, 10))
+    return reconnect_wait_s(failures, reason)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("solarperform")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _now_ms() -> UnixMs:
+    return time.time_ns() // 1_000_000
