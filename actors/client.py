@@ -75,6 +75,14 @@ class Twins:
         """
         await self._ask_about(site, "corrected", device, since, clock_shift_s, timeout_s=BULK_TIMEOUT_S)
 
+    async def place_waiting(self, site: SiteId, serial: str) -> int:
+        """After a device got the serial that waited behind a gateway: its kept data becomes samples. Returns how many rows.
+
+        Raises NotFound (unknown_site, unknown_source).
+        """
+        rows: int = await self._ask_about(site, "place_waiting", serial, timeout_s=BULK_TIMEOUT_S)
+        return rows
+
     async def close(self) -> None:
         import ray  # noqa: PLC0415 - see set_environment
 

@@ -3,34 +3,39 @@
 Nothing here waits, so a device's messages are applied in the order of their arrival.
 """
 
+import msgspec
+
 from actors.batch import Entry, at
 from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
 from actors.counters import Counters
 from actors.manual_ack import Received
+from actors.sources import Sources, Stranger
 from fleet.codecs import native
-from fleet.device import DeviceTwin
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import DEAD_LETTER_HEAD_BYTES, DEAD_LETTERS_PER_DEVICE_PER_MIN
+from fleet.limits import DEAD_LETTER_HEAD_BYTES, DEAD_LETTERS_PER_DEVICE_PER_MIN, RAW_TOPIC_CHARS_MAX
 from fleet.rate import TokenBucket
 from fleet.site import SiteTwin
 from fleet.storage.intake import DeadLetter
-from fleet.telemetry import Telemetry, UnixMs
+from fleet.telemetry import RawMessage, Telemetry, UnixMs
 
-_KEPT_WHOLE = frozenset(("future_time", "unknown_source"))  # sound data that we cannot place yet: nothing of it is cut off
+_KEPT_WHOLE = frozenset(("future_time",))  # sound data that we cannot place yet: nothing of it is cut off
+_RAW_CHANNEL = "up/raw/"
 
 
 class Intake:
     """Applies messages to the twins.
 
     The feeds take away what they tell: throttled, devices to be asked to slow down; changed, sites to show anew.
+    sources: who is behind which gateway.
     """
 
     def __init__(self, catalog: Catalog, counters: Counters) -> None:
         self._catalog = catalog
         self._counters = counters
         self._strangers = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, 0)  # shared by whoever cannot be named
+        self.sources = Sources()
         self.throttled: list[tuple[SiteId, DeviceId]] = []
         self.changed: dict[SiteId, SiteTwin] = {}
 
@@ -67,6 +72,13 @@ class Intake:
             route.device.take_state(native.decode_state(payload))
             self.changed[route.site.record.id] = route.site
             return Entry(text, route.site, None, [], [])
+        if route.channel.startswith(_RAW_CHANNEL):
+            message = RawMessage(now, route.channel.removeprefix(_RAW_CHANNEL), payload)
+            if len(message.topic) > RAW_TOPIC_CHARS_MAX:
+                raise BadInput(
+                    "bad_topic", f"a raw topic of {len(message.topic)} characters; {RAW_TOPIC_CHARS_MAX} are taken"
+                )
+            return self._take_decoded(text, payload, Telemetry([], raw=[message]), route, now)
         raise BadInput(
             "unexpected_channel", f"nothing listens to {route.channel[:40]!r} of profile {route.device.profile.id}"
         )
@@ -76,19 +88,36 @@ class Intake:
             telemetry = native.decode_telemetry(payload)
         except BadInput as error:
             return self._pass_over(text, payload, error, route, now)
+        return self._take_decoded(text, payload, telemetry, route, now)
+
+    def _take_decoded(self, text: str, payload: bytes, telemetry: Telemetry, route: Route, now: UnixMs) -> Entry:
         try:
-            rows, refused = _subject(route, telemetry, now).take_samples(telemetry, now)
+            rows, refused, strangers = self.sources.take(route, telemetry, now)
         except BadInput as error:
-            rows, refused = [], error
+            rows, refused, strangers = [], error, []
         self.changed[route.site.record.id] = route.site
         letters: list[DeadLetter] = []
         if refused is not None:
             letters = self._letters(text, payload, refused, route, now)
             if refused.code in _KEPT_WHOLE and not letters:
                 return Entry(text, route.site, None, rows, [])  # not kept, so not acked: the device holds it
+        if strangers:
+            if not self.sources.admit_letter(route, now):
+                return Entry(text, route.site, None, rows, letters)  # as above
+            letters = letters + [self._kept(text, payload, telemetry, stranger, route, now) for stranger in strangers]
         if telemetry.seq is not None:
             route.device.sequence.take(telemetry.stream, telemetry.seq, telemetry.oldest)
         return Entry(text, route.site, route.device, rows, letters)
+
+    def _kept(
+        self, text: str, payload: bytes, telemetry: Telemetry, stranger: Stranger, route: Route, now: UnixMs
+    ) -> DeadLetter:
+        """Sound data that waits for its device: whole, as native telemetry."""
+        self._counters.refused("unknown_source")
+        whole = payload if not telemetry.raw else msgspec.json.encode(Telemetry(stranger.samples, source=stranger.serial))
+        detail = f"no device of this site has the serial {stranger.serial!r}: attach or create it"
+        site, device, topic = route.site.record.id, route.device.id, text.replace("\x00", "")[:500]
+        return DeadLetter(at(now), site, device, topic, "unknown_source", detail, len(payload), whole, stranger.serial)
 
     def _pass_over(self, text: str, payload: bytes, error: BadInput, route: Route, now: UnixMs) -> Entry:
         """Held under a number, this message would come again for ever, and nothing after it would ever be acked."""
@@ -122,16 +151,3 @@ class Intake:
 
     def _admit_stranger(self, now: UnixMs) -> bool:
         return self._strangers.admit(DEAD_LETTERS_PER_DEVICE_PER_MIN / 60.0, DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
-
-
-def _subject(route: Route, telemetry: Telemetry, now: UnixMs) -> DeviceTwin:
-    """The device that the samples are about: the sender, or one that this gateway speaks for."""
-    if telemetry.source is None:
-        return route.device
-    behind = route.site.by_serial(telemetry.source)
-    if behind is None:
-        raise BadInput(
-            "unknown_source", f"no device of this site has the serial {telemetry.source[:60]!r}: attach or create it"
-        )
-    behind.seen_at = now
-    return behind

@@ -22,6 +22,7 @@ from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
 from actors.manual_ack import ManualAckSession, Received, drop_session
+from actors.placing import Placing
 from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.upkeep import Upkeep
@@ -84,6 +85,7 @@ class TwinShard:
             self._intake = Intake(self._catalog, self._counters)
             self._feeds = Feeds(self._catalog, self._intake, self._counters)
             self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake)
+            self._placing = Placing(self._pool, self._lease, self._slots, self._catalog, self._writer, self._intake.sources)
             self._upkeep = Upkeep(
                 pool=self._pool,
                 lease=self._lease,
@@ -93,6 +95,7 @@ class TwinShard:
                 feeds=self._feeds,
                 supervision=self._supervision,
                 rollup=Rollup(self._pool, self._lease, self._slots, self._writer.forget_marks),
+                placing=self._placing,
                 counters=self._counters,
                 broker_log_file=settings.broker_log_file if self.shard == 0 else None,
             )
@@ -240,6 +243,10 @@ class TwinShard:
 
     async def forget_site(self, site: SiteId) -> None:
         self._catalog.forget(site)
+
+    async def place_waiting(self, site: SiteId, serial: str) -> int:
+        """After a device got this serial: what was kept for it becomes its samples; see Placing.place."""
+        return await self._placing.place(site, serial)
 
     async def stats(self) -> ShardStats:
         counters, sites, session = self._counters, self._catalog.sites, self._upkeep.session

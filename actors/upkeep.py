@@ -16,6 +16,7 @@ from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
 from actors.manual_ack import ManualAckSession
+from actors.placing import Placing
 from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.writer import Writer
@@ -30,11 +31,13 @@ from fleet.limits import (
     SNAPSHOT_BATCH_TWINS,
     SNAPSHOT_PERIOD_S,
     SWEEP_PERIOD_S,
+    WAITING_WRITE_PERIOD_S,
 )
 from fleet.storage.database import Pool
 from fleet.storage.intake import housekeeping
 from fleet.storage.lease import Lease
 from fleet.storage.twins import SnapshotRow, save_snapshots
+from fleet.storage.waiting import trim_kept
 
 log = structlog.get_logger()
 
@@ -57,6 +60,7 @@ class Upkeep:
         feeds: Feeds,
         supervision: Supervision,
         rollup: Rollup,
+        placing: Placing,
         counters: Counters,
         broker_log_file: Path | None,
     ) -> None:
@@ -68,6 +72,7 @@ class Upkeep:
         self._feeds = feeds
         self._supervision = supervision
         self._rollup = rollup
+        self._placing = placing
         self._counters = counters
         self._broker_log = None if broker_log_file is None else BrokerLog(broker_log_file)
         self._rolling = asyncio.Lock()
@@ -81,6 +86,7 @@ class Upkeep:
             ("sweep", SWEEP_PERIOD_S, self._sweep),
             ("snapshots", SNAPSHOT_PERIOD_S, self.save_snapshots),
             ("rollup", ROLLUP_PERIOD_S, self.roll_up),
+            ("waiting sources", WAITING_WRITE_PERIOD_S, self._placing.round),
             ("housekeeping", HOUSEKEEPING_PERIOD_S, self._keep_house),
             ("broker log", BROKER_LOG_PERIOD_S, self._read_broker_log),
         ]
@@ -154,7 +160,8 @@ class Upkeep:
     async def _keep_house(self) -> None:
         async with self._pool.acquire() as connection:
             dropped = await housekeeping(connection, datetime.now(UTC))
-        log.info("housekeeping", shard=self._lease.shard, partitions_dropped=dropped)
+            given_up = await trim_kept(connection)
+        log.info("housekeeping", shard=self._lease.shard, partitions_dropped=dropped, kept_letters_given_up=given_up)
 
     async def _read_broker_log(self) -> None:
         """What only the broker saw joins the dead letters. One shard reads it for all."""

@@ -172,6 +172,11 @@ class DeviceTwin:
             self.info = state
         self.snapshot_due = True
 
+    def spoke(self) -> None:
+        """Something came from it that is about others."""
+        self.online = True
+        self.snapshot_due = True
+
     def note_stored(self) -> None:
         """All of its messages taken so far are committed: from now on a snapshot may say so."""
         self.sequence.settle()

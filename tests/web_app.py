@@ -58,6 +58,7 @@ class TwinsInMemory:
     away: bool = False
     forgotten: list[SiteId] = field(default_factory=list)
     corrections: list[tuple[SiteId, DeviceId, int, float]] = field(default_factory=list)
+    placed: list[tuple[SiteId, str]] = field(default_factory=list)
 
     async def site_live(self, site: SiteId) -> SiteLive:
         self._must_answer()
@@ -89,6 +90,11 @@ class TwinsInMemory:
     async def corrected(self, site: SiteId, device: DeviceId, since: int, clock_shift_s: float = 0.0) -> None:
         self._must_answer()
         self.corrections.append((site, device, since, clock_shift_s))
+
+    async def place_waiting(self, site: SiteId, serial: str) -> int:
+        self._must_answer()
+        self.placed.append((site, serial))
+        return 0
 
     async def close(self) -> None:
         pass

@@ -27,6 +27,10 @@ class Twins(Protocol):
 
     async def forget_site(self, site: SiteId) -> None: ...
 
+    async def place_waiting(self, site: SiteId, serial: str) -> int:
+        """What was kept for this serial becomes samples of the device that has it now. Raises NotFound."""
+        ...
+
     async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float = 0.0) -> None:
         """After a correction or a replacement was stored or undone; today's energy counts it when this returns.
 

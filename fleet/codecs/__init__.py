@@ -9,12 +9,10 @@ from typing import Final
 from fleet.codecs import opendtu, shelly, victron, zlinky
 from fleet.codecs.decoded import Decoded
 from fleet.errors import BadInput
-from fleet.limits import RAW_PAYLOAD_BYTES_MAX
+from fleet.limits import RAW_PAYLOAD_BYTES_MAX, SERIAL_CHARS_MAX
 from fleet.telemetry import RawMessage
 
 Codec = Callable[[RawMessage], list[Decoded]]
-
-_SERIAL_CHARS_MAX: Final = 64
 
 _BY_TOPIC: Final[tuple[Codec, ...]] = (opendtu.decode, victron.decode, shelly.decode)
 
@@ -51,4 +49,4 @@ def decode_raw(codec: str, message: RawMessage) -> list[Decoded]:
         raise BadInput(
             "too_large", f"{len(message.payload)} bytes at {message.topic[:80]}; {RAW_PAYLOAD_BYTES_MAX} are taken"
         )
-    return [found for found in decode(message) if found.serial is None or 0 < len(found.serial) <= _SERIAL_CHARS_MAX]
+    return [found for found in decode(message) if found.serial is None or 0 < len(found.serial) <= SERIAL_CHARS_MAX]

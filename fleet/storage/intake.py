@@ -25,13 +25,16 @@ _STORE = """
         WHERE stored.readings IS DISTINCT FROM telemetry.merged(stored.readings, excluded.readings)
 """
 _STORE_LETTER = """
-    INSERT INTO telemetry.dead_letter (received_at, site_id, device_id, topic, code, detail, size_bytes, head)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    INSERT INTO telemetry.dead_letter (received_at, site_id, device_id, topic, code, detail, size_bytes, head, source)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 
 class DeadLetter(NamedTuple):
-    """Columns of telemetry.dead_letter; site and device only where they are proven."""
+    """Columns of telemetry.dead_letter; site and device only where they are proven.
+
+    source: the serial that a kept message waits for a device of (fleet.storage.waiting).
+    """
 
     received_at: datetime
     site_id: SiteId | None
@@ -41,6 +44,7 @@ class DeadLetter(NamedTuple):
     detail: str
     size_bytes: int
     head: bytes
+    source: str | None = None
 
 
 async def prepare(connection: Connection) -> None:

@@ -97,6 +97,10 @@ CREATE TABLE telemetry.waiting_source (
     PRIMARY KEY (site_id, gateway_id, serial)
 );
 
+-- The serial that a kept message (code unknown_source) is about; it becomes samples once a device has it.
+ALTER TABLE telemetry.dead_letter ADD COLUMN source text;
+CREATE INDEX ON telemetry.dead_letter (site_id, source, id) WHERE source IS NOT NULL;
+
 -- pki --------------------------------------------------------------------------------------------------------------
 
 -- The right to enrol one device once. device_id is reserved for it; `replaces`: the device exists, its hardware changes.

@@ -1,0 +1,185 @@
+"""Whose samples they are: the sender's own, those of devices behind it by their serial, or of nobody that we know yet."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from actors.catalog import Route
+from fleet.codecs import decode_raw
+from fleet.device import DeviceTwin, Row
+from fleet.errors import BadInput
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import (
+    MEASURES_PER_SAMPLE_MAX,
+    RAW_PER_MESSAGE_MAX,
+    SERIAL_CHARS_MAX,
+    WAITING_FORGOTTEN_AFTER_S,
+    WAITING_LETTERS_BURST,
+    WAITING_LETTERS_PER_S,
+    WAITING_SOURCE_PERIOD_S,
+    WAITING_SOURCES_PER_GATEWAY_MAX,
+)
+from fleet.measures import is_measure
+from fleet.rate import TokenBucket
+from fleet.storage.waiting import Sighting
+from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
+
+Key = tuple[SiteId, DeviceId, str]  # site, gateway, serial
+
+
+class Stranger(NamedTuple):
+    """Samples of a serial that no device of the site has."""
+
+    serial: str
+    samples: list[Sample]
+
+
+class Taken(NamedTuple):
+    """refused: the first thing refused; the rest of the message counts."""
+
+    rows: list[Row]
+    refused: BadInput | None
+    strangers: list[Stranger]
+
+
+class Sources:
+    """Remembers the strangers that were seen lately, so that they can be written down now and then. No I/O."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, _Seen] = {}
+        self._of_gateway: dict[tuple[SiteId, DeviceId], _Gateway] = {}
+
+    def take(self, route: Route, telemetry: Telemetry, now: UnixMs) -> Taken:
+        """Raises BadInput when nothing of the message is taken."""
+        if len(telemetry.raw) > RAW_PER_MESSAGE_MAX:
+            raise BadInput("too_many_raw", f"{len(telemetry.raw)} messages in one; at most {RAW_PER_MESSAGE_MAX} are taken")
+        if telemetry.source is None:
+            rows, refused = route.device.take_samples(telemetry, now)
+            taken = Taken(rows, refused, [])
+        else:
+            route.device.spoke()
+            taken = self._behind(route, telemetry.source, telemetry.samples, now)
+        if telemetry.raw:
+            return self._raw(route, telemetry.raw, taken, now)
+        return taken
+
+    def admit_letter(self, route: Route, now: UnixMs) -> bool:
+        """Whether one more message of strangers behind this gateway is kept; it holds what is not, and sends it again."""
+        return self._gateway(route).bucket.admit(WAITING_LETTERS_PER_S, WAITING_LETTERS_BURST, now)
+
+    def due(self, now: UnixMs) -> list[Sighting]:
+        """The strangers to write down now: new ones, and those that were written a while ago."""
+        due = []
+        for (site, gateway, serial), seen in list(self._seen.items()):
+            if now - seen.at > WAITING_FORGOTTEN_AFTER_S * 1000:
+                del self._seen[site, gateway, serial]
+                self._of_gateway[site, gateway].serials -= 1
+            elif seen.at > seen.written_at and now - seen.written_at >= WAITING_SOURCE_PERIOD_S * 1000:
+                due.append(Sighting(site, gateway, serial, seen.at, sorted(seen.measures)))
+        return due
+
+    def written(self, sightings: Iterable[Sighting], now: UnixMs) -> None:
+        for sighting in sightings:
+            seen = self._seen.get((sighting.site, sighting.gateway, sighting.serial))
+            if seen is not None:
+                seen.written_at = now
+
+    def _raw(self, route: Route, messages: list[RawMessage], taken: Taken, now: UnixMs) -> Taken:
+        """Third parties' messages, by the codec that the sender's profile names."""
+        rows, refused, strangers = taken
+        samples, problem = _decoded(route, messages)
+        refused = refused or problem
+        for serial, theirs in samples.items():
+            try:
+                if serial is None:
+                    more, problem = route.device.take_samples(Telemetry(theirs), now)
+                    rows = rows + more
+                else:
+                    more, problem, unknown = self._behind(route, serial, theirs, now)
+                    rows, strangers = rows + more, strangers + unknown
+            except BadInput as error:
+                problem = error
+            refused = refused or problem
+        return Taken(rows, refused, strangers)
+
+    def _behind(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> Taken:
+        """A device that the sender speaks for. It may say more than its profile wants: what is wanted counts."""
+        if not 0 < len(serial) <= SERIAL_CHARS_MAX or not serial.isprintable():
+            raise BadInput("bad_source", f"{serial[:60]!r} is not a serial: 1 to {SERIAL_CHARS_MAX} printable characters")
+        device = route.site.by_serial(serial)
+        if device is None:
+            self._note(route, serial, samples, now)
+            return Taken([], None, [Stranger(serial, samples)])
+        rows, refused = device.take_samples(Telemetry(wanted(device, samples)), now)
+        device.seen_at = now
+        return Taken(rows, refused, [])
+
+    def _note(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> None:
+        """Raises BadInput (too_many_sources)."""
+        gateway = self._gateway(route)
+        key = (route.site.record.id, route.device.id, serial)
+        seen = self._seen.get(key)
+        if seen is None:
+            if gateway.serials >= WAITING_SOURCES_PER_GATEWAY_MAX:
+                raise BadInput(
+                    "too_many_sources", f"{gateway.serials} serials wait at this gateway already; attach or silence some"
+                )
+            gateway.serials += 1
+            seen = self._seen[key] = _Seen()
+        seen.at = now
+        for sample in samples:
+            for measure in sample.v:
+                if len(seen.measures) < MEASURES_PER_SAMPLE_MAX and is_measure(measure):
+                    seen.measures.add(measure)
+
+    def _gateway(self, route: Route) -> "_Gateway":
+        return self._of_gateway.setdefault((route.site.record.id, route.device.id), _Gateway())
+
+
+class _Seen:
+    __slots__ = ("at", "measures", "written_at")
+
+    def __init__(self) -> None:
+        self.at: UnixMs = 0
+        self.written_at: UnixMs = 0
+        self.measures: set[str] = set()
+
+
+class _Gateway:
+    __slots__ = ("bucket", "serials")
+
+    def __init__(self) -> None:
+        self.serials = 0
+        self.bucket = TokenBucket(WAITING_LETTERS_BURST, 0)
+
+
+def wanted(device: DeviceTwin, samples: list[Sample]) -> list[Sample]:
+    """The samples with the measures of the device's profile only. Raises BadInput (unknown_measure) when none is left."""
+    index = device.profile.index
+    kept = [Sample(sample.t, {name: value for name, value in sample.v.items() if name in index}) for sample in samples]
+    kept = [sample for sample in kept if sample.v]
+    if samples and not kept:
+        said = ", ".join(sorted({name[:40] for sample in samples for name in sample.v})[:5])
+        raise BadInput("unknown_measure", f"profile {device.profile.id} wants nothing of what {device.id} says: {said}")
+    return kept
+
+
+def _decoded(route: Route, messages: list[RawMessage]) -> tuple[dict[str | None, list[Sample]], BadInput | None]:
+    """Samples by serial, what shares an instant merged into one; and the first thing refused."""
+    codec = route.device.profile.codec
+    if codec is None:
+        return {}, BadInput("no_codec", f"profile {route.device.profile.id} names no codec for other formats")
+    speaks_for_others = route.device.profile.kind == "gateway"
+    merged: dict[str | None, dict[UnixMs, Sample]] = {}
+    refused: BadInput | None = None
+    for message in messages:
+        try:
+            found = decode_raw(codec, message)
+        except BadInput as error:
+            refused = refused or error
+            continue
+        for serial, sample in found:
+            instants = merged.setdefault(serial if speaks_for_others else None, {})
+            known = instants.setdefault(sample.t, sample)
+            if known is not sample:  # what came first stands, as in the database
+                known.v.update({name: value for name, value in sample.v.items() if name not in known.v})
+    return {serial: list(instants.values()) for serial, instants in merged.items()}, refused
