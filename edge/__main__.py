@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import contextlib
+import resource
 import signal
 import sys
 import time
@@ -12,7 +14,7 @@ import msgspec
 import uvloop
 
 from edge.labels import demo_fault, fault_labels
-from edge.limits import DEMO_HISTORY_DAYS, LOAD_WINDOW_CLOSED, LOAD_WINDOW_OPEN
+from edge.limits import DEMO_HISTORY_DAYS, HANDSHAKES_AT_ONCE, LOAD_WINDOW_CLOSED, LOAD_WINDOW_OPEN
 from edge.link import Endpoint
 from edge.load import Load, LoadReport, LoadSettings
 from edge.plan import make_fleet
@@ -30,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "history":
                 _history(chosen)
             case "simulate":
+                _allow_open_files()
                 uvloop.run(_simulate(chosen))
             case _:
+                _allow_open_files()
                 uvloop.run(_load(chosen))
     except (FleetError, OSError) as error:
         print(f"edge: {error}", file=sys.stderr)
@@ -80,8 +84,12 @@ async def _load(chosen: argparse.Namespace) -> None:
         burst=chosen.burst,
         drain_s=chosen.drain_s,
         connections=chosen.connections,
+        first=chosen.first,
+        handshakes=chosen.handshakes,
     )
-    report = await Load(_read_plan(chosen.plan), settings).run()
+    load = Load(_read_plan(chosen.plan), settings)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
+    report = await load.run()
     if chosen.report:
         chosen.report.write_bytes(msgspec.json.encode(report))
     print(msgspec.json.encode(_without_devices(report)).decode())
@@ -100,6 +108,13 @@ def _read_plan(path: Path) -> FleetPlan:
 
 def _endpoint(chosen: argparse.Namespace) -> Endpoint:
     return Endpoint(chosen.broker_host, chosen.broker_port, chosen.server_name)
+
+
+def _allow_open_files() -> None:
+    """As many as the machine lets us have: each connection is one, and many a shell allows 1,024."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):  # macOS says "unlimited" and means 10,240
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _now_ms() -> int:
@@ -160,7 +175,9 @@ def _add_load(command: argparse.ArgumentParser) -> None:
     command.add_argument("--samples-per-message", type=int, default=1)
     command.add_argument("--window", type=int, help="messages of a device that may wait for the platform's ack")
     command.add_argument("--burst", type=int, default=1, help="messages that a device sends at once")
-    command.add_argument("--connections", type=int, help="use the first so many devices of the plan")
+    command.add_argument("--connections", type=int, help="use so many devices of the plan")
+    command.add_argument("--first", type=int, default=0, help="from this one on; default: %(default)s")
+    command.add_argument("--handshakes", type=int, default=HANDSHAKES_AT_ONCE, help="at once; default: %(default)s")
     command.add_argument("--drain-s", type=float, default=15.0, help="how long to wait for the last acks")
     command.add_argument("--report", type=Path)
 

@@ -29,7 +29,8 @@ MEASURES = {
 
 class LoadSettings(msgspec.Struct, frozen=True):
     """rate: messages/s over all devices, 0 = as many as the windows allow. window: messages of a device that the platform
-    has not acked. burst: messages that a device sends at once. connections: the first so many devices of the plan."""
+    has not acked. burst: messages that a device sends at once. connections: so many devices of the plan, from number `first`
+    on. handshakes: that are under way at once; devices that are machines of their own know no such bound."""
 
     endpoint: Endpoint
     certificates: Certificates
@@ -40,16 +41,22 @@ class LoadSettings(msgspec.Struct, frozen=True):
     burst: int = 1
     drain_s: float = 15.0
     connections: int | None = None
+    first: int = 0
+    handshakes: int = HANDSHAKES_AT_ONCE
 
 
 class LoadedDevice(msgspec.Struct, frozen=True):
-    """Everything of `stream` up to acked_seq must be stored; sent_seq is the highest that was ever sent."""
+    """Everything of `stream` up to acked_seq must be stored; sent_seq is the highest that was ever sent.
+
+    connected_at: when its latest connection was made.
+    """
 
     device: DeviceId
     stream: str
     offered_seq: int
     sent_seq: int
     acked_seq: int
+    connected_at: UnixMs
 
 
 class LoadReport(msgspec.Struct, frozen=True):
@@ -117,7 +124,8 @@ class _Source:
 
     def result(self) -> LoadedDevice:
         box = self.outbox
-        return LoadedDevice(box.device, box.stream, self.offered, box.highest_sent, self.acked)
+        connected_at = round(self.link.connected_at * 1000)
+        return LoadedDevice(box.device, box.stream, self.offered, box.highest_sent, self.acked, connected_at)
 
 
 class Load:
@@ -127,7 +135,8 @@ class Load:
         self._settings = settings
         self._latencies_ms: array[float] = array("f")
         self._spool = MemorySpool()
-        self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
+        self._handshakes = asyncio.Semaphore(settings.handshakes)
+        self._stopping = False
         self._sources = self._make_sources(plan)
         settings.certificates.check(source.outbox.device for source in self._sources)
 
@@ -147,9 +156,15 @@ class Load:
             await asyncio.wait(links, timeout=STOP_TIMEOUT_S)
             self._spool.close()
 
+    def stop(self) -> None:
+        """Sending ends before its time; the last acks are awaited, and the report is made."""
+        self._stopping = True
+
     def _make_sources(self, plan: FleetPlan) -> list[_Source]:
         settings = self._settings
-        pairs = [(site, device) for site in plan.sites for device in site.devices][: settings.connections]
+        pairs = [(site, device) for site in plan.sites for device in site.devices]
+        last = None if settings.connections is None else settings.first + settings.connections
+        pairs = pairs[settings.first : last]
         if not pairs:
             raise BadInput("empty_plan", "the plan has no devices")
         sources = []
@@ -177,7 +192,7 @@ class Load:
         """Open loop: what is due is due, whether or not the platform keeps up. One device after the other."""
         began = time.monotonic()
         burst, turn, offered = self._settings.burst, 0, 0
-        while (elapsed := time.monotonic() - began) < self._settings.seconds:
+        while (elapsed := time.monotonic() - began) < self._settings.seconds and not self._stopping:
             due = int(elapsed * self._settings.rate)
             while offered + burst <= due:
                 self._sources[turn].offer(burst)
@@ -189,7 +204,7 @@ class Load:
     async def _full(self) -> None:
         """Closed loop: every window is filled as soon as acks make room."""
         began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < self._settings.seconds:
+        while (elapsed := time.monotonic() - began) < self._settings.seconds and not self._stopping:
             for source in self._sources:
                 room = self._settings.window - (source.offered - source.acked)
                 if room > 0:

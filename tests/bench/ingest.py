@@ -69,11 +69,11 @@ def check_stored(running: Platform, bench: str) -> Iterator[Figure]:
     """Acked means stored: the last load's samples, each of its own instant, against what its devices were told."""
     report = running.report()
     acked = sum(device["acked_seq"] for device in report["devices"])  # type: ignore[attr-defined]
-    stored = asyncio.run(_rows_since(running, int(report["started_at"])))  # type: ignore[call-overload]
+    stored = asyncio.run(rows_since(running, int(report["started_at"])))  # type: ignore[call-overload]
     yield figure(bench, "platform-acked messages without a row", max(0, acked - stored), "messages")
 
 
-async def _rows_since(running: Platform, at_ms: int) -> int:
+async def rows_since(running: Platform, at_ms: int) -> int:
     connection = await connect(running.database.owner)
     try:
         counted = "SELECT count(*) FROM telemetry.sample WHERE time >= to_timestamp($1::float8 / 1000)"

@@ -1,4 +1,7 @@
-"""The platform without the web, on a scratch folder, with a registered fleet: PostgreSQL, Mosquitto, Ray and its shards."""
+"""The platform on a scratch folder, with a registered fleet: PostgreSQL, Mosquitto, Ray and its shards.
+
+Where asked for also the web, and what onboarding needs: the authority and the guard.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +28,7 @@ from edge.plan import make_fleet
 from fleet import settings
 from fleet.plan import FleetPlan
 from fleet.profiles import shipped
-from fleet.settings import RaySettings, TwinsSettings, WebSettings
+from fleet.settings import GuardSettings, PkiSettings, RaySettings, TwinsSettings, WebSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
@@ -45,6 +48,7 @@ class Platform:
     twins: TwinsSettings
     process: subprocess.Popen[bytes]
     url: str | None = None
+    est_url: str | None = None
 
     @property
     def plan_file(self) -> Path:
@@ -56,9 +60,9 @@ class Platform:
         return [child for child in children if child.name().startswith("ray::Shard")]
 
     def load(
-        self, *, rate: float, seconds: float, connections: int, more: tuple[str, ...] = ()
+        self, *, rate: float, seconds: float, connections: int, more: tuple[str, ...] = (), report: Path | None = None
     ) -> "subprocess.Popen[bytes]":
-        """The load generator as a process of its own; its report goes to report_file."""
+        """The load generator as a process of its own; its report goes to report_file, or to `report`."""
         return subprocess.Popen(
             [
                 sys.executable, "-m", "edge", "load",
@@ -66,7 +70,7 @@ class Platform:
                 "--ca", str(self.pki.server_trust),
                 "--broker-host", self.broker.host, "--broker-port", str(self.broker.device_port),
                 "--rate", str(rate), "--seconds", str(seconds), "--connections", str(connections),
-                "--report", str(self.report_file), *more,
+                "--report", str(report or self.report_file), *more,
             ],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -81,8 +85,11 @@ class Platform:
 
 
 @contextmanager
-def platform(*, sites: int, shards: int = SHARDS, web: bool = False) -> Iterator[Platform]:
-    """Everything running and ready; everything gone at the end. web: with the portal, at `url`."""
+def platform(*, sites: int, shards: int = SHARDS, web: bool = False, onboarding: bool = False) -> Iterator[Platform]:
+    """Everything running and ready; everything gone at the end.
+
+    web: with the portal, at `url`. onboarding: with the authority, at `est_url`, and the guard.
+    """
     with (
         server_folder("bench") as folder,
         postgres_server() as cluster,
@@ -111,16 +118,54 @@ def platform(*, sites: int, shards: int = SHARDS, web: bool = False) -> Iterator
                 [sys.executable, "-m", "actors", "--settings", str(folder / "twins.json")], stderr=log
             )
         try:
-            _wait_for(folder / "twins.ready", process)
+            _wait_for(folder / "twins.ready", process, folder / "twins.log")
             running = Platform(folder, database, broker, pki, plan, twins, process)
-            if web:
-                with _web(running) as url:
-                    yield replace(running, url=url)
-            else:
+            with contextlib.ExitStack() as more:
+                if onboarding:
+                    running = replace(running, est_url=more.enter_context(_onboarding(running)))
+                if web:
+                    running = replace(running, url=more.enter_context(_web(running)))
                 yield running
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+@contextmanager
+def _onboarding(running: Platform) -> Iterator[str]:
+    """The authority, then the guard: it waits for the authority's first list."""
+    folder, database, broker, pki = running.folder, running.database, running.broker, running.pki
+    port = free_port()
+    url = f"https://localhost:{port}"
+    devices = (LOOPBACK, broker.device_port)
+    authority = PkiSettings(pki.folder, LOOPBACK, port, "localhost", url, *devices, database.sp_pki, folder / "pki.ready")
+    guard = GuardSettings(
+        database.sp_guard,
+        pki.platform(broker, "sp-guard"),
+        broker.server.folder.resolve(),
+        broker.server.pid_file,
+        pki.folder,
+        "localhost",
+        *devices,
+        folder / "guard.ready",
+    )
+    with _room(folder, "certs", authority, ("serve",)), _room(folder, "actors.guard", guard):
+        yield url
+
+
+@contextmanager
+def _room(folder: Path, module: str, told: PkiSettings | GuardSettings, words: tuple[str, ...] = ()) -> Iterator[None]:
+    file = folder / f"{module}.json"
+    settings.save(file, told)
+    log_file = folder / f"{module}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", module, *words, "--settings", str(file)], stderr=log)
+    try:
+        _wait_for(told.ready_file, process, log_file)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 @contextmanager
@@ -129,7 +174,17 @@ def _web(running: Platform) -> Iterator[str]:
     url = f"http://localhost:{port}"
     key = running.folder / "jwt_key.pem"
     key.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    wanted = WebSettings(LOOPBACK, port, url, running.database.sp_web, running.broker.sp_web, running.twins.ray, key)
+    wanted = WebSettings(
+        LOOPBACK,
+        port,
+        url,
+        running.database.sp_web,
+        running.broker.sp_web,
+        running.twins.ray,
+        key,
+        est_url=running.est_url,
+        est_ca_file=running.pki.server_trust,
+    )
     settings.save(running.folder / "web.json", wanted)
     with (running.folder / "web.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(running.folder / "web.json")], stderr=log)
@@ -161,9 +216,9 @@ async def _register(database: Database, plan: FleetPlan) -> None:
         await connection.close()
 
 
-def _wait_for(file: Path, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for(file: Path, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
     end = time.monotonic() + _START_DEADLINE_S
     while not file.exists():
-        assert process.poll() is None, f"the twins ended: {(file.parent / 'twins.log').read_text()[-2000:]}"
-        assert time.monotonic() < end, "the twins did not become ready"
+        assert process.poll() is None, f"{log_file.stem} ended: {log_file.read_text()[-2000:]}"
+        assert time.monotonic() < end, f"{log_file.stem} did not become ready"
         time.sleep(0.1)
