@@ -12,13 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from actors.local.account import Account, give, own_folder, service_account
+from actors.broker_files import ACL, CRL, DENIED, PID, Denied, acl, content_of, crl_readable, replace
+from actors.local.account import own_folder, service_account
 from actors.local.debian import Unpacked, obtain
 from actors.local.ports import LOOPBACK, free_port
 from actors.local.process import wait_ready
 from actors.local.spawn import explain_log, spawn, tail
 from actors.local.texts import text
-from fleet import limits, topics
+from fleet import limits
 from fleet.errors import Unavailable
 
 _ACCOUNTS = ("mosquitto", "nobody")
@@ -62,6 +63,11 @@ class MosquittoServer:
         self._log_start_byte = 0
 
     @property
+    def pid_file(self) -> Path:
+        """There while it runs; written by the broker itself."""
+        return self.folder.resolve() / PID
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
@@ -81,10 +87,11 @@ class MosquittoServer:
         home = own_folder(self.folder, account)
         self.device_port = self.device_port or free_port()
         self.internal_port = self.internal_port or free_port()
-        self._copy_keys(home, account)
+        self._copy_keys(home)
         descriptors = _descriptors()
-        _write(home / "acl", acl(), account)
-        _write(home / "mosquitto.conf", self._configuration(home, descriptors - _SPARE_DESCRIPTORS), account)
+        (home / PID).unlink(missing_ok=True)  # of one that was killed
+        replace(home / ACL, acl(self._denied(home)).encode())
+        replace(home / "mosquitto.conf", self._configuration(home, descriptors - _SPARE_DESCRIPTORS).encode())
         self._log_start_byte = self.log_file.stat().st_size if self.log_file.exists() else 0
         env = {**os.environ, **program.env}
         self._process = spawn(
@@ -112,7 +119,7 @@ class MosquittoServer:
     def reload(self) -> None:
         """Takes in renewed certificates and a changed ACL; connected clients stay."""
         if self._process is not None:
-            self._copy_keys(self.folder.resolve(), service_account(self.folder, _ACCOUNTS))
+            self._copy_keys(self.folder.resolve())
             self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
@@ -140,7 +147,23 @@ class MosquittoServer:
             queued_messages_max=self._queued_messages_max,
         )
 
-    def _copy_keys(self, home: Path, account: Account | None) -> None:
+    def _denied(self, home: Path) -> Denied:
+        """Whom the guard has denied, so that no start of the broker forgets it.
+
+        The guard puts the revocation list there. At the very first start it is the one that the PKI was made with. Where a
+        list was lost, that one is too old to trust: the broker starts with it, and closed, until the guard has seen to it.
+        """
+        denied = Denied.read(home)
+        if crl_readable(content_of(home / CRL)):
+            return denied
+        lost = (home / CRL).exists() or (home / DENIED).exists()
+        replace(home / CRL, (self._pki / "trust" / "devices.crl.pem").read_bytes())
+        if lost:
+            denied = Denied(denied.devices, closed=True)
+            replace(home / DENIED, denied.text().encode())
+        return denied
+
+    def _copy_keys(self, home: Path) -> None:
         """The PKI folder belongs to us alone; the broker gets what it needs and nothing else."""
         server = self._pki / "servers" / self._server_name
         trust = self._pki / "trust"
@@ -150,7 +173,7 @@ class MosquittoServer:
             (server / "chain.pem", "chain.pem"),
             (server / "key.pem", "key.pem"),
         ):
-            _write(home / name, source.read_text(), account)
+            replace(home / name, source.read_bytes())
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -178,23 +201,6 @@ def find() -> Unpacked:
     return found
 
 
-def acl() -> str:
-    """Who may do what. A device's user name is its certificate's common name."""
-    return "\n".join(
-        (
-            topics.ACL_DEVICE_WRITES,
-            topics.ACL_DEVICE_READS,
-            "",
-            "user sp-twins",
-            topics.ACL_PLATFORM,
-            "",
-            "user sp-web",
-            topics.ACL_WEB,
-            "",
-        )
-    )
-
-
 def configuration(
     home: Path, *, devices: tuple[str, int], internal: tuple[str, int], devices_max: int, queued_messages_max: int
 ) -> str:
@@ -202,7 +208,8 @@ def configuration(
     return f"""\
 # Written at each start; changes here are lost.
 allow_anonymous false
-acl_file {home}/acl
+acl_file {home}/{ACL}
+pid_file {home}/{PID}
 retain_available false
 max_packet_size {limits.PAYLOAD_BYTES_MAX + limits.BROKER_PACKET_HEADROOM_BYTES}
 max_inflight_messages {limits.INFLIGHT_MESSAGES_MAX}
@@ -224,6 +231,7 @@ listener {devices[1]} {devices[0]}
 max_connections {devices_max}
 tls_version tlsv1.2
 cafile {home}/devices.pem
+crlfile {home}/{CRL}
 certfile {home}/chain.pem
 keyfile {home}/key.pem
 require_certificate true
@@ -248,16 +256,6 @@ def version() -> str:
         [program.path, "-h"], capture_output=True, text=True, env={**os.environ, **program.env}, check=False
     )
     return (answer.stdout or answer.stderr).partition("\n")[0].strip()
-
-
-def _write(file: Path, text: str, account: Account | None) -> None:
-    """Never readable by others, also not while it is written; replaced in one step."""
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(text)
-    give(fresh, account, 0o600)
-    fresh.rename(file)
 
 
 def _descriptors() -> int:

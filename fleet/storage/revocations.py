@@ -223,6 +223,19 @@ async def newest_number(connection: Connection) -> int | None:
     return number
 
 
+async def revoked_serials(connection: Connection, *, for_s: float = 0.0) -> frozenset[int]:
+    """Of the certificates that every list has to hold, as the ledger says. for_s: only those revoked for so long.
+
+    What ends within the hour is left out: clocks differ, and a list need not hold what has ended.
+    """
+    rows = await connection.fetch(
+        "SELECT serial FROM pki.certificate WHERE revoked_at <= clock_timestamp() - make_interval(secs => $1)"
+        " AND der IS NOT NULL AND not_after > clock_timestamp() + interval '1 hour'",
+        for_s,
+    )
+    return frozenset(int(row["serial"], 16) for row in rows)
+
+
 async def installed_number(connection: Connection) -> int:
     """Of the newest list that ever lay before the broker; 0 at first."""
     return int(await connection.fetchval("SELECT coalesce(max(number), 0) FROM pki.crl WHERE installed_at IS NOT NULL"))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.local.mosquitto import acl, configuration
+from actors.broker_files import acl
+from actors.local.mosquitto import configuration
 from fleet import limits
 
 HOME = Path("/data/broker")

@@ -1,0 +1,127 @@
+"""Holds the broker to what it should have read: files whole and right on its disk, and the broker told, until it says so.
+
+A reload is seen to have worked by its mark: the access list lets the guard, and nobody else, write below a name made for it.
+Mosquitto reads access list, revocation list and certificates in one go, so a mark in force means that all were read.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psutil
+import structlog
+
+from actors.broker_files import ACL, CRL, DENIED, Denied, acl, content_of, replace_if_other
+from actors.guard.renewed import renewed
+from actors.guard.takeover import InternalDoor
+from fleet.errors import Unavailable
+from fleet.limits import GUARD_PROBE_TIMEOUT_S
+
+log = structlog.get_logger("guard")
+
+_PROGRAM: Final = "mosquitto"
+_LOOK_S: Final = 0.02  # between two looks whether a reload has happened; it takes milliseconds
+
+
+class Broker(NamedTuple):
+    """One run of the broker: a number of a process is used again some day, with another start."""
+
+    pid: int
+    started_at: float
+
+
+class Hold:
+    """mark: of the access list written last. reloads: how often the broker was told."""
+
+    def __init__(self, home: Path, pid_file: Path, door: InternalDoor, pki: Path, server_name: str) -> None:
+        self._home = home
+        self._pid_file = pid_file
+        self._door = door
+        self._pki = pki
+        self._server_name = server_name
+        self._told: Broker | None = None  # the run that has taken `mark` in
+        self.mark = ""
+        self.reloads = 0
+
+    async def apply(self, denied: Denied, crl_pem: bytes | None, *, anew: bool = False) -> bool:
+        """Returns when the broker has all of it; whether it had to be told. crl_pem None: the one there stays.
+
+        anew: tell it again, whatever it says. Raises Unavailable (broker_away, broker_not_ours, broker_disk, reload_lost);
+        what could be written is on the disk then, where the broker reads it when it starts.
+        """
+        try:
+            changed = await asyncio.to_thread(self._lay, denied, crl_pem, anew)
+        except OSError as error:
+            self._told = None  # part of it may be there
+            raise Unavailable("broker_disk", f"the broker's files cannot be written: {error}") from None
+        broker = await asyncio.to_thread(self._running)
+        if not changed and broker == self._told:
+            return False
+        if broker != self._told and not changed:
+            await asyncio.to_thread(self._write_acl, denied, anew=True)  # it started with another one
+        self._told = None
+        self._hup(broker)
+        await self._wait_taken_in()
+        self._told = broker
+        return True
+
+    @property
+    def in_force(self) -> bool:
+        return self._told is not None
+
+    async def still(self) -> bool:
+        """Whether the broker goes by the access list of `mark`. Raises Unavailable (broker_away)."""
+        return await self._door.in_force(self.mark)
+
+    def forget(self) -> None:
+        """The broker turned out not to have it."""
+        self._told = None
+
+    def _lay(self, denied: Denied, crl_pem: bytes | None, anew: bool) -> bool:
+        """Whether anything on the disk was not as it should be. The list first: it must be there when the rest is read."""
+        changed = False
+        if crl_pem is not None:
+            changed |= replace_if_other(self._home / CRL, crl_pem)
+        for name, content in renewed(self._pki, self._server_name, self._home).items():
+            changed |= replace_if_other(self._home / name, content)
+        changed |= replace_if_other(self._home / DENIED, denied.text().encode())
+        return self._write_acl(denied, anew=anew or changed) or changed
+
+    def _write_acl(self, denied: Denied, *, anew: bool) -> bool:
+        if not anew and self.mark and content_of(self._home / ACL) == acl(denied, self.mark).encode():
+            return False
+        self.mark = secrets.token_hex(8)
+        return replace_if_other(self._home / ACL, acl(denied, self.mark).encode())
+
+    def _running(self) -> Broker:
+        """Raises Unavailable (broker_away)."""
+        try:
+            process = psutil.Process(int(self._pid_file.read_text()))
+            if not process.name().startswith(
+                _PROGRAM
+            ):  # the file is of a broker that was killed, the number somebody else's
+                raise Unavailable("broker_away", f"{self._pid_file} names a process that is no broker: {process.name()}")
+            return Broker(process.pid, process.create_time())
+        except (OSError, ValueError, psutil.Error) as error:
+            raise Unavailable("broker_away", f"the broker does not run, as {self._pid_file} says: {error}") from None
+
+    def _hup(self, broker: Broker) -> None:
+        try:
+            os.kill(broker.pid, signal.SIGHUP)
+        except ProcessLookupError:
+            raise Unavailable("broker_away", f"the broker {broker.pid} has ended") from None
+        except PermissionError:
+            raise Unavailable("broker_not_ours", f"the guard may not send signals to the broker {broker.pid}") from None
+        self.reloads += 1
+
+    async def _wait_taken_in(self) -> None:
+        """Raises Unavailable (broker_away, reload_lost)."""
+        end = time.monotonic() + GUARD_PROBE_TIMEOUT_S
+        while not await self._door.in_force(self.mark):
+            if time.monotonic() > end:
+                raise Unavailable("reload_lost", "the broker was told to read its files anew and does not go by them")
+            await asyncio.sleep(_LOOK_S)

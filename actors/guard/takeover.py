@@ -1,0 +1,76 @@
+"""The broker's internal listener, where client ids are free: taking sessions over, and which access list is in force.
+
+Both are one visit: connect with a clean start, publish below the mark of the access list, go. Connecting under a device's id
+ends its live connection and drops what is queued for it; the answer to the publish says whether the list of that mark was
+read.
+"""
+
+import asyncio
+from typing import Final
+
+import mqtt5
+
+from actors.broker_files import GUARD
+from certs.tls import client_context
+from fleet import topics
+from fleet.errors import FleetError, Unavailable
+from fleet.limits import GUARD_PROBE_TIMEOUT_S
+from fleet.settings import BrokerSettings
+
+_WRITTEN: Final = (mqtt5.PubAckReasonCode.SUCCESS, mqtt5.PubAckReasonCode.NO_MATCHING_SUBSCRIBERS)
+_READ_BYTES: Final = 4_096  # CONNACK and PUBACK together are about 40
+
+
+class InternalDoor:
+    """Its certificate is read anew for each visit, so that a renewed one is used."""
+
+    def __init__(self, broker: BrokerSettings) -> None:
+        self._broker = broker
+
+    async def in_force(self, mark: str) -> bool:
+        """Whether the broker has taken in the access list of this mark. Raises Unavailable (broker_away)."""
+        return await self._visit(GUARD, mark)
+
+    async def take_over(self, device: str, mark: str) -> bool:
+        """The device's session is gone. Whether the access list of this mark was in force then. Raises as in_force."""
+        return await self._visit(device, mark)
+
+    async def _visit(self, client_id: str, mark: str) -> bool:
+        try:
+            async with asyncio.timeout(GUARD_PROBE_TIMEOUT_S):
+                return await self._talk(client_id, mark)
+        except (OSError, ValueError, TimeoutError, FleetError) as error:
+            where = f"{self._broker.host}:{self._broker.port}"
+            raise Unavailable(
+                "broker_away", f"the broker at {where} does not answer: {error or type(error).__name__}"
+            ) from None
+
+    async def _talk(self, client_id: str, mark: str) -> bool:
+        tls = client_context(ca_file=self._broker.ca_file, cert_file=self._broker.cert_file, key_file=self._broker.key_file)
+        reader, writer = await asyncio.open_connection(self._broker.host, self._broker.port, ssl=tls)
+        try:
+            writer.write(mqtt5.ConnectPacket(client_id=client_id, clean_start=True).write())
+            welcome = await _packet(reader)
+            if not isinstance(welcome, mqtt5.ConnAckPacket) or welcome.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
+                raise Unavailable("broker_away", f"it refuses the guard: {welcome}")
+            writer.write(mqtt5.PublishPacket(topics.guard_mark(mark), b"", qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=1).write())
+            answer = await _packet(reader)
+            writer.write(mqtt5.DisconnectPacket().write())
+            await writer.drain()
+            return isinstance(answer, mqtt5.PubAckPacket) and answer.reason_code in _WRITTEN
+        finally:
+            writer.transport.abort()
+
+
+async def _packet(reader: asyncio.StreamReader) -> mqtt5.Packet:
+    """Of a peer that answers one packet at a time."""
+    received = b""
+    while True:
+        more = await reader.read(_READ_BYTES)
+        if not more:
+            raise ConnectionResetError("it closed the connection")
+        received += more
+        try:
+            return mqtt5.read(memoryview(received))[0]
+        except IndexError:
+            continue
