@@ -29,6 +29,13 @@ SELECT l.device_id, l.code, l.detail, l.at FROM unnest($2::text[]) AS d (id) CRO
     ORDER BY received_at DESC LIMIT $4
 ) l
 """
+_FIRST: Final = """
+SELECT d.id, s.at, s.received_at, s.readings FROM unnest($2::text[]) AS d (id) CROSS JOIN LATERAL (
+    SELECT (extract(epoch FROM time) * 1000)::bigint AS at, (extract(epoch FROM received_at) * 1000)::bigint AS received_at,
+           readings
+    FROM telemetry.sample WHERE site_id = $1 AND device_id = d.id ORDER BY time LIMIT 1
+) s
+"""
 
 
 class RecentRow(msgspec.Struct, frozen=True):
@@ -44,6 +51,11 @@ async def recent_samples(connection: Connection, site: SiteId, devices: Sequence
     """What came in the last CHECK_RECENT_S, oldest first; of each device the newest CHECK_SAMPLES_MAX."""
     rows = await connection.fetch(_RECENT, site, list(devices), _time(now), CHECK_RECENT_S, CHECK_SAMPLES_MAX)
     return [RecentRow(*row.values()) for row in rows]
+
+
+async def first_samples(connection: Connection, site: SiteId, devices: Sequence[DeviceId]) -> dict[DeviceId, RecentRow]:
+    rows = await connection.fetch(_FIRST, site, list(devices))
+    return {row["id"]: RecentRow(*row.values()) for row in rows}
 
 
 async def refusals(

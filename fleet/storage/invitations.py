@@ -36,6 +36,11 @@ async def invite_owner(connection: Connection, site: SiteId, token_hash: bytes) 
     return msgspec.convert(dict(row), Owner) if row else None
 
 
+async def owner_locale(connection: Connection, site: SiteId) -> Literal["fr", "en"]:
+    """Of what is written for the owner; French where there is none."""
+    return "en" if await connection.fetchval("SELECT accounts.owner_locale($1)", site) == "en" else "fr"
+
+
 async def invitation(connection: Connection, token_hash: bytes) -> InvitationRow | None:
     row = await connection.fetchrow(
         "SELECT state, person_id, email, name, locale, site_id, site_name,"

@@ -373,6 +373,16 @@ BEGIN
     RETURN QUERY SELECT owner.email, owner.name, owner.locale, owner.password_hash <> '';
 END $$;
 
+-- The language of what is written for the site's owner; NULL: no owner, or not the acting person's to know.
+CREATE FUNCTION accounts.owner_locale(of_site text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.locale FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.customer_organisation_id
+    WHERE s.id = of_site AND p.disabled_at IS NULL AND p.role IN ('customer', 'energy_manager')
+      AND accounts.acting_role() IN ('installer', 'ops', 'admin')
+      AND (registry.sees_all_sites() OR of_site IN (SELECT registry.visible_site_ids()))
+    ORDER BY p.email = s.owner_email DESC, p.created_at, p.id LIMIT 1
+$$;
+
 -- Who comes with this token, before there is an acting person. state: open | used | expired; no row: no such invitation.
 CREATE FUNCTION accounts.invitation_of(given_token_hash bytea)
 RETURNS TABLE (state text, person_id text, email text, name text, locale text, site_id text, site_name text, expires_at timestamptz)
@@ -411,7 +421,7 @@ $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts, registry, telemetry, pki FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION registry.is_owner, registry.device_exists, registry.may_see_pdl, registry.create_site,
-    accounts.invite_owner, accounts.invitation_of, accounts.accept_invitation TO sp_web;
+    accounts.invite_owner, accounts.owner_locale, accounts.invitation_of, accounts.accept_invitation TO sp_web;
 
 GRANT SELECT ON registry.replacement, registry.correction, registry.profile_version TO sp_twins;
 GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.waiting_source TO sp_twins;

@@ -1,0 +1,297 @@
+"""The commissioning report: drafted from what is known, signed by typing a name, kept as a PDF, and told to the owner."""
+
+import hashlib
+import time
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from fleet.corrections import Corrector
+from fleet.errors import BadInput, Conflict
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import INVITATION_DAYS, MAIL_SUBJECT_CHARS_MAX
+from fleet.storage import audit, certificates, invitations, registry, reports
+from fleet.storage.certificates import CertificateRow
+from fleet.storage.commissioning import RecentRow, first_samples
+from fleet.storage.database import Connection
+from fleet.storage.mail import queue_mail
+from fleet.storage.registry import DeviceRow
+from fleet.storage.reports import ReportRow
+from fleet.views import DeviceLive
+from web import checks
+from web.checks import DeviceChecks, Known
+from web.invitations import new_token
+from web.new_sites import PersonName, RequestId, own_request
+from web.paging import Page
+from web.report_content import ReportCertificate, ReportCheck, ReportContent, ReportDevice, ReportSite
+from web.report_print import sheet
+from web.report_texts import words
+from web.services import Services
+from web.sites import parse_site
+from web.visits import MAKERS, Visit, client_address
+
+PDF = "application/pdf"
+_TEMPLATE = "report.typ"
+_TRIES = 3  # two sign at once: the later one takes the next number
+
+log = structlog.get_logger("web.reports")
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """signed_name: typed by the signatory, as a signature."""
+
+    signed_name: PersonName
+    notes: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
+    request_id: RequestId | None = None
+
+
+async def draft(services: Services, visit: Visit, site: SiteId, notes: str = "") -> ReportContent:
+    """What would be signed now. For installers, ops and admins. Raises NotFound (unknown_site), Forbidden (not_allowed)."""
+    known = await checks.look(visit, site)
+    async with visit.enter() as connection:
+        visit.must_be(*MAKERS)
+        ids = [device.id for device in known.devices]
+        firsts = await first_samples(connection, site, ids)
+        held = {
+            device.id: _in_force(await certificates.certificates_of(connection, device.id))
+            for device in known.devices
+            if device.enrolled_at is not None
+        }
+        language = await invitations.owner_locale(connection, site)
+        number = await reports.next_number(connection, site)
+    live = await checks.live_devices(services, site)
+    judged = {each.device: each for each in checks.judged(known, live)}
+    return ReportContent(
+        number=number,
+        language=language,
+        made_at=known.now,
+        site=_site(known),
+        technician=visit.person.name,
+        technician_email=visit.person.email,
+        devices=[
+            _device(known, device, firsts.get(device.id), held.get(device.id), live.get(device.id), judged[device.id])
+            for device in known.devices
+        ],
+        notes=notes,
+    )
+
+
+async def sign(
+    services: Services,
+    visit: Visit,
+    site: SiteId,
+    signed_name: str,
+    address: str,
+    *,
+    notes: str = "",
+    request_id: str | None = None,
+) -> ReportRow:
+    """Numbers, prints and keeps the report, and mails the owner: an invitation, or that the site is ready in his account.
+
+    Raises NotFound (unknown_site), Forbidden (not_allowed), Conflict (report_without_devices), Unavailable (report_slow).
+    """
+    for _ in range(_TRIES):
+        content = await draft(services, visit, site, notes)
+        if not content.devices:
+            raise Conflict("report_without_devices", "add a device first: there is nothing to sign for yet")
+        request = own_request(visit.person.id, request_id)
+        if request is not None and (known := await _of_request(visit, request)) is not None:
+            return known
+        signed_at = time.time_ns() // 1_000_000
+        content = msgspec.structs.replace(content, signed_name=signed_name.strip() or signed_name, signed_at=signed_at)
+        document = await services.press.print(_TEMPLATE, sheet(content))
+        row = await _store(services, visit, content, document, request, address)
+        if row is not None:
+            return row
+    raise Conflict("refused", "somebody else signs reports of this site right now; try again")
+
+
+async def pdf(visit: Visit, site: SiteId, number: int) -> bytes:
+    """For everybody who sees the site. Raises NotFound (unknown_site, unknown_report)."""
+    async with visit.enter() as connection:
+        await registry.site_timezone(connection, site)
+        return await reports.pdf(connection, site, number)
+
+
+async def _of_request(visit: Visit, request: str) -> ReportRow | None:
+    async with visit.enter() as connection:
+        return await reports.report_of_request(connection, request)
+
+
+async def _store(
+    services: Services, visit: Visit, content: ReportContent, document: bytes, request: str | None, address: str
+) -> ReportRow | None:
+    site = content.site.id
+    async with visit.enter() as connection:
+        row = await reports.store_report(
+            connection,
+            site=site,
+            number=content.number,
+            signed_by=visit.person.id,
+            signed_name=content.signed_name,
+            signed_at=content.signed_at or content.made_at,
+            content=content,
+            document=document,
+            sha256=hashlib.sha256(document).digest(),
+            request_id=request,
+        )
+        if row is None:
+            return await reports.report_of_request(connection, request) if request else None
+        await _tell_owner(services, connection, content)
+        await audit.record(
+            connection,
+            "report.sign",
+            person_id=visit.person.id,
+            subject=site,
+            detail={"number": row.number, "signed_name": row.signed_name, "sha256": row.sha256},
+            address=address,
+        )
+        return row
+
+
+async def _tell_owner(services: Services, connection: Connection, content: ReportContent) -> None:
+    """In the transaction of the signature: both are kept, or neither."""
+    token, token_hash = new_token()
+    owner = await invitations.invite_owner(connection, content.site.id, token_hash)
+    if owner is None:
+        return
+    said = words(owner.locale)
+    base = services.settings.public_url.rstrip("/")
+    link = f"{base}/sites/{content.site.id}" if owner.can_sign_in else f"{base}/invitation?token={token}"
+    body = said["ready_body" if owner.can_sign_in else "invitation_body"].format(
+        name=owner.name,
+        installer=content.site.installer or said["somebody"],
+        site=content.site.name,
+        link=link,
+        days=INVITATION_DAYS,
+    )
+    subject = said["invitation_subject"].format(site=content.site.name)
+    try:
+        await queue_mail(connection, recipient=owner.email, subject=subject[:MAIL_SUBJECT_CHARS_MAX], body=body)
+    except BadInput as error:  # an address from before they were checked: the report is signed all the same
+        log.warning("owner_not_told", site=content.site.id, error=error.detail)
+
+
+def _in_force(rows: list[CertificateRow]) -> ReportCertificate | None:
+    for row in rows:
+        if row.issued_at is not None and row.superseded_at is None and row.revoked_at is None:
+            return ReportCertificate(row.serial, row.not_before, row.not_after)
+    return None
+
+
+def _site(known: Known) -> ReportSite:
+    site = known.site
+    return ReportSite(
+        id=site.id,
+        name=site.name,
+        address=site.address,
+        latitude=site.latitude,
+        longitude=site.longitude,
+        timezone=site.timezone,
+        peak_power_w=site.peak_power_w,
+        arrays=site.arrays,
+        pdl=None if site.pdl is None else f"… {site.pdl[-4:]}",
+        owner=site.customer or "",
+        installer=site.installer,
+    )
+
+
+def _device(
+    known: Known,
+    device: DeviceRow,
+    first: RecentRow | None,
+    certificate: ReportCertificate | None,
+    live: DeviceLive | None,
+    judged: DeviceChecks,
+) -> ReportDevice:
+    shown = Corrector(
+        known.profiles[device.profile],
+        judged.corrections,
+        [each for each in known.replacements if each.device == device.id],
+    )
+    first_values = shown.readings(first.at, first.readings) if first else []
+    readings = live.readings if live else device.readings
+    return ReportDevice(
+        id=device.id,
+        name=device.name,
+        kind=judged.kind,
+        profile=device.profile,
+        label_fr=device.label_fr,
+        label_en=device.label_en,
+        serial=device.serial,
+        gateway=_name_of(known, device.gateway),
+        certificate=certificate,
+        first_at=first.at if first else None,
+        first={name: value for name, value in zip(device.channels, first_values, strict=False) if value is not None},
+        readings_at=(live.sample_at if live else device.sample_at) if readings else None,
+        readings=readings,
+        checks=[ReportCheck(check.code, check.state, check.evidence) for check in judged.checks],
+        corrections=judged.corrections,
+    )
+
+
+def _name_of(known: Known, gateway: DeviceId | None) -> str | None:
+    return next((device.name for device in known.devices if device.id == gateway), gateway)
+
+
+@get("/sites/{site:str}/reports", operation_id="listReports", summary="Commissioning reports, the newest first")
+async def list_reports(site: FromPath[str], visit: NamedDependency[Visit]) -> Page[ReportRow]:
+    site_id = parse_site(site)
+    async with visit.enter() as connection:
+        await registry.site_timezone(connection, site_id)
+        return Page(await reports.reports_of(connection, site_id), None)
+
+
+@get("/sites/{site:str}/report-draft", operation_id="draftReport", summary="What a commissioning report would say now")
+async def get_draft(
+    site: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> ReportContent:
+    """For installers and operations. Signing it makes it a report."""
+    return await draft(services, visit, parse_site(site))
+
+
+@post("/sites/{site:str}/reports", operation_id="signReport", summary="Sign the commissioning report")
+async def post_report(
+    site: FromPath[str],
+    data: JSONBody[Signature],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+) -> ReportRow:
+    """For installers and operations. It never changes; signing again makes the next number. The owner gets an e-mail."""
+    return await sign(
+        services,
+        visit,
+        parse_site(site),
+        data.signed_name,
+        client_address(request),
+        notes=data.notes,
+        request_id=data.request_id,
+    )
+
+
+@get("/sites/{site:str}/reports/{file:str}", operation_id="getReport", summary="A report's PDF: `3.pdf`", media_type=PDF)
+async def get_pdf(site: FromPath[str], file: FromPath[str], visit: NamedDependency[Visit]) -> Response[bytes]:
+    site_id = parse_site(site)
+    number = parse_number(file)
+    return pdf_response(site_id, number, await pdf(visit, site_id, number))
+
+
+def pdf_response(site: SiteId, number: int, document: bytes) -> Response[bytes]:
+    headers = {"Content-Disposition": f'inline; filename="{site}-{number}.pdf"'}
+    return Response(document, media_type=PDF, headers=headers)
+
+
+def parse_number(file: str) -> int:
+    """Of '3.pdf'; 0, which no report has, of anything else."""
+    text = file.removesuffix(".pdf")
+    if not (file.endswith(".pdf") and text.isascii() and text.isdigit() and len(text) < 7):
+        return 0
+    return int(text)
+
+
+router = Router("/", route_handlers=[list_reports, get_draft, post_report, get_pdf], tags=["onboarding"])
