@@ -96,7 +96,7 @@ class Placing:
         return twin, device
 
     async def _store(self, twin: SiteTwin, device: DeviceTwin, letters: list[KeptLetter]) -> int:
-        """Some letters: stored by the one transaction that stores everything, then gone; what is refused stays, as refused."""
+        """Some letters: stored by the one transaction for everything, then gone; what is refused stays, as refused."""
         now = now_ms()
         entries = []
         for letter in letters:

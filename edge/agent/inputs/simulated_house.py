@@ -82,7 +82,7 @@ class House(msgspec.Struct, frozen=True):
 
 
 def elevation_deg(latitude: float, longitude: float, at: UnixMs) -> float:
-    """Height of the sun, to within two degrees: Cooper's declination (Solar Energy 12, 1969) and the mean sun's hour."""
+    """Height of the sun, to within five degrees: Cooper's declination (Solar Energy 12, 1969) and the mean sun's hour."""
     time = datetime.fromtimestamp(at / 1000, UTC)
     declination = radians(23.45) * sin(tau * (284 + time.timetuple().tm_yday) / 365)
     hour = time.hour + time.minute / 60 + time.second / 3600 + longitude / 15

@@ -1,0 +1,241 @@
+"""The agent's inputs against what they read: a SunSpec device over Modbus TCP, and a broker of the house's own."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from actors.local.mosquitto import find
+from edge.agent.inputs import Input, ModbusSettings, MqttSettings, SunspecSettings, make_input
+from edge.agent.inputs.settings import Register
+from fleet.codecs import decode_raw
+from fleet.errors import FleetError, Unavailable
+from fleet.telemetry import RawMessage, Sample
+from tests.fleet_rig import until
+from tests.servers import server_folder
+from tests.sunspec_device import LOOPBACK, SunSpecDevice, common, meter, mppt, three_phase_inverter
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.said: list[tuple[str | None, Sample]] = []
+        self.messages: list[RawMessage] = []
+
+    def samples(self, samples: list[Sample], source: str | None) -> None:
+        self.said += [(source, sample) for sample in samples]
+
+    def raw(self, messages: list[RawMessage]) -> None:
+        self.messages += messages
+
+    async def latest(self, source: str | None) -> dict[str, float | None]:
+        async def found() -> Sample | None:
+            return next((sample for whose, sample in reversed(self.said) if whose == source), None)
+
+        sample = await until(found)
+        self.said.clear()
+        assert isinstance(sample, Sample)
+        return sample.v
+
+
+@asynccontextmanager
+async def running(source: Input, sink: Kept) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(source.run(sink))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, FleetError):
+            await task
+
+
+def sunspec(port: int, tmp_path: Path, profile: str = "gateway", **more: object) -> Input:
+    settings = SunspecSettings(host=LOOPBACK, port=port, period_s=1.0, **more)  # type: ignore[arg-type]
+    return make_input(settings, profile=profile, state_folder=tmp_path)
+
+
+async def test_a_sunspec_device_is_found_and_read_again_and_again(tmp_path: Path) -> None:
+    sink = Kept()
+    async with SunSpecDevice.inverter("INV-0001") as device, running(sunspec(device.port, tmp_path), sink):
+        said = await sink.latest("INV-0001")
+        assert said["pv_power_w"] == 7_250.0
+        assert said["dc_voltage_v_2"] == 598.8
+        device.tell(103, W=1_000, TmpCab=None)
+
+        async def told() -> bool:
+            return (await sink.latest("INV-0001")).get("pv_power_w") == 1_000.0
+
+        await until(told)
+        assert "inverter_temp_c" not in await sink.latest("INV-0001")
+
+
+async def test_a_meter_behind_the_same_address_has_a_serial_of_its_own(tmp_path: Path) -> None:
+    sink = Kept()
+    models = (common("INV-1"), three_phase_inverter(), mppt((6_000, 100, 600)), common("MTR-9"), meter())
+    async with (
+        SunSpecDevice(*models, base=0) as device,
+        running(sunspec(device.port, tmp_path, "sunspec-inverter", meter_sign="export"), sink),
+    ):
+        own = await sink.latest(None)  # the agent is the inverter itself
+        assert own["pv_power_w"] == 7_250.0
+        assert (await sink.latest("MTR-9"))["grid_power_w"] == 1_840.0
+
+
+async def test_a_device_that_goes_away_is_an_error_and_is_found_when_it_returns(tmp_path: Path) -> None:
+    sink = Kept()
+    async with SunSpecDevice.inverter("INV-0001") as device:
+        async with running(sunspec(device.port, tmp_path), sink) as reading:
+            await sink.latest("INV-0001")
+            await device.__aexit__()
+            with pytest.raises(Unavailable) as away:
+                await asyncio.wait_for(reading, 30)
+            assert away.value.code in ("modbus_away", "modbus_refused")
+        with pytest.raises(Unavailable) as away:
+            await sunspec(device.port, tmp_path).run(sink)
+        assert away.value.code == "modbus_away"
+        await device.__aenter__()
+        async with running(sunspec(device.port, tmp_path), sink):
+            await sink.latest("INV-0001")
+
+
+async def test_modbus_without_sunspec_says_so(tmp_path: Path) -> None:
+    async with SunSpecDevice(common("X"), base=1_234) as device:
+        with pytest.raises(Unavailable) as found:
+            await sunspec(device.port, tmp_path).run(Kept())
+        assert found.value.code == "no_sunspec"
+
+
+async def test_registers_are_read_by_their_map_and_a_refused_one_is_missing(tmp_path: Path) -> None:
+    sink = Kept()
+    async with SunSpecDevice.inverter(unit_id=7) as device:
+        first = 40_000 + 2 + 68 + 2  # mark, common model, head of model 103
+        registers = (
+            Register("pv_power_w", first + 12, "i16"),
+            Register("pv_energy_wh", first + 22, "u32"),
+            Register("ac_voltage_v", first + 8, "u16", scale=0.1),
+            Register("ambient_temp_c", 10, "i16"),  # not there
+        )
+        settings = ModbusSettings(
+            host=LOOPBACK, port=device.port, unit_id=7, period_s=1.0, source="INV-7", registers=registers
+        )
+        async with running(make_input(settings, profile="gateway", state_folder=tmp_path), sink):
+            said = await sink.latest("INV-7")
+    assert said == {"pv_power_w": 7_250.0, "pv_energy_wh": 18_250_340.0, "ac_voltage_v": pytest.approx(231.1)}
+
+
+# A broker of the house's own ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HouseBroker:
+    """One that asks for a password."""
+
+    port: int
+    password_file: Path
+
+    def client(self) -> aiomqtt.Client:
+        return aiomqtt.Client(LOOPBACK, self.port, username="house", password="secret")
+
+    def settings(self, *topics: str, **more: object) -> MqttSettings:
+        return MqttSettings(host=LOOPBACK, port=self.port, topics=topics, password_file=str(self.password_file), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def house() -> Iterator[HouseBroker]:
+    broker = find()
+    with server_folder("house") as folder, socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        passwords = folder / "passwords"
+        passwd = shutil.which("mosquitto_passwd")
+        assert passwd is not None
+        subprocess.run([passwd, "-b", "-c", str(passwords), "house", "secret"], check=True, capture_output=True)
+        passwords.chmod(0o644)
+        configuration = folder / "mosquitto.conf"
+        configuration.write_text(
+            f"listener {port} {LOOPBACK}\nallow_anonymous false\npassword_file {passwords}\npersistence false\n"
+        )
+        ours = folder / "ours"
+        ours.write_text("house:secret\n")
+        quiet = subprocess.DEVNULL
+        command, env = [str(broker.path), "-c", str(configuration)], os.environ | broker.env
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
+        try:
+            yield HouseBroker(port, ours)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@asynccontextmanager
+async def talking(house: HouseBroker) -> AsyncIterator[aiomqtt.Client]:
+    """Another client of the house's broker, as soon as it listens."""
+
+    async def listens() -> bool:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(LOOPBACK, house.port)
+            writer.close()
+            return True
+        return False
+
+    await until(listens)
+    async with house.client() as client:
+        yield client
+
+
+async def test_a_houses_messages_go_on_untouched_and_copies_do_not(house: HouseBroker, tmp_path: Path) -> None:
+    sink = Kept()
+    async with talking(house) as client:
+        await client.publish("solar/114182940773/0/power", b"111", retain=True, qos=1)
+        source = make_input(house.settings("solar/#"), profile="opendtu", state_folder=tmp_path)
+        async with running(source, sink):
+
+            async def heard() -> bool:
+                await client.publish("solar/114182940773/0/power", b"312.4", qos=1)
+                await client.publish("other/topic", b"x", qos=1)
+                return bool(sink.messages)
+
+            await until(heard, period_s=0.2)
+    assert {(message.topic, message.payload) for message in sink.messages} == {("solar/114182940773/0/power", b"312.4")}
+    (decoded,) = decode_raw("opendtu", sink.messages[0])
+    assert decoded.sample.v == {"pv_power_w": 312.4}
+
+
+async def test_a_venus_is_kept_awake_by_the_id_that_its_own_messages_carry(house: HouseBroker, tmp_path: Path) -> None:
+    sink = Kept()
+    async with talking(house) as venus:
+        await venus.subscribe("R/#")
+        source = make_input(house.settings("N/#", victron_portal="auto"), profile="victron-gx", state_folder=tmp_path)
+        async with running(source, sink):
+
+            async def hello() -> bool:
+                await venus.publish("N/c0619ab1d2e3/system/0/Serial", b'{"value": "c0619ab1d2e3"}', qos=1)
+                return bool(sink.messages)
+
+            await until(hello, period_s=0.2)
+            message = await asyncio.wait_for(anext(aiter(venus.messages)), 10)
+            assert str(message.topic) == "R/c0619ab1d2e3/keepalive"
+
+
+async def test_a_broker_that_refuses_or_vanishes_is_an_error(house: HouseBroker, tmp_path: Path) -> None:
+    async with talking(house):
+        pass
+    wrong = tmp_path / "wrong"
+    wrong.write_text("house:guess\n")
+    refused = MqttSettings(host=LOOPBACK, port=house.port, topics=("#",), password_file=str(wrong))
+    with pytest.raises(Unavailable) as found:
+        await make_input(refused, profile="gateway", state_folder=tmp_path).run(Kept())
+    assert found.value.code == "local_broker_away"
+    wrong.write_text("no colon\n")
+    with pytest.raises(FleetError) as unread:
+        await make_input(refused, profile="gateway", state_folder=tmp_path).run(Kept())
+    assert unread.value.code == "bad_password_file"
