@@ -1,12 +1,13 @@
 """What one batch of messages comes to: rows, refusals and days to recompute, ready for one transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from fleet.calendar import local_day
 from fleet.device import DeviceTwin, Row
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import FUTURE_SKEW_MAX_S
 from fleet.site import SiteTwin
 from fleet.storage.intake import DeadLetter, SampleRecord
 from fleet.telemetry import UnixMs
@@ -48,7 +49,7 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
         if entry.site is None:
             continue
         site = entry.site.record
-        for device, t, readings, shift_ms in entry.rows:
+        for device, t, readings, shift_ms in _placed(entry.rows, entry.site, now) if entry.site.relearned else entry.rows:
             known = samples.get((device, t))
             if known is None:
                 samples[device, t] = (site.id, device, at(t), received_at, readings, shift_ms)
@@ -59,6 +60,16 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
             if t < marks.get(key, t + 1):
                 marks[key] = t
     return Batch(list(samples.values()), letters, [DirtyMark(site, day, t) for (site, day), t in marks.items()])
+
+
+def _placed(rows: Iterable[Row], site: SiteTwin, now: UnixMs) -> Iterator[Row]:
+    """With the times that the clocks' corrections give them now: they may have changed since the rows were taken in."""
+    for row in rows:
+        twin = site.devices.get(row.device)
+        told = row.t - (row.shift_ms or 0)
+        shift_ms = twin.corrector.shift_ms(told) if twin is not None and twin.corrector is not None else 0
+        fits = told + shift_ms <= now + FUTURE_SKEW_MAX_S * 1000
+        yield row._replace(t=told + shift_ms, shift_ms=shift_ms or None) if fits else row
 
 
 def at(ms: UnixMs) -> datetime:

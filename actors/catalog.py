@@ -106,6 +106,31 @@ class Catalog:
             self.devices -= len(twin.devices)
             self._routes = {text: route for text, route in self._routes.items() if route.site is not twin}
 
+    async def relearn(self, site: SiteId, now: UnixMs) -> SiteTwin | None:
+        """The twin as the registry has it now, with all that it has heard; None when there is no such site.
+
+        Raises AWAY errors.
+        """
+        if slot_of(site) not in self._slots:
+            return None
+        async with self._pool.acquire() as connection:
+            self._profiles = await twins.load_profiles(connection)
+            records = await twins.sites_by_id(connection, [site])
+            loaded = await twins.load_twins(connection, records, self._profiles, now)
+        if not loaded:
+            self.forget(site)
+            return None
+        live = self.sites.setdefault(site, loaded[0])
+        if live is loaded[0]:
+            self.devices += len(live.devices)
+        else:
+            self.devices -= len(live.devices)
+            live.relearn(loaded[0])
+            self.devices += len(live.devices)
+            self._routes = {text: route for text, route in self._routes.items() if route.site is not live}
+        self._missing.clear()
+        return live
+
     def passivate(self, now: UnixMs) -> int:
         """Lets go of sites that are silent and settled and, over the bound, of the longest silent. Returns how many.
 

@@ -78,6 +78,20 @@ class Rollup:
                         log.exception("rollup_failed", site=name, day=str(marks[0].day), error=repr(error))
         return RollupReport(days, events, failed, remaining=days > 0 and len(taken) == ROLLUP_DAYS_PER_ROUND)
 
+    async def run_site(self, site: SiteId, now: UnixMs, is_enough: Callable[[], bool]) -> None:
+        """One site's dirty days at once, the latest first, until it is enough; the others wait for their turn.
+
+        Raises StaleOwner, and AWAY errors.
+        """
+        async with self._pool.acquire() as connection:
+            marks = await energy.dirty_days_of(connection, site, ROLLUP_DAYS_PER_ROUND)
+            await self._forget_marks()
+            known = await metered_sites(connection, [site])
+            for mark in marks:
+                await self._site(connection, known[site], [mark], now)
+                if is_enough():
+                    return
+
     async def _site(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> RollupReport:
         spans = [await self._span(connection, site, mark, now) for mark in marks]
         dirty = {mark.day for mark in marks}

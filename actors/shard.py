@@ -18,6 +18,7 @@ import structlog
 from actors.batch import Entry
 from actors.catalog import Catalog
 from actors.clock import now_ms
+from actors.correcting import Correcting
 from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
@@ -30,7 +31,7 @@ from actors.writer import Writer
 from certs.tls import client_context
 from fleet import topics
 from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
     BATCH_MESSAGES_MAX,
@@ -46,7 +47,7 @@ from fleet.site import SiteTwin
 from fleet.storage import intake as intake_sql
 from fleet.storage import lease as leases
 from fleet.storage.database import Pool, open_pool
-from fleet.telemetry import Telemetry
+from fleet.telemetry import Telemetry, UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
 log = structlog.get_logger()
@@ -98,6 +99,14 @@ class TwinShard:
                 placing=self._placing,
                 counters=self._counters,
                 broker_log_file=settings.broker_log_file if self.shard == 0 else None,
+            )
+            self._correcting = Correcting(
+                pool=self._pool,
+                lease=self._lease,
+                catalog=self._catalog,
+                writer=self._writer,
+                intake=self._intake,
+                upkeep=self._upkeep,
             )
             log.info("shard_started", shard=self.shard, epoch=self._lease.epoch, twins=self._catalog.devices)
             self._ready.set()
@@ -240,6 +249,10 @@ class TwinShard:
     async def roll_up(self) -> None:
         """Recomputes what is dirty now rather than at its turn: after a load of history, whose days people want to see."""
         await self._upkeep.roll_up()
+
+    async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float = 0.0) -> None:
+        """See actors.correcting."""
+        await self._correcting.corrected(site, device, since, clock_shift_s)
 
     async def forget_site(self, site: SiteId) -> None:
         self._catalog.forget(site)

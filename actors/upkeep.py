@@ -21,6 +21,7 @@ from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.writer import Writer
 from fleet.errors import StaleOwner
+from fleet.ids import SiteId
 from fleet.limits import (
     ACK_PERIOD_S,
     BROKER_LOG_PERIOD_S,
@@ -136,13 +137,19 @@ class Upkeep:
         """Every day that is dirty. While messages wait it rests after each round for several times as long as that took:
         energy may be late, intake may not.
         """
-        async with self._rolling:
-            remaining = True
-            while remaining:
+        remaining = True
+        while remaining:
+            async with self._rolling:  # let go between two rounds: somebody may wait for one site
                 began = time.monotonic()
                 remaining = (await self._rollup.run_once(now_ms())).remaining
-                if self.session is not None and self.session.waiting:
-                    await asyncio.sleep((time.monotonic() - began) * ROLLUP_REST)
+            if self.session is not None and self.session.waiting:
+                await asyncio.sleep((time.monotonic() - began) * ROLLUP_REST)
+
+    async def roll_up_site(self, site: SiteId, budget_s: float) -> None:
+        """Its latest dirty day, and as many before it as there is time for; the others come at their turn."""
+        end = time.monotonic() + budget_s
+        async with self._rolling:
+            await self._rollup.run_site(site, now_ms(), lambda: time.monotonic() > end)
 
     async def _publish_acks(self) -> None:
         if self.session is not None:

@@ -210,6 +210,13 @@ class DeviceTwin:
         self._correct()
         self.snapshot_due = True
 
+    def tell_time(self, newest: UnixMs | None) -> None:
+        """Its clock was corrected: the newest sample's time is this now, and what comes next is newer."""
+        if newest is not None:
+            self.sample_at = newest
+            self._correct()
+            self.snapshot_due = True
+
     def reading(self, measure: str) -> float | None:
         """The newest value of a measure; None when unknown."""
         position = self.profile.index.get(measure)

@@ -29,7 +29,7 @@ class SiteRecord(msgspec.Struct, frozen=True):
 class SiteTwin:
     """Owns its device twins: one shard, one thread, so that rolling up is a function call."""
 
-    __slots__ = ("_by_serial", "alerts", "devices", "health", "heard_at", "holding", "record")
+    __slots__ = ("_by_serial", "alerts", "devices", "health", "heard_at", "holding", "record", "relearned")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class SiteTwin:
         self.alerts = OpenAlerts(record.id, alerts)
         self.holding = NOTHING_HOLDS
         self.heard_at = now
+        self.relearned = False
 
     def adopt(self, devices: Iterable[DeviceTwin]) -> int:
         """Takes in the devices that it does not have yet. Returns how many."""
@@ -57,7 +58,11 @@ class SiteTwin:
         return len(new)
 
     def relearn(self, registered: "SiteTwin") -> None:
-        """Takes over what the registry says now: of the site, of its devices, and which of them there are."""
+        """Takes over what the registry says now: of the site, of its devices, and which of them there are.
+
+        What was taken in before and is not stored yet, is placed anew (`relearned`): its time may be another one now.
+        """
+        self.relearned = True
         self.record = registered.record
         for device in list(self.devices):
             if device not in registered.devices:

@@ -44,6 +44,9 @@ _TAKE = """
     WHERE d.site_id = o.site_id AND d.day = o.day
     RETURNING d.site_id, d.day, d.from_time, d.generation, o.marked_at
 """
+_DIRTY_OF = """
+    SELECT site_id, day, from_time, generation FROM telemetry.dirty_day WHERE site_id = $1 ORDER BY day DESC LIMIT $2
+"""
 _FINISH = "DELETE FROM telemetry.dirty_day WHERE site_id = $1 AND day = $2 AND generation = $3 RETURNING 1"
 _SAVE = f"""
     INSERT INTO telemetry.site_day (site_id, day, timezone, computed_at, quality_q, {_TOTALS}, {_QUARTERS})
@@ -102,6 +105,12 @@ async def take_dirty(connection: Connection, slots: Sequence[int], limit: int) -
     """Those of these slots that wait longest. They stay marked until finish_dirty, but go to the end of the queue."""
     rows = await connection.fetch(_TAKE, list(slots), limit)
     rows.sort(key=lambda row: (row["marked_at"], row["site_id"], row["day"]))
+    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
+
+
+async def dirty_days_of(connection: Connection, site: SiteId, limit: int) -> list[DirtyDay]:
+    """The newest ones, latest first; they stay marked until finish_dirty."""
+    rows = await connection.fetch(_DIRTY_OF, site, limit)
     return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
 
 

@@ -1,0 +1,136 @@
+"""After a correction or a replacement was stored or undone: the twin, its samples' times, and the energy follow at once."""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from actors.batch import Entry
+from actors.catalog import Catalog
+from actors.clock import now_ms
+from actors.intake import Intake
+from actors.upkeep import Upkeep
+from actors.writer import Writer
+from fleet.calendar import days_between
+from fleet.codecs import native
+from fleet.corrections import Correction, clock_pieces
+from fleet.device import DeviceTwin
+from fleet.errors import BadInput, NotFound, Unavailable
+from fleet.ids import DeviceId, SiteId
+from fleet.limits import RETENTION_DAYS
+from fleet.measures import REGISTERS
+from fleet.site import SiteTwin
+from fleet.storage import energy, moved_samples
+from fleet.storage.corrections import corrections_of
+from fleet.storage.database import AWAY, Pool
+from fleet.storage.lease import Lease
+from fleet.storage.moved_samples import FutureLetter
+from fleet.telemetry import UnixMs
+
+log = structlog.get_logger()
+
+_ENERGY_BUDGET_S: Final = 3.0  # somebody looks at the page; earlier days follow at their turn
+_LETTERS_BUDGET_S: Final = 10.0  # the rest comes with the next correction of this clock
+_LETTERS_AT_ONCE: Final = 50  # each holds up to 64 KiB
+
+
+class Correcting:
+    """Belongs to one shard; one correction at a time.
+
+    Crash contract: everything follows from what the registry says and from what was told, so asking again completes what was
+    interrupted. Samples move in one transaction, which marks their days as well.
+    """
+
+    def __init__(
+        self, *, pool: Pool, lease: Lease, catalog: Catalog, writer: Writer, intake: Intake, upkeep: Upkeep
+    ) -> None:
+        self._pool = pool
+        self._lease = lease
+        self._catalog = catalog
+        self._writer = writer
+        self._intake = intake
+        self._upkeep = upkeep
+        self._turn = asyncio.Lock()
+
+    async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float) -> None:
+        """Returns when today counts it. Raises NotFound (unknown_site, unknown_device), Unavailable, StaleOwner."""
+        try:
+            async with self._turn:
+                twin = await self._catalog.relearn(site, now_ms())
+                if twin is None:
+                    raise NotFound("unknown_site", f"no site is called {site}")
+                if device not in twin.devices:
+                    raise NotFound("unknown_device", f"site {site} has no device {device}")
+                await self._writer.forget_marks()  # and no commit is under way that knows only the old corrections
+                await self._rewrite(twin, twin.devices[device], since, clock_shift_s)
+                if clock_shift_s:
+                    await self._take_letters(twin, twin.devices[device])
+                self._intake.changed[site] = twin
+                await self._upkeep.roll_up_site(site, _ENERGY_BUDGET_S)
+        except AWAY as error:
+            raise Unavailable("database_away", "the correction is noted and will count; try again in a moment") from error
+
+    async def _rewrite(self, twin: SiteTwin, device: DeviceTwin, since: UnixMs, clock_shift_s: float) -> None:
+        """Moves samples if clocks have changed, and marks every day that the change bears upon."""
+        site, now = twin.record.id, now_ms()
+        earliest = max(since, now - RETENTION_DAYS * 86_400_000)
+        async with self._pool.acquire() as connection:
+            made = await corrections_of(connection, site, device.id)
+            pieces, from_at = clock_pieces(made), earliest - _reach_ms(made, clock_shift_s)
+            if clock_shift_s:
+                await moved_samples.make_room(connection, site, device.id, pieces, from_at, now)
+            async with connection.transaction():
+                await self._lease.check(connection)
+                start, end = earliest, now
+                if clock_shift_s:
+                    span = await moved_samples.move_samples(connection, site, device.id, pieces, from_at, now)
+                    start, end = (min(start, span[0]), max(end, span[1])) if span else (start, end)
+                positions = [
+                    device.profile.index[register] + 1 for register in REGISTERS if register in device.profile.index
+                ]
+                start = await moved_samples.reach_back(connection, site, device.id, positions, start)
+                days = days_between(start, end + 1, twin.record.timezone)
+                await energy.mark_dirty(connection, [(site, day, start) for day in days])
+            if clock_shift_s:
+                device.tell_time(await moved_samples.newest_time(connection, site, device.id, now))
+        log.info("corrected", site=site, device=device.id, since=since, days=len(days), clock_shift_s=clock_shift_s)
+
+    async def _take_letters(self, twin: SiteTwin, device: DeviceTwin) -> None:
+        """What was refused because it lay in the future may lie in the past now."""
+        after, end = 0, time.monotonic() + _LETTERS_BUDGET_S
+        while time.monotonic() < end:
+            async with self._pool.acquire() as connection:
+                letters = await moved_samples.future_letters(connection, twin.record.id, after, _LETTERS_AT_ONCE)
+            if not letters:
+                return
+            after = letters[-1].id
+            found = {letter.id: _entry(twin, device, letter) for letter in letters}
+            taken = {letter: entry for letter, entry in found.items() if entry is not None}
+            await self._writer.commit(list(taken.values()), now_ms())
+            async with self._pool.acquire() as connection, connection.transaction():
+                await self._lease.check(connection)
+                await moved_samples.forget_letters(connection, list(taken))
+
+
+def _entry(twin: SiteTwin, device: DeviceTwin, letter: FutureLetter) -> Entry | None:
+    """None when it is about another device, or something of it still cannot be taken."""
+    try:
+        telemetry = native.decode_telemetry(letter.payload)
+        about = twin.devices.get(letter.sender) if telemetry.source is None else twin.by_serial(telemetry.source)
+        if about is not device or telemetry.raw:
+            return None
+        online = device.online
+        rows, refused = device.take_samples(telemetry, now_ms())
+        device.online = online  # it says nothing now
+    except BadInput:
+        return None
+    return (
+        None if refused is not None and refused.code == "future_time" else Entry(f"kept/{device.id}", twin, None, rows, [])
+    )
+
+
+def _reach_ms(made: list[Correction], clock_shift_s: float) -> int:
+    """How far before its time a correction of the clock may move samples, whatever the other ones do to them."""
+    standing = sum(abs(correction.value) for correction in made if correction.kind == "clock")
+    return round((abs(clock_shift_s) + standing) * 1000) if clock_shift_s else 0
