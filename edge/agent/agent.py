@@ -1,4 +1,4 @@
-"""The agent at work: inputs, disk, one MQTT link, configuration, commands, renewal. What is acked is stored; the rest is here."""
+"""The agent at work: inputs, disk, one MQTT link, configuration, commands, renewal."""
 
 import asyncio
 import platform

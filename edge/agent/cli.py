@@ -108,7 +108,9 @@ def _unit(chosen: argparse.Namespace) -> str:
         writable.append(chosen.state.absolute())
     if chosen.config:
         arguments += ["--config", str(chosen.config.absolute())]
-    return unit.text(Path(sys.argv[0]).absolute(), arguments, writable)
+    program = Path(sys.argv[0]).absolute()
+    command = [str(program)] if program.suffix != ".py" else [sys.executable, "-m", "edge.agent"]
+    return unit.text([*command, *arguments], writable)
 
 
 def _who(connection: object) -> dict[str, object]:

@@ -36,8 +36,7 @@ WantedBy=multi-user.target
 """
 
 
-def text(program: Path, arguments: list[str], writable: list[Path]) -> str:
-    """program: what runs the agent; writable: what lies outside its own folder, such as a light's file."""
+def text(command: list[str], writable: list[Path]) -> str:
+    """command: what runs the agent; writable: what lies outside its own folder."""
     more = "".join(f"ReadWritePaths={path}\n" for path in writable)
-
-    return _UNIT.format(command=shlex.join([str(program), *arguments]), more=more)
+    return _UNIT.format(command=shlex.join(command), more=more)
