@@ -155,7 +155,7 @@ def pki_folder() -> Iterator[Pki]:
         pki = folder / "pki"
         certs("init", str(pki))
         certs("issue-server", str(pki), "--name", "localhost", "--ip", LOOPBACK)
-        certs("issue-platform", str(pki), "sp-twins", "sp-web")
+        certs("issue-platform", str(pki), "sp-twins", "sp-web", "sp-guard")
         yield Pki(pki)
 
 

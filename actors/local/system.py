@@ -97,6 +97,7 @@ class System:
             together.create_task(self._start_notifier())
             simulation = Simulation(self._machine, self._servers, plan) if plan is not None else None
             certificates = together.create_task(simulation.issue_certificates()) if simulation is not None else None
+            together.create_task(self._start_onboarding(certificates))
             if simulation is not None and certificates is not None:
                 together.create_task(simulation.start(twins, certificates))
 
@@ -116,6 +117,17 @@ class System:
         with self.progress.step(text("step_web")):
             probe = f"http://{self.options.host}:{self.options.port}/health/ready"
             await self._machine.room("web", "web", self._configuration.web(), probe=lambda: _answers(probe), deadline_s=90.0)
+
+    async def _start_onboarding(self, certificates: "asyncio.Task[None] | None") -> None:
+        """The authority takes the devices' certificates that there are into its ledger; the guard needs its first list."""
+        if certificates is not None:
+            await certificates
+        with self.progress.step(text("step_authority")):
+            told = self._configuration.pki()
+            await self._machine.room("pki", "certs", told, words=["serve"], ready_file=told.ready_file)
+        with self.progress.step(text("step_guard")):
+            guard = self._configuration.guard()
+            await self._machine.room("guard", "actors.guard", guard, ready_file=guard.ready_file)
 
     async def _start_notifier(self) -> None:
         with self.progress.step(text("step_notifier")):

@@ -35,28 +35,29 @@ def run() -> Iterator[Figure]:
     with platform(sites=SITES) as running:
         rate = per_second(running.pki, running.plan.sites[0].devices[0].id, os.cpu_count() or 1, _LIMIT_S)
         note(f"{rate:.0f} TLS handshakes/s, both sides, on this machine: {DEVICES} take {DEVICES / rate:.1f} s")
-        with_broker = psutil.Process(running.broker.server.pid)
-        began = time.monotonic()
+        began = time.time()
         reports = [running.folder / f"storm-{number}.json" for number in range(_PROCESSES)]
         loads = [_load(running, number, report) for number, report in enumerate(reports)]
         try:
             _wait(lambda: connected(running) >= DEVICES, loads, _CONNECT_DEADLINE_S, "connected")
-            note(
-                f"{DEVICES} connected after {time.monotonic() - began:.1f} s; the broker holds {with_broker.num_fds()} files"
-            )
             time.sleep(_BEFORE_S)
+            note(f"the broker holds {psutil.Process(running.broker.server.pid).num_fds()} files")
             killed_at = time.time()
             running.broker.server.kill()
             running.broker.server.start()
             note(f"broker killed and listening again after {time.time() - killed_at:.1f} s")
             _wait(lambda: connected(running) >= DEVICES, loads, _BACK_DEADLINE_S, "back")
             time.sleep(_AFTER_S)
+            used = psutil.Process(running.broker.server.pid).cpu_times()
+            note(f"the new broker has used {used.user + used.system:.1f} s of a core")
         finally:
             for load in loads:
                 load.send_signal(signal.SIGTERM)
             for load in loads:
                 load.wait(timeout=60)
-        yield from judged(running, [json.loads(report.read_bytes()) for report in reports], killed_at, rate)
+        found = [json.loads(report.read_bytes()) for report in reports]
+        note(f"all were connected at first after {max(report['started_at'] for report in found) / 1000 - began:.1f} s")
+        yield from judged(running, found, killed_at, rate)
 
 
 def judged(running: Platform, reports: Sequence[dict[str, Any]], killed_at: float, rate: float) -> Iterator[Figure]:
