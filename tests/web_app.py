@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
 import msgspec
 from argon2 import PasswordHasher
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 
@@ -33,6 +37,7 @@ from web.twins_door import TwinsDoor
 NOW = 1_763_800_000_000
 PASSWORD = "correct horse battery"
 BASE_URL = "http://testserver.local"
+EST_URL = "https://enrol.test:8443"
 HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # tests check what is checked, not how slowly
 HASH = HASHER.hash(PASSWORD)
 ALPHA, BETA = SiteId("site-alpha"), SiteId("site-beta")
@@ -212,7 +217,22 @@ def web_settings(database: Database, folder: Path, broker: BrokerSettings | None
         ray=RaySettings(folder / "none", folder / "none", folder),
         jwt_key_file=folder / "none",
         setup_token_file=folder / "setup-token",
+        est_url=EST_URL,
+        est_ca_file=_trust_anchor(folder),
     )
+
+
+def _trust_anchor(folder: Path) -> Path:
+    """What devices are told to know the enrolment server by; nobody listens there."""
+    file = folder / "est-ca.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test root")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+    )
+    file.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    return file
 
 
 async def seed(owner: DatabaseSettings, people: dict[str, tuple[str, str]] = PEOPLE) -> None:

@@ -1,5 +1,6 @@
 """A device behind a gateway: attached by its serial, since the gateway speaks for it and it needs no certificate."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -7,7 +8,7 @@ from litestar import Request, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fleet.errors import Conflict, NotFound
+from fleet.errors import Conflict, FleetError, NotFound
 from fleet.ids import SiteId
 from fleet.scanned import Scanned, checked_serial, understand
 from fleet.storage import audit, onboarding, profile_versions, registry, waiting
@@ -83,8 +84,15 @@ async def attach(
             address=address,
         )
         row = await registry.device(connection, form.id)
-    await services.door.forget(site)
+    services.later(_place(services, site, serial))
     return row
+
+
+async def _place(services: Services, site: SiteId, serial: str) -> None:
+    """What was kept for this serial becomes its samples. Twins that cannot be told find it by themselves, later."""
+    await services.door.forget(site)
+    with suppress(FleetError):
+        await services.door.twins().place_waiting(site, serial)
 
 
 async def _gateway(connection: Connection, site: SiteId, wanted: str | None) -> DeviceRow:

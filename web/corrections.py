@@ -1,6 +1,7 @@
 """The one-tap fix of a failed check, and taking it back."""
 
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -78,10 +79,8 @@ async def undo(services: Services, visit: Visit, device: DeviceId, correction_id
 
 async def _tell_twins(services: Services, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float) -> None:
     """Twins that cannot be told now read the corrections when they come back; what was stored stands either way."""
-    try:
+    with suppress(FleetError):
         await services.door.twins().corrected(site, device, since, clock_shift_s)
-    except FleetError:
-        return
 
 
 @get("/devices/{device:str}/corrections", operation_id="listCorrections", summary="What is corrected, and what was")

@@ -133,6 +133,8 @@ async def put_profile(
     """For operations. Channels can only be added at the end, because samples are stored in their order. Devices of it go by
     the new version within seconds.
     """
+    async with visit.enter():
+        visit.must_be("ops", "admin")
     if data.definition.id != _name(profile):
         raise BadInput("bad_profile", f"the address names {_name(profile)!r}, the definition {data.definition.id!r}")
     row = await change_profile(services, visit, data.definition, _version(if_match), data.note, client_address(request))

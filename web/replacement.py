@@ -1,5 +1,6 @@
 """Other hardware in the same place: a device with a certificate gets a new claim, one behind a gateway a new serial."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -60,10 +61,8 @@ async def replace_serial(services: Services, visit: Visit, device: DeviceId, new
 async def _tell_twins(services: Services, row: DeviceRow, at: int) -> None:
     """The day is recomputed with the swap in it; a twin that cannot be told reads the registry when it comes back."""
     await services.door.forget(row.site)
-    try:
+    with suppress(FleetError):
         await services.door.twins().corrected(row.site, row.id, at)
-    except FleetError:
-        return
 
 
 @get("/devices/{device:str}/replacements", operation_id="listReplacements", summary="When its hardware was replaced")
