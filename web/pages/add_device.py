@@ -158,9 +158,7 @@ async def _shown(visit: Visit, site: str, *, serial: str = "", scanned: str = ""
     )
 
 
-def seen_sources(
-    waiting: Iterable[WaitingSource], devices: list[DeviceRow], profiles: list[DeviceProfile]
-) -> list[Seen]:
+def seen_sources(waiting: Iterable[WaitingSource], devices: list[DeviceRow], profiles: list[DeviceProfile]) -> list[Seen]:
     """With the gateway's name, and what each can be. Nothing fits: every profile is on offer."""
     by_id = {device.id: device for device in devices}
     found = []

@@ -1,6 +1,6 @@
 """The enrolment code stays on the phone that made it: in a cookie that only this claim's page gets back.
 
-The platform itself keeps a hash. So a reload, the back button and a dead zone do not lose the code, and no script can read it.
+The platform itself keeps a hash. So a reload, the back button and a dead zone do not lose the code, and no script reads it.
 """
 
 import time

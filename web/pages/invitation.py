@@ -1,6 +1,6 @@
 """The page behind the link in an owner's e-mail: a password of his own, and straight on to his site."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -12,7 +12,7 @@ from fleet.limits import PASSWORD_CHARS_MIN
 from web.auth import set_cookies
 from web.errors import Problem, problem_of
 from web.invitations import Invitation, accept, look
-from web.language import language_of
+from web.language import Language, language_of
 from web.pages.forms import Fields
 from web.pages.rendering import now_ms, page
 from web.services import Services
@@ -36,11 +36,12 @@ async def accept_invitation(request: Request[Any, Any, Any], services: NamedDepe
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}  # spaces may be in a password
     address = client_address(request)
     token = fields.get("token", "")[:200]
-    locale = cast('Literal["fr", "en"]', "en" if fields.get("locale") == "en" else "fr")
+    locale: Language = "en" if fields.get("locale") == "en" else "fr"
+    password, name = fields.get("password", "")[:256], fields.get("name", "")[:120]
     try:
-        if fields.get("password", "") != fields.get("again", ""):
+        if password != fields.get("again", ""):
             raise BadInput("passwords_differ", "the two passwords are not the same")
-        grant = await accept(services, token, fields.get("password", "")[:256], fields.get("name", "")[:120], locale, address)
+        grant = await accept(services, token, password, name, locale, address)
     except BadInput as error:
         found = await look(services, token, address)
         return _page(request, found, token, fields, problem_of(error, language_of(request)))

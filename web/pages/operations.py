@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from fleet.calendar import local_day
 from fleet.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
-from fleet.storage import audit, dead_letters, registry, supervision
+from fleet.storage import audit, dead_letters, registry, revocations, supervision
 from fleet.storage.today import pv_wh_on
 from web.fleet_routes import current_stats
 from web.pages.alerts import alert_lines
@@ -41,6 +41,7 @@ async def operations_page(
             for site in {alert.site for alert in alerts}
             for device in await registry.devices_of(connection, site)
         }
+        alarms = await revocations.alarms(connection)
         labels = await registry.site_labels(connection, {alert.site for alert in alerts})
         sites = await registry.count_sites(connection)
     summaries = await summaries_of(services, [row.id for row in rows])
@@ -57,6 +58,7 @@ async def operations_page(
             device_names=devices,
             timezones={label.id: label.timezone for label in labels},
         ),
+        alarms=alarms,
         more_alerts=more_alerts is not None,
         worst=[line for line in lines if line.health.status not in _HEALTHY or line.open_alerts][:_WORST_SITES],
         sites=sites,

@@ -106,9 +106,7 @@ async def edit_profile(
     try:
         if not (version.isascii() and version.isdigit() and len(version) < 10):
             raise BadInput("version_needed", "the form does not say which version it began from")
-        made = await change_profile(
-            services, visit, definition_of(typed), int(version), typed.note, client_address(request)
-        )
+        made = await change_profile(services, visit, definition_of(typed), int(version), typed.note, client_address(request))
     except FleetError as error:
         row, versions = await _found(visit, profile)
         return _page(request, visit, typed, row, versions, problem_of(error, language_of(request)))

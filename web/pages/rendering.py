@@ -12,11 +12,12 @@ from litestar.enums import MediaType
 
 from fleet.storage.accounts import Person
 from fleet.telemetry import UnixMs
-from web.i18n import translations
+from web.i18n import say, translations
 from web.language import Language, language_of
-from web.pages import figures, times, words
+from web.pages import check_words, figures, measures, onboarding_words, times, words
 from web.pages.assets import built_assets
 from web.pages.labels import labels_json
+from web.pages.site_form import direction_of
 from web.services import Services
 
 THEME_COOKIE = "sp_theme"
@@ -94,6 +95,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "size": lambda size_bytes: figures.size(size_bytes, language),
         "number": lambda value, digits=0: figures.decimal(value, digits, language),
         "moment": lambda at, now, timezone: times.moment(at, now, timezone, language),
+        "exact": lambda at, now, timezone: times.exact(at, now, timezone, language),
         "duration": lambda seconds: times.duration(seconds, language),
         "json": lambda value: msgspec.json.encode(value).decode(),
     }
@@ -109,6 +111,14 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "refusal": lambda code: words.refusal(code, language),
         "role": lambda code: words.role(code, language),
         "kind": lambda code: words.kind(code, language),
+        "readings": lambda values: measures.readings(values, language),
+        "check": lambda found, timezone, now: check_words.check(found, timezone, now, language),
+        "check_title": lambda code: check_words.title(code, language),
+        "verdict": lambda state: check_words.verdict(state, language),
+        "direction": lambda azimuth_deg: say(language, direction_of(azimuth_deg)),
+        "correction": lambda kind, measure, value: onboarding_words.correction(kind, measure, value, language),
+        "revocation_reason": lambda code: onboarding_words.revocation_reason(code, language),
+        "alarm": lambda code: onboarding_words.alarm(code, language),
     }
 
 

@@ -15,10 +15,12 @@ from fleet.storage import registry, supervision
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow, SiteRow
 from fleet.storage.today import first_day
+from fleet.storage.waiting import waiting_sources
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, Health, PowerFlow
 from web.language import Language, language_of
 from web.pages import times
+from web.pages.add_device import seen_sources
 from web.pages.alerts import AlertLine, alert_lines
 from web.pages.energy import (
     BarSeries,
@@ -37,7 +39,7 @@ from web.pages.rendering import now_ms, page
 from web.pages.times import Period
 from web.services import Services
 from web.sites import parse_site
-from web.visits import Visit
+from web.visits import MAKERS, Visit
 
 _ALERTS_MAX = 50
 
@@ -108,6 +110,7 @@ async def site_page(
         since = await stored_since(connection, row, today)
         span = shown(period, parse_day(day, today), today=today, since=since)
         energy = await energy_of(connection, row, span, now, language_of(request))
+        waiting = await waiting_sources(connection, row.id)
     return page(
         request,
         "site.html",
@@ -115,6 +118,8 @@ async def site_page(
         site=row,
         present=await present_of(services, row, devices, alerts, now),
         energy=energy,
+        seen=seen_sources(waiting, devices, []),
+        maker=visit.person.role in MAKERS,
         periods=PERIODS,
         today=today,
         now=now,

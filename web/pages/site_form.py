@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,13 @@ _DIRECTIONS: Final[Mapping[int, str]] = {
     180: N_("south"),
     135: N_("south-east"),
 }  # in the order of a compass card, row by row; the middle stays free
-SLOPES: Final = ((5, N_("Flat roof")), (15, N_("Low slope")), (30, N_("Tiled roof")), (45, N_("Steep roof")), (90, N_("Wall")))
+SLOPES: Final = (
+    (5, N_("Flat roof")),
+    (15, N_("Low slope")),
+    (30, N_("Tiled roof")),
+    (45, N_("Steep roof")),
+    (90, N_("Wall")),
+)
 """Tilts in degrees that many roofs have."""
 
 
@@ -124,7 +130,7 @@ def checked(form: SiteForm) -> tuple[Typed | None, Errors]:
     if errors:
         return None, errors
     address = f"{form.street}, {postcode} {form.town}"
-    locale = cast('Literal["fr", "en"]', "en" if form.owner_locale == "en" else "fr")
+    locale: Literal["fr", "en"] = "en" if form.owner_locale == "en" else "fr"
     return (
         Typed(
             name, email, owner_name, locale, address, department_of(address), latitude, longitude, form.timezone,
@@ -143,7 +149,12 @@ def _flat(form: SiteForm) -> dict[str, str]:
 
 def _array(fields: Fields, index: int, errors: Errors) -> PvArray:
     peak_kw = number_in(
-        fields, f"array-{index}-peak_kw", 0.05, 100_000, N_("A peak power in kilowatts: 6 for a house, up to 100,000."), errors
+        fields,
+        f"array-{index}-peak_kw",
+        0.05,
+        100_000,
+        N_("A peak power in kilowatts: 6 for a house, up to 100,000."),
+        errors,
     )
     azimuth_deg = number_in(fields, f"array-{index}-azimuth", 0, 360, N_("Degrees from 0 (north) to 360."), errors)
     tilt_deg = number_in(fields, f"array-{index}-tilt", 0, 90, N_("Degrees from 0 (flat) to 90 (upright)."), errors)

@@ -20,7 +20,7 @@ from fleet.views import HEALTH_ORDER, Health, PowerFlow, SiteSummary
 from web.pages.rendering import now_ms, page
 from web.paging import Cursor, decode_cursor, encode_cursor
 from web.services import Services
-from web.visits import Visit
+from web.visits import MAKERS, Visit
 
 _OPERATORS = ("ops", "admin")
 _ONE_SITE_ROLES = ("customer", "energy_manager")
@@ -75,6 +75,7 @@ async def sites_page(
         first=address(text) if after else None,
         following=address(text, encode_cursor(cursor_after(shown[-1]))) if len(rows) > len(shown) else None,
         text=text,
+        maker=visit.person.role in MAKERS,
         now=now_ms(),
     )
 

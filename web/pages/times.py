@@ -31,6 +31,14 @@ def moment(at: UnixMs, now: UnixMs, timezone: str, language: Language) -> str:
     return format_datetime(there, pattern, tzinfo=zone(timezone), locale=_LOCALE[language])
 
 
+def exact(at: UnixMs, now: UnixMs, timezone: str, language: Language) -> str:
+    """To the second: "14:03:07" today, with its day before."""
+    there = local(at, timezone)
+    if local_day(at, timezone) == local_day(now, timezone):
+        return there.strftime("%H:%M:%S")
+    return format_datetime(there, "d MMM, HH:mm:ss", tzinfo=zone(timezone), locale=_LOCALE[language])
+
+
 def long_day(day: date, language: Language) -> str:
     """ "lundi 23 novembre 2026"."""
     return format_date(day, "EEEE d MMMM y", locale=_LOCALE[language])
