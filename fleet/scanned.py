@@ -15,8 +15,9 @@ _LABELLED: Final = re.compile(
     r"(?:S\s*/\s*N|SN|SERIAL(?:\s*(?:NO|NUMBER|N°))?|N°\s*DE\s*S[ÉE]RIE)\s*[:#=.]\s*(?P<serial>\S+)", re.I
 )
 _SERIAL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
+# GS1: the product under 01, the serial number under 21; in brackets where people read it, with separators for machines.
 _GS1_SERIAL: Final = re.compile(
-    r"^(?:\]d2|\]Q3|\(01\)\d{14}|01\d{14}).*?(?:\(21\)|\x1d21|(?<=^01\d{14})21)(?P<serial>[^\x1d(]{1,20})"
+    r"(?:\(01\)\d{14}.*?\(21\)|(?:\][dQ][23])?\x1d?01\d{14}(?:21|.*?\x1d21))(?P<serial>[^\x1d(]{1,20})"
 )
 _SERIAL_KEYS: Final = frozenset(("sn", "serial", "serialnumber", "serial_number", "s"))
 
