@@ -93,11 +93,6 @@ class Catalog:
             await self._load([site], now)
         return self.sites.get(site)
 
-    async def learn(self, site: SiteId, now: UnixMs) -> None:
-        """Takes in the devices that are new in the registry; the live twin keeps what it knows. Raises AWAY errors."""
-        if slot_of(site) in self._slots:
-            await self._load([site], now)
-
     def forget(self, site: SiteId) -> None:
         """Drops a twin, so that the next message or ask builds it anew from the registry."""
         twin = self.sites.pop(site, None)

@@ -84,10 +84,7 @@ class Placing:
         """From the registry when the live twin does not know it."""
         twin = await self._catalog.site(site, now_ms())
         if twin is not None and twin.by_serial(serial) is None:
-            await self._catalog.learn(site, now_ms())
-            if twin.by_serial(serial) is None:  # no new device, so one whose serial has changed
-                self._catalog.forget(site)
-                twin = await self._catalog.site(site, now_ms())
+            twin = await self._catalog.relearn(site, now_ms())
         if twin is None:
             raise NotFound("unknown_site", f"no site is called {site}")
         device = twin.by_serial(serial)

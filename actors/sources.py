@@ -20,6 +20,7 @@ from fleet.limits import (
 )
 from fleet.measures import is_measure
 from fleet.rate import TokenBucket
+from fleet.serials import is_serial, serial_from
 from fleet.storage.waiting import Sighting
 from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
 
@@ -103,8 +104,11 @@ class Sources:
 
     def _behind(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> Taken:
         """A device that the sender speaks for. It may say more than its profile wants: what is wanted counts."""
-        if not 0 < len(serial) <= SERIAL_CHARS_MAX or not serial.isprintable():
-            raise BadInput("bad_source", f"{serial[:60]!r} is not a serial: 1 to {SERIAL_CHARS_MAX} printable characters")
+        if not is_serial(serial):
+            raise BadInput(
+                "bad_source",
+                f"{serial[:60]!r} is no serial: up to {SERIAL_CHARS_MAX} letters, digits and . _ / - between them",
+            )
         device = route.site.by_serial(serial)
         if device is None:
             self._note(route, serial, samples, now)
@@ -177,7 +181,8 @@ def _decoded(route: Route, messages: list[RawMessage]) -> tuple[dict[str | None,
         except BadInput as error:
             refused = refused or error
             continue
-        for serial, sample in found:
+        for name, sample, local in found:
+            serial = serial_from(f"{route.device.id}/{name}") if local else name
             instants = merged.setdefault(serial if speaks_for_others else None, {})
             known = instants.setdefault(sample.t, sample)
             if known is not sample:  # what came first stands, as in the database

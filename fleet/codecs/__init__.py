@@ -9,7 +9,8 @@ from typing import Final
 from fleet.codecs import opendtu, shelly, victron, zlinky
 from fleet.codecs.decoded import Decoded
 from fleet.errors import BadInput
-from fleet.limits import RAW_PAYLOAD_BYTES_MAX, SERIAL_CHARS_MAX
+from fleet.limits import RAW_PAYLOAD_BYTES_MAX
+from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
 
 Codec = Callable[[RawMessage], list[Decoded]]
@@ -38,7 +39,7 @@ CODECS: Final[Mapping[str, Codec]] = {
 
 
 def decode_raw(codec: str, message: RawMessage) -> list[Decoded]:
-    """The samples in one message; none when it is about something else. Serials are at most 64 characters long.
+    """The samples in one message; none when it is about something else, or about a device without a usable name.
 
     Raises BadInput (unknown_codec, too_large, bad_payload).
     """
@@ -49,4 +50,4 @@ def decode_raw(codec: str, message: RawMessage) -> list[Decoded]:
         raise BadInput(
             "too_large", f"{len(message.payload)} bytes at {message.topic[:80]}; {RAW_PAYLOAD_BYTES_MAX} are taken"
         )
-    return [found for found in decode(message) if found.serial is None or 0 < len(found.serial) <= SERIAL_CHARS_MAX]
+    return [found for found in decode(message) if found.serial is None or is_serial(found.serial)]

@@ -15,10 +15,14 @@ _MISSING: Final = frozenset(("", "nan", "null", "none", "-", "n/a", "unavailable
 
 
 class Decoded(NamedTuple):
-    """serial: of the device behind the sender; None when the format does not tell, so that it is the sender itself."""
+    """serial: of the device behind the sender; None when the format does not tell, so that it is the sender itself.
+
+    local: it is a name that only this sender's house knows, such as "linky": another house has one too.
+    """
 
     serial: str | None
     sample: Sample
+    local: bool = False
 
 
 def sample(message: RawMessage, values: dict[str, float | None]) -> Sample:

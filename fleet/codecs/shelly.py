@@ -3,7 +3,7 @@
 Source: payloads and parsers of aioshelly, eddie and evcc; the maker's pages on the components EM, EMData, EM1 and EM1Data.
 `<prefix>/events/rpc` carries NotifyStatus with whatever changed, `<prefix>/status/<component>` one component; the same may
 come both ways. Power in W, + drawn through the clamp; energy in Wh. What a clamp is around is not said: the first one counts
-as the grid's, further ones have a serial of their own, "<prefix>:1".
+as the grid's, further ones have a serial of their own, "<prefix>/1". The prefix is the device's id, or a chosen name.
 """
 
 import re
@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fleet.codecs.decoded import Decoded, json_object, number, sample
+from fleet.serials import serial_from
 from fleet.telemetry import RawMessage
 
 _STATUS: Final = re.compile(r"(?:(?P<prefix>.+)/)?status/(?P<component>(?:em|emdata|em1|em1data):[0-9])")
 _RPC: Final = re.compile(r"(?:(?P<prefix>.+)/)?events/rpc")
 _COMPONENT: Final = re.compile(r"(?P<kind>em|emdata|em1|em1data):(?P<number>[0-9])")
+_OWN_ID: Final = re.compile(r"shelly[a-z0-9]+-[0-9a-f]{6,12}")
+_NAME_CHARS_MAX: Final = 28
 _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "em": {
         "total_act_power": "grid_power_w",
@@ -57,5 +60,8 @@ def _component(message: RawMessage, prefix: str | None, name: str, values: dict[
     known: dict[str, float | None] = {measure: value for measure, value in read.items() if value is not None}
     if not known:
         return []
-    serial = prefix if component["number"] == "0" or prefix is None else f"{prefix}:{component['number']}"
-    return [Decoded(serial, sample(message, known))]
+    if prefix is None:
+        return [Decoded(None, sample(message, known))]
+    name = serial_from(prefix, _NAME_CHARS_MAX)
+    serial = name if component["number"] == "0" else f"{name}/{component['number']}"
+    return [Decoded(serial, sample(message, known), local=_OWN_ID.fullmatch(prefix) is None)]

@@ -2,7 +2,7 @@
 
 Source: README of dbus-flashmq, and the Venus OS list of D-Bus paths for names, units (energy in kWh) and signs: a grid meter
 counts import as positive, a battery charging. {"value": null} is "not known", an empty payload "service gone". `system/…` is
-left alone: it sums up the others. The serial is "<service>/<instance>", which stays when the GX starts again.
+left alone: it sums up the others. The serial is "<portal>/<service>/<instance>", which stays when the GX starts again.
 """
 
 import re
@@ -12,7 +12,9 @@ from typing import Final
 from fleet.codecs.decoded import Decoded, json_object, number, sample, wh
 from fleet.telemetry import RawMessage
 
-_TOPIC: Final = re.compile(r"(?:.*/)?N/[^/]{1,40}/(?P<service>[a-z]{1,30})/(?P<instance>[0-9]{1,6})/(?P<path>.+)")
+_TOPIC: Final = re.compile(
+    r"(?:.*/)?N/(?P<portal>[A-Za-z0-9]{1,20})/(?P<service>[a-z]{1,12})/(?P<instance>[0-9]{1,6})/(?P<path>.+)"
+)
 
 
 def _phases(*, frequency: bool = False) -> dict[str, str]:
@@ -51,7 +53,7 @@ def decode(message: RawMessage) -> list[Decoded]:
     found = _TOPIC.fullmatch(message.topic)
     if found is None or not message.payload:
         return []
-    service, instance, path = found.group("service", "instance", "path")
+    portal, service, instance, path = found.group("portal", "service", "instance", "path")
     measure = _PATHS.get(service, {}).get(path)
     if measure is None:
         return []
@@ -62,4 +64,4 @@ def decode(message: RawMessage) -> list[Decoded]:
         value = wh(value)
     elif measure == "pv_power_w":
         value = max(value, 0.0)  # by night an inverter draws a little
-    return [Decoded(f"{service}/{instance}", sample(message, {measure: value}))]
+    return [Decoded(f"{portal}/{service}/{instance}", sample(message, {measure: value}))]

@@ -9,9 +9,12 @@ import re
 from typing import Any, Final
 
 from fleet.codecs.decoded import Decoded, json_object, number, sample, wh
+from fleet.serials import serial_from
 from fleet.telemetry import RawMessage
 
 _TOPIC: Final = re.compile(r"(?:(?:.+)/)?(?P<name>[^/]{1,64})")
+_OWN_ID: Final = re.compile(r"0x[0-9a-f]{16}")
+_NAME_CHARS_MAX: Final = 28
 _TIER: Final = re.compile(r"current_tier[0-9]{1,2}_summ_delivered")
 
 
@@ -34,7 +37,8 @@ def decode(message: RawMessage) -> list[Decoded]:
     known: dict[str, float | None] = {measure: value for measure, value in read.items() if value is not None}
     if not {"import_energy_wh", "export_energy_wh"} & known.keys():
         return []
-    return [Decoded(found["name"], sample(message, known))]
+    name = found["name"]
+    return [Decoded(serial_from(name, _NAME_CHARS_MAX), sample(message, known), local=_OWN_ID.fullmatch(name) is None)]
 
 
 def _delivered_kwh(message: RawMessage, values: dict[str, Any]) -> float | None:

@@ -86,7 +86,7 @@ async def test_an_unknown_serial_waits_and_its_data_comes_back_whole_when_attach
     database: Database, broker: Broker, pki: Pki
 ) -> None:
     await seed_fleet(database, SITES)
-    start = now_ms() - 100_000
+    start = now_ms() - 200_000
     async with (
         running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
         Device(broker, pki, "s-one", "g-one") as gateway,
@@ -132,6 +132,34 @@ async def test_a_serial_that_was_attached_without_a_word_is_found_by_itself(
         await until(lambda: waiting_at(database, "s-two"))
         await attach(database, "m-new", "s-two", "meter", "MTR-9")  # this profile wants no frequency
         assert await until(lambda: readings_of(database, "m-new")) == [[-5.0, None, None, None]]
+
+
+async def test_a_replaced_inverter_takes_its_place_with_what_it_said_before(
+    database: Database, broker: Broker, pki: Pki
+) -> None:
+    await seed_fleet(database, SITES)
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
+        Device(broker, pki, "s-one", "g-one") as gateway,
+    ):
+        await say_raw(gateway, 1, (f"solar/{ROOF}/0/power", b"10"), t=now_ms() - 20_000)
+        await gateway.acked_up_to(1)
+        await fetch(database, "UPDATE registry.device SET serial = $1 WHERE id = 'i-one'", ROOF)
+        assert await shard.place_waiting(SITE, ROOF) == 1
+        await say_raw(gateway, 2, (f"solar/{ROOF}/0/power", b"20"))
+        await gateway.acked_up_to(2)
+    assert [row[0] for row in await readings_of(database, "i-one")] == [10.0, 20.0]
+
+
+async def test_a_name_that_only_the_house_knows_carries_its_gateway(database: Database, broker: Broker, pki: Pki) -> None:
+    await seed_fleet(database, SITES)
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)),
+        Device(broker, pki, "s-two", "g-two") as gateway,
+    ):
+        await say_raw(gateway, 1, ("zigbee2mqtt/linky", b'{"current_summ_delivered": 12.5}'))
+        (source,) = await until(lambda: waiting_at(database, "s-two"))
+        assert (source.serial, source.measures) == ("g-two/linky", ["import_energy_wh"])
 
 
 async def test_one_stranger_does_not_hold_up_the_acks_of_the_others(database: Database, broker: Broker, pki: Pki) -> None:

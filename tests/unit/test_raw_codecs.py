@@ -13,6 +13,7 @@ from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
 from fleet.measures import is_measure
 from fleet.profiles import shipped
+from fleet.serials import is_serial, serial_from
 from fleet.telemetry import RawMessage
 
 T = 1_782_036_007_123
@@ -20,7 +21,7 @@ T = 1_782_036_007_123
 
 def decoded(codec: str, topic: str, payload: bytes | dict[str, Any]) -> list[tuple[str | None, dict[str, float | None]]]:
     body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
-    return [(serial, sample.v) for serial, sample in decode_raw(codec, RawMessage(T, topic, body))]
+    return [(serial, sample.v) for serial, sample, _ in decode_raw(codec, RawMessage(T, topic, body))]
 
 
 def test_every_profile_names_a_codec_that_there_is() -> None:
@@ -68,15 +69,15 @@ def test_values_that_come_one_by_one_share_an_instant() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "serial", "expected"),
     [
-        ("pvinverter/30/Ac/Power", 1830, "pvinverter/30", {"pv_power_w": 1830.0}),
-        ("pvinverter/30/Ac/Power", -4, "pvinverter/30", {"pv_power_w": 0.0}),
-        ("pvinverter/30/Ac/Energy/Forward", 812.34, "pvinverter/30", {"pv_energy_wh": 812_340.0}),
-        ("solarcharger/258/Yield/System", 5.1, "solarcharger/258", {"pv_energy_wh": 5_100.0}),
-        ("grid/40/Ac/Power", -512.5, "grid/40", {"grid_power_w": -512.5}),
-        ("grid/40/Ac/Energy/Reverse", 77.0, "grid/40", {"export_energy_wh": 77_000.0}),
-        ("grid/40/Ac/L2/Voltage", 231.2, "grid/40", {"ac_voltage_v_l2": 231.2}),
-        ("battery/512/Dc/0/Power", -250, "battery/512", {"battery_power_w": -250.0}),
-        ("battery/512/Soc", 64, "battery/512", {"battery_soc_pct": 64.0}),
+        ("pvinverter/30/Ac/Power", 1830, "c0619ab1d2e3/pvinverter/30", {"pv_power_w": 1830.0}),
+        ("pvinverter/30/Ac/Power", -4, "c0619ab1d2e3/pvinverter/30", {"pv_power_w": 0.0}),
+        ("pvinverter/30/Ac/Energy/Forward", 812.34, "c0619ab1d2e3/pvinverter/30", {"pv_energy_wh": 812_340.0}),
+        ("solarcharger/258/Yield/System", 5.1, "c0619ab1d2e3/solarcharger/258", {"pv_energy_wh": 5_100.0}),
+        ("grid/40/Ac/Power", -512.5, "c0619ab1d2e3/grid/40", {"grid_power_w": -512.5}),
+        ("grid/40/Ac/Energy/Reverse", 77.0, "c0619ab1d2e3/grid/40", {"export_energy_wh": 77_000.0}),
+        ("grid/40/Ac/L2/Voltage", 231.2, "c0619ab1d2e3/grid/40", {"ac_voltage_v_l2": 231.2}),
+        ("battery/512/Dc/0/Power", -250, "c0619ab1d2e3/battery/512", {"battery_power_w": -250.0}),
+        ("battery/512/Soc", 64, "c0619ab1d2e3/battery/512", {"battery_soc_pct": 64.0}),
     ],
 )
 def test_victron_paths(path: str, value: float, serial: str, expected: dict[str, float]) -> None:
@@ -106,8 +107,28 @@ def test_shelly_three_phases_both_ways() -> None:
 def test_a_second_clamp_is_another_device() -> None:
     clamp = {"id": 1, "act_power": 90.0, "voltage": 231.0}
     expected = {"grid_power_w": 90.0, "ac_voltage_v": 231.0}
-    assert decoded("shelly", "roof-em/status/em1:1", clamp) == [("roof-em:1", expected)]
+    assert decoded("shelly", "roof-em/status/em1:1", clamp) == [("roof-em/1", expected)]
     assert decoded("shelly", "status/em1:1", clamp) == []  # of the sender itself: nobody knows what it is around
+
+
+@pytest.mark.parametrize(
+    ("topic", "serial", "local"),
+    [
+        ("shellypro3em-0a0b0c0d0e0f/status/em:0", "shellypro3em-0a0b0c0d0e0f", False),
+        ("Compteur général/status/em:0", "Compteur-g-n-ral", True),
+        ("###/status/em:0", None, None),
+    ],
+)
+def test_a_name_that_its_owner_chose_is_local(topic: str, serial: str | None, local: bool | None) -> None:
+    found = decode_raw("shelly", RawMessage(T, topic, b'{"total_act_power": 1}'))
+    assert [(each.serial, each.local) for each in found] == ([] if serial is None else [(serial, local)])
+
+
+@given(st.text(max_size=100))
+def test_what_is_made_of_a_name_is_short_and_stays_as_it_is(name: str) -> None:
+    made = serial_from(name)
+    assert len(made) < 3 or is_serial(made)
+    assert serial_from(made) == made
 
 
 def test_linky_counts_in_kilowatt_hours_and_its_powers_are_left_out() -> None:
@@ -127,7 +148,7 @@ def test_linky_counts_in_kilowatt_hours_and_its_powers_are_left_out() -> None:
 
 def test_a_gateway_for_everything_knows_formats_by_their_topics() -> None:
     assert decoded("any", "solar/114182940773/0/power", b"3")[0][0] == "114182940773"
-    assert decoded("any", "N/c0619ab1d2e3/grid/40/Ac/Power", {"value": 3})[0][0] == "grid/40"
+    assert decoded("any", "N/c0619ab1d2e3/grid/40/Ac/Power", {"value": 3})[0][0] == "c0619ab1d2e3/grid/40"
     assert decoded("any", "roof-em/status/em:0", {"total_act_power": 3})[0][0] == "roof-em"
     assert decoded("any", "zigbee2mqtt/linky", {"current_summ_delivered": 3})[0][0] == "linky"
     assert decoded("any", "homeassistant/light/kitchen/state", b"ON") == []
@@ -182,8 +203,8 @@ def test_whatever_comes_is_samples_or_a_coded_refusal(codec: str, topic: str, pa
         found = decode_raw(codec, RawMessage(t, topic, payload))
     except BadInput:
         return
-    for serial, sample in found:
-        assert serial is None or 0 < len(serial) <= 64
+    for serial, sample, _ in found:
+        assert serial is None or is_serial(serial)
         assert sample.t <= t
         assert sample.v
         assert all(is_measure(measure) for measure in sample.v)

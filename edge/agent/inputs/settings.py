@@ -7,13 +7,15 @@ from msgspec import Meta
 
 from edge.limits import INPUT_PERIOD_MAX_S, INPUT_PERIOD_MIN_S, REGISTERS_PER_INPUT_MAX, TOPIC_FILTERS_MAX
 from fleet.errors import BadInput
+from fleet.limits import SERIAL_CHARS_MAX, SERIAL_CHARS_MIN
 from fleet.measures import is_measure
+from fleet.serials import SERIAL_PATTERN
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Host = Annotated[str, Meta(min_length=1, max_length=253)]
 Period = Annotated[float, Meta(ge=INPUT_PERIOD_MIN_S, le=INPUT_PERIOD_MAX_S)]
 Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$")]  # also part of file names
-Serial = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\\x00-\\x1f]+$")]
+Serial = Annotated[str, Meta(min_length=SERIAL_CHARS_MIN, max_length=SERIAL_CHARS_MAX, pattern=SERIAL_PATTERN)]
 UnitId = Annotated[int, Meta(ge=0, le=247)]
 
 RegisterType = Literal["i16", "u16", "i32", "u32", "float32"]

@@ -13,6 +13,7 @@ from edge.agent.inputs.settings import SunspecSettings
 from edge.limits import SUNSPEC_MODELS_MAX
 from fleet.errors import Unavailable
 from fleet.profiles import shipped
+from fleet.serials import serial_from
 from fleet.telemetry import Sample
 
 log = structlog.get_logger()
@@ -90,7 +91,8 @@ async def discover(reader: RegisterReader, where: str) -> list[Unit]:
         block = Block(model, address, length)
         if model == models.COMMON:
             common = models.model_of(model, await read_block(reader, block))
-            serial = models.text(common, "SN")[:64] or (where if not units else f"{where}/{len(units)}")
+            said = models.text(common, "SN") or (where if not units else f"{where}/{len(units)}")
+            serial = serial_from(said) or "sunspec"
             units.append(Unit(serial, models.text(common, "Mn"), models.text(common, "Md"), []))
         elif units and model in models.READ:
             units[-1].blocks.append(block)

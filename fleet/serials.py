@@ -1,0 +1,21 @@
+"""Serial numbers as the registry knows them: what people can type, and what machines make of a name."""
+
+import re
+from typing import Final
+
+from fleet.limits import SERIAL_CHARS_MAX, SERIAL_CHARS_MIN
+
+SERIAL_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$"
+
+_SERIAL: Final = re.compile(SERIAL_PATTERN[1:-1])
+_OTHER: Final = re.compile(r"[^A-Za-z0-9._/-]+")
+
+
+def is_serial(text: str) -> bool:
+    """Letters and digits, with . _ / - between them."""
+    return SERIAL_CHARS_MIN <= len(text) <= SERIAL_CHARS_MAX and _SERIAL.fullmatch(text) is not None
+
+
+def serial_from(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
+    """A name that somebody gave, as near to it as a serial can be; '' when nothing is left of it."""
+    return _OTHER.sub("-", text).strip("._/-")[:chars_max].strip("._/-")
