@@ -97,7 +97,22 @@ def with_patience() -> None:
 
 @contextmanager
 def authority(folder: Path, database: Database, *, start: bool = True) -> Iterator[Authority]:
-    """On a registry of two sites without devices."""
+    """On a registry of two sites without devices. Not within an event loop: see `authority_in`."""
+    asyncio.run(_register(database))
+    with _authority(folder, database, start=start) as running:
+        yield running
+
+
+@asynccontextmanager
+async def authority_in(folder: Path, database: Database, *, start: bool = True) -> AsyncIterator[Authority]:
+    """The same within an event loop."""
+    await _register(database)
+    with _authority(folder, database, start=start) as running:
+        yield running
+
+
+@contextmanager
+def _authority(folder: Path, database: Database, *, start: bool) -> Iterator[Authority]:
     pki = folder / "pki"
     certs("init", str(pki))
     certs("issue-server", str(pki), "--name", "localhost", "--ip", LOOPBACK)
@@ -114,7 +129,6 @@ def authority(folder: Path, database: Database, *, start: bool = True) -> Iterat
         ready_file=folder / "authority.ready",
     )
     settings.save(folder / "pki.json", wanted)
-    asyncio.run(_register(database))
     running = Authority(wanted, folder / "pki.json", folder / "authority.log", database)
     if start:
         running.start()
