@@ -133,6 +133,9 @@ FRENCH: dict[str, Text] = {
     "profile_identity": Text(
         "Identité figée", "L'identifiant et le genre d'un type d'appareil ne changent pas. Créez-en un nouveau."
     ),
+    "no_reason": Text("Raison manquante", "Choisissez pourquoi : c'est gardé dans le journal."),
+    "no_signature": Text("Signature manquante", "Tapez votre nom pour signer."),
+    "passwords_differ": Text("Mots de passe différents", "Les deux mots de passe ne sont pas les mêmes."),
     "version_needed": Text("Version manquante", "Indiquez dans l'en-tête « If-Match » la version que vous avez lue."),
 }
 
@@ -229,5 +232,8 @@ ENGLISH: dict[str, Text] = {
     "profile_identity": Text(
         "Identity is fixed", "The identifier and kind of a kind of device do not change. Make a new one."
     ),
+    "no_reason": Text("Reason missing", "Choose why: it is kept in the journal."),
+    "no_signature": Text("Signature missing", "Type your name to sign."),
+    "passwords_differ": Text("Passwords differ", "The two passwords are not the same."),
     "version_needed": Text("Version missing", "Say in the If-Match header which version you have read."),
 }
