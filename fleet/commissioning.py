@@ -1,5 +1,6 @@
 """Whether what a new device says can be true: pure checks, each with what would put it right."""
 
+from fleet.commissioning_clock import clock_check
 from fleet.commissioning_facts import (
     Check,
     CheckCode,
@@ -12,6 +13,9 @@ from fleet.commissioning_facts import (
     Recent,
     Refusal,
 )
+from fleet.commissioning_signs import consumption_check, sign_check
+from fleet.commissioning_sun import sun_check
+from fleet.commissioning_units import unit_check
 
 __all__ = [
     "Check",
@@ -24,4 +28,10 @@ __all__ = [
     "PvArray",
     "Recent",
     "Refusal",
+    "checks",
 ]
+
+
+def checks(facts: CommissioningFacts) -> list[Check]:
+    """Of one device, always in this order: sign, unit, clock, sun, consumption."""
+    return [check(facts) for check in (sign_check, unit_check, clock_check, sun_check, consumption_check)]

@@ -208,7 +208,7 @@ class DeviceTwin:
         self.profile, self.corrector = registered.profile, registered.corrector
         self._told = _fitted(self._told, len(self.profile.channels))
         self._correct()
-        self.snapshot_due = True
+        self.snapshot_due = self.snapshot_due or self.sample_at is not None
 
     def tell_time(self, newest: UnixMs | None) -> None:
         """Its clock was corrected: the newest sample's time is this now, and what comes next is newer."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from math import exp, radians, sin
 
 from astral import Observer
-from astral.sun import elevation
+from astral.sun import azimuth, elevation
 
 from fleet.telemetry import UnixMs
 
@@ -12,6 +12,11 @@ from fleet.telemetry import UnixMs
 def elevation_deg(latitude: float, longitude: float, at: UnixMs) -> float:
     """Angle of the sun above the horizon, without refraction; negative at night. About 0.2° of change a minute."""
     return elevation(Observer(latitude, longitude), datetime.fromtimestamp(at / 1000, UTC), with_refraction=False)
+
+
+def azimuth_deg(latitude: float, longitude: float, at: UnixMs) -> float:
+    """Direction of the sun: 0 north, 90 east, 180 south."""
+    return azimuth(Observer(latitude, longitude), datetime.fromtimestamp(at / 1000, UTC))
 
 
 def clear_sky_ghi_w_m2(elevation_deg: float) -> float:

@@ -204,7 +204,9 @@ async def test_a_restarted_shard_shows_what_is_corrected_once(
     await place.correct("sign", "grid_power_w", -1, place.now - DAY_MS)
     assert (await place.shard.site_live(SITE)).flow.grid_power_w == -300.0
     await place.shard.stop()
-    stored = await fetch(database, "SELECT readings[1] AS shown, told[1] AS told FROM telemetry.device_latest")
+    stored = await fetch(
+        database, "SELECT readings[1] AS shown, told[1] AS told FROM telemetry.device_latest WHERE device_id = 'm-one'"
+    )
     assert [tuple(row) for row in stored] == [(-300.0, 600.0)]
     again = TwinShard(0, twins_settings(database.sp_twins, broker_session.sp_twins))
     async with _another(again) as shard:
