@@ -103,7 +103,7 @@ def greeting(system: System, ready: Ready, seconds: float) -> str:
     if ready.logins is not None:
         lines += ["", f"  {text('logins')}"]
         lines += [f"    {role:15} {login.email:32} {login.password}" for role, login in ready.logins.items()]
-        lines += ["", *(f"  {line}" for line in _onboarding(ready.logins["installer"], ready.est["url"]))]
+        lines += ["", *(f"  {line}" for line in _onboarding(ready.logins["installer"], ready.est, system.layout.agent))]
     link = system.setup_link()
     if link is not None:
         lines += ["", f"  {text('set_up_link')}", f"    {link}"]
@@ -117,7 +117,17 @@ def _mail(system: System) -> str:
     return text("mail_server", host=smtp.host, port=smtp.port)
 
 
-def _onboarding(installer: Login, est_url: str) -> list[str]:
-    """How to play a device; the page shows the same command with its code."""
-    command = f"{Path(sys.executable).parent / 'solarperform-agent'} enrol --server {est_url} --claim CODE"
-    return text("onboarding_try", email=installer.email, command=command).splitlines()
+def _onboarding(installer: Login, est: dict[str, str], state: Path) -> list[str]:
+    """How to play a device; CODE is what the page shows."""
+    agent = _short(Path(sys.executable).with_name("solarperform-agent"))
+    commands = (
+        f"{agent} enrol --state {_short(state)} --server {est['url']} --ca {_short(Path(est['ca']))} --claim CODE",
+        f"{agent} run --state {_short(state)} --simulate",
+    )
+    return [text("onboarding_try", email=installer.email), *(f"  {command}" for command in commands)]
+
+
+def _short(path: Path) -> Path:
+    """As it is typed from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

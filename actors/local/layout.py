@@ -32,6 +32,7 @@ class Layout:
         self.simulator = self.folder / "simulator"
         self.history = self.folder / "history"
         self.mail = self.folder / "mail"
+        self.agent = self.folder / "agent"  # of whoever plays a device on this machine
         self.plan = self.folder / "plan.json"
         self.ready_file = self.folder / "ready.json"
         self.record = self.run / "processes.json"

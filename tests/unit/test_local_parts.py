@@ -10,8 +10,11 @@ import pytest
 from actors.local import cli, demo, smtp_options
 from actors.local.assets import source_stamp
 from actors.local.configuration import Options, ray_folder
+from actors.local.launch import greeting
+from actors.local.layout import Layout
 from actors.local.load_history import portions
 from actors.local.progress import Progress
+from actors.local.system import Ready, System
 from fleet.ids import device_id, site_id
 from fleet.limits import BULK_SAMPLES_MAX, PASSWORD_CHARS_MIN
 from fleet.plan import HistoryBlock, PlannedSite, SiteUse
@@ -165,6 +168,21 @@ def test_a_mail_server_s_port_follows_its_security(tmp_path: Path) -> None:
     assert smtp_options.settings_of(parser.parse_args(given)) == SmtpSettings(
         "mx.example", 465, "sp@example.net", "tls", "sp", tmp_path / "password"
     )
+
+
+@pytest.mark.parametrize("lang", ["C", "fr_FR.UTF-8"])
+def test_the_greeting_says_how_to_play_a_device(lang: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", lang)
+    monkeypatch.chdir(tmp_path)
+    system = System(Options(tmp_path / "data", 8080, 8883, 20), Layout(tmp_path / "data"), Progress(io.StringIO()))
+    ready = Ready(
+        "http://p", "http://p/api", {"host": "m", "port": 1}, {"url": "https://e", "ca": "/ca"}, 1, logins=demo.logins()
+    )
+    said = greeting(system, ready, 1.0)
+    assert "solarperform-agent enrol --state data/agent --server https://e --ca /ca --claim CODE" in said
+    assert "solarperform-agent run --state data/agent --simulate" in said
+    assert demo.logins()["installer"].email in said
+    assert str(tmp_path / "data" / "mail") in said
 
 
 def test_progress_marks_what_went_well_and_what_did_not() -> None:
