@@ -10,7 +10,7 @@ from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
 from actors.counters import Counters
 from actors.manual_ack import Received
-from actors.sources import Sources, Stranger
+from actors.sources import Kept, Sources
 from fleet.codecs import native
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
@@ -92,32 +92,31 @@ class Intake:
 
     def _take_decoded(self, text: str, payload: bytes, telemetry: Telemetry, route: Route, now: UnixMs) -> Entry:
         try:
-            rows, refused, strangers = self.sources.take(route, telemetry, now)
+            rows, refused, kept = self.sources.take(route, telemetry, now)
         except BadInput as error:
-            rows, refused, strangers = [], error, []
+            rows, refused, kept = [], error, []
         self.changed[route.site.record.id] = route.site
         letters: list[DeadLetter] = []
         if refused is not None:
             letters = self._letters(text, payload, refused, route, now)
             if refused.code in _KEPT_WHOLE and not letters:
                 return Entry(text, route.site, None, rows, [])  # not kept, so not acked: the device holds it
-        if strangers:
+        if kept:
             if not self.sources.admit_letter(route, now):
                 return Entry(text, route.site, None, rows, letters)  # as above
-            letters = letters + [self._kept(text, payload, telemetry, stranger, route, now) for stranger in strangers]
+            letters = letters + [self._kept(text, payload, telemetry, each, route, now) for each in kept]
         if telemetry.seq is not None:
             route.device.sequence.take(telemetry.stream, telemetry.seq, telemetry.oldest)
         return Entry(text, route.site, route.device, rows, letters)
 
-    def _kept(
-        self, text: str, payload: bytes, telemetry: Telemetry, stranger: Stranger, route: Route, now: UnixMs
-    ) -> DeadLetter:
-        """Sound data that waits for its device: whole, as native telemetry."""
-        self._counters.refused("unknown_source")
-        whole = payload if not telemetry.raw else msgspec.json.encode(Telemetry(stranger.samples, source=stranger.serial))
-        detail = f"no device of this site has the serial {stranger.serial!r}: attach or create it"
+    def _kept(self, text: str, payload: bytes, telemetry: Telemetry, kept: Kept, route: Route, now: UnixMs) -> DeadLetter:
+        """Whole, as native telemetry."""
+        code, detail = kept.problem.code, kept.problem.detail
+        self._counters.refused(code)
+        whole = payload if not telemetry.raw else msgspec.json.encode(Telemetry(kept.samples, source=kept.source))
+        waits_for = kept.source if code == "unknown_source" else None
         site, device, topic = route.site.record.id, route.device.id, text.replace("\x00", "")[:500]
-        return DeadLetter(at(now), site, device, topic, "unknown_source", detail, len(payload), whole, stranger.serial)
+        return DeadLetter(at(now), site, device, topic, code, detail, len(whole), whole, waits_for)
 
     def _pass_over(self, text: str, payload: bytes, error: BadInput, route: Route, now: UnixMs) -> Entry:
         """Held under a number, this message would come again for ever, and nothing after it would ever be acked."""

@@ -27,10 +27,15 @@ from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
 Key = tuple[SiteId, DeviceId, str]  # site, gateway, serial
 
 
-class Stranger(NamedTuple):
-    """Samples of a serial that no device of the site has."""
+class Kept(NamedTuple):
+    """Sound samples that cannot be placed yet. source: whose; None: the sender's own.
 
-    serial: str
+    problem: unknown_source when no device of the site has that serial; future_time when the message was not a native one,
+    which could be kept as it is.
+    """
+
+    problem: BadInput
+    source: str | None
     samples: list[Sample]
 
 
@@ -39,7 +44,7 @@ class Taken(NamedTuple):
 
     rows: list[Row]
     refused: BadInput | None
-    strangers: list[Stranger]
+    kept: list[Kept]
 
 
 class Sources:
@@ -64,7 +69,7 @@ class Sources:
         return taken
 
     def admit_letter(self, route: Route, now: UnixMs) -> bool:
-        """Whether one more message of strangers behind this gateway is kept; it holds what is not, and sends it again."""
+        """Whether one more message with something to keep is taken of this gateway; else it sends it again."""
         return self._gateway(route).bucket.admit(WAITING_LETTERS_PER_S, WAITING_LETTERS_BURST, now)
 
     def due(self, now: UnixMs) -> list[Sighting]:
@@ -86,21 +91,25 @@ class Sources:
 
     def _raw(self, route: Route, messages: list[RawMessage], taken: Taken, now: UnixMs) -> Taken:
         """Third parties' messages, by the codec that the sender's profile names."""
-        rows, refused, strangers = taken
+        rows, refused, kept = taken
         samples, problem = _decoded(route, messages)
         refused = refused or problem
         for serial, theirs in samples.items():
             try:
-                if serial is None:
-                    more, problem = route.device.take_samples(Telemetry(theirs), now)
-                    rows = rows + more
-                else:
-                    more, problem, unknown = self._behind(route, serial, theirs, now)
-                    rows, strangers = rows + more, strangers + unknown
+                more = self._own(route, theirs, now) if serial is None else self._behind(route, serial, theirs, now)
             except BadInput as error:
-                problem = error
-            refused = refused or problem
-        return Taken(rows, refused, strangers)
+                refused = refused or error
+                continue
+            rows, kept, problem = rows + more.rows, kept + more.kept, more.refused
+            if problem is not None and problem.code == "future_time":
+                kept = [*kept, Kept(problem, serial, theirs)]
+            else:
+                refused = refused or problem
+        return Taken(rows, refused, kept)
+
+    def _own(self, route: Route, samples: list[Sample], now: UnixMs) -> Taken:
+        rows, refused = route.device.take_samples(Telemetry(wanted(route.device, samples)), now)
+        return Taken(rows, refused, [])
 
     def _behind(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> Taken:
         """A device that the sender speaks for. It may say more than its profile wants: what is wanted counts."""
@@ -112,7 +121,8 @@ class Sources:
         device = route.site.by_serial(serial)
         if device is None:
             self._note(route, serial, samples, now)
-            return Taken([], None, [Stranger(serial, samples)])
+            unknown = f"no device of this site has the serial {serial!r}: attach or create it"
+            return Taken([], None, [Kept(BadInput("unknown_source", unknown), serial, samples)])
         rows, refused = device.take_samples(Telemetry(wanted(device, samples)), now)
         device.seen_at = now
         return Taken(rows, refused, [])

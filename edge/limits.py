@@ -50,6 +50,7 @@ RAW_MESSAGES_PER_S_MAX = 50  # of one broker; a Venus OS with everything says ab
 RAW_PAYLOAD_BYTES_MAX = 8 * 1024  # a Shelly says 3 KiB at most; the platform takes twice this
 RAW_BATCH_BYTES_MAX = 40 * 1024  # in base64 still well below the platform's largest message
 VICTRON_KEEPALIVE_S = 30.0  # a Venus OS falls silent after 60 s without
+SUNSPEC_MODEL_REGISTERS_MAX = 1_000  # of a model that we read; model 160 with 24 inputs has 490
 SUNSPEC_MODELS_MAX = 50  # in one device; more is a register map that never ends
 
 # The agent

@@ -175,6 +175,24 @@ async def test_one_stranger_does_not_hold_up_the_acks_of_the_others(database: Da
     assert kept["letters"] == 100
 
 
+async def test_raw_messages_from_the_future_are_kept_as_their_devices_own(
+    database: Database, broker: Broker, pki: Pki
+) -> None:
+    await seed_fleet(database, SITES)
+    await fetch(database, "UPDATE registry.device SET serial = $1 WHERE id = 'i-one'", ROOF)
+    t = (now_ms() + 7_200_000) // 10_000 * 10_000
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)),
+        Device(broker, pki, "s-one", "g-one") as gateway,
+    ):
+        await say_raw(gateway, 1, (f"solar/{ROOF}/0/power", b"10"), t=t)
+        await gateway.acked_up_to(1)
+    (letter,) = await fetch(database, "SELECT code, source, size_bytes, head FROM telemetry.dead_letter")
+    kept = msgspec.json.decode(letter["head"], type=Telemetry)
+    assert (letter["code"], letter["source"], letter["size_bytes"]) == ("future_time", None, len(letter["head"]))
+    assert (kept.source, kept.samples) == (ROOF, [Sample(t, {"pv_power_w": 10.0})])
+
+
 async def test_bad_raw_messages_are_refused_one_by_one(database: Database, broker: Broker, pki: Pki) -> None:
     await seed_fleet(database, SITES)
     await fetch(database, "UPDATE registry.device SET serial = $1 WHERE id = 'i-one'", ROOF)

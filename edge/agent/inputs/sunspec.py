@@ -10,7 +10,7 @@ from edge.agent.inputs import Sink
 from edge.agent.inputs import sunspec_models as models
 from edge.agent.inputs.modbus import RegisterReader
 from edge.agent.inputs.settings import SunspecSettings
-from edge.limits import SUNSPEC_MODELS_MAX
+from edge.limits import SUNSPEC_MODEL_REGISTERS_MAX, SUNSPEC_MODELS_MAX
 from fleet.errors import Unavailable
 from fleet.profiles import shipped
 from fleet.serials import serial_from
@@ -94,7 +94,7 @@ async def discover(reader: RegisterReader, where: str) -> list[Unit]:
             said = models.text(common, "SN") or (where if not units else f"{where}/{len(units)}")
             serial = serial_from(said) or "sunspec"
             units.append(Unit(serial, models.text(common, "Mn"), models.text(common, "Md"), []))
-        elif units and model in models.READ:
+        elif units and model in models.READ and length <= SUNSPEC_MODEL_REGISTERS_MAX:
             units[-1].blocks.append(block)
         address += length + 2
     units = [unit for unit in units if unit.blocks]
