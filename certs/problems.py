@@ -46,6 +46,11 @@ _STATUS: Final = {
 log = structlog.get_logger("certs.problems")
 
 
+def codes() -> frozenset[str]:
+    """Of the refusals that this server knows."""
+    return frozenset(_STATUS)
+
+
 class Problem(msgspec.Struct, frozen=True):
     type: str
     title: str

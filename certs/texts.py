@@ -89,10 +89,6 @@ _ENGLISH: Final[dict[str, Text]] = {
 }
 
 
-def codes() -> frozenset[str]:
-    return frozenset(_ENGLISH)
-
-
 def text_of(code: str, language: Language) -> Text:
     texts = _FRENCH if language == "fr" else _ENGLISH
     return texts.get(code, texts["refused"])
