@@ -24,6 +24,7 @@ DENIED: Final = "denied"
 CRL: Final = "crl.pem"
 PID: Final = "mosquitto.pid"
 GUARD: Final = "sp-guard"
+CANARY: Final = "sp-guard-canary"  # the client id under which the guard is connected while its canary knocks
 CLOSED: Final = "*"  # as a line of `denied`: no device may do anything
 
 

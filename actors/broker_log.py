@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from actors.broker_files import CANARY
+
 _READ_BYTES_MAX = 256 * 1024  # per round; a longer log is caught up with in later rounds
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -16,6 +18,10 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"(?:OpenSSL Error.*(?P<client>certificate verify failed|peer did not return a certificate))"),
     ),
 )
+
+
+_CANARY_COMES = re.compile(rf"New client connected from \S+ as {CANARY} ")
+_CANARY_GOES = re.compile(rf"Client {CANARY} ")
 
 
 class BrokerEvent(NamedTuple):
@@ -32,6 +38,7 @@ class BrokerLog:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._position = file.stat().st_size if file.exists() else 0
+        self._canary = False  # the guard knocks with a revoked certificate: one refusal is its own, and as it should be
 
     def read(self) -> list[BrokerEvent]:
         """The events since the last call. A file that is away has none."""
@@ -45,7 +52,18 @@ class BrokerLog:
         except FileNotFoundError:
             return []
         lines = text[:whole].decode("utf-8", "replace").splitlines()
-        return [event for event in map(parse, lines) if event is not None]
+        return [event for event in map(self._told, lines) if event is not None]
+
+    def _told(self, line: str) -> BrokerEvent | None:
+        if _CANARY_COMES.search(line):
+            self._canary = True
+        elif _CANARY_GOES.search(line):
+            self._canary = False
+        event = parse(line)
+        if event is not None and event.code == "refused_at_the_door" and self._canary:
+            self._canary = False
+            return None
+        return event
 
 
 def parse(line: str) -> BrokerEvent | None:

@@ -123,7 +123,7 @@ class Guard:
 
         await until(so, DEADLINE_S)
 
-    async def number_before_the_broker(self) -> int:
+    def number_before_the_broker(self) -> int:
         return crl.number_of(x509.load_pem_x509_crl((self.home / "crl.pem").read_bytes()))
 
     async def proven(self, number: int) -> None:
@@ -152,7 +152,7 @@ class Signer:
         finally:
             await connection.close()
 
-    async def sign(self, *, begins: datetime | None = None, ends: datetime | None = None, store: bool = True) -> int:
+    async def sign(self, *, begins: datetime | None = None, ends: datetime | None = None) -> int:
         """Carries out what is requested, signs the next list and says so; its number."""
         connection = await connect(self._guard.database.owner)
         try:
@@ -170,6 +170,13 @@ class Signer:
         finally:
             await connection.close()
         return number
+
+    async def tell_of_claim(self, claim: str) -> None:
+        connection = await connect(self._guard.database.owner)
+        try:
+            await notices.notify(connection, notices.CLAIM, claim)
+        finally:
+            await connection.close()
 
     async def _store(
         self, connection: DirectConnection, number: int, begins: datetime | None, ends: datetime | None
@@ -324,6 +331,7 @@ class Listener:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.got: list[tuple[str, bytes, float]] = []
+        self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Listener":
@@ -353,6 +361,16 @@ class Listener:
 
         await until(more, DEADLINE_S)
 
+    async def says(self, topic: str, payload: bytes) -> None:
+        """And hears it itself."""
+        assert self._client is not None
+        await self._client.publish(topic, payload, qos=1)
+
+        async def came_back() -> bool:
+            return any(said == payload for _, said, _ in self.got)
+
+        await until(came_back)
+
     async def _listen(self, up: asyncio.Event) -> None:
         """Comes back after the broker was restarted."""
         platform = self._guard.broker.sp_twins
@@ -360,6 +378,7 @@ class Listener:
             context = ssl.create_default_context(cafile=str(platform.ca_file))
             context.load_cert_chain(platform.cert_file, platform.key_file)
             client = aiomqtt.Client("localhost", platform.port, identifier="listener", tls_context=context, timeout=5.0)
+            self._client = client
             with contextlib.suppress(aiomqtt.MqttError, OSError):
                 async with client:
                     await client.subscribe(f"{topics.ROOT}/#", qos=0)

@@ -48,7 +48,7 @@ class Guard:
         self._hold = Hold(self._home, settings.pid_file, self._door, settings.pki, settings.server_name)
         door = Door(settings.device_host, settings.device_port, settings.server_name, settings.broker.ca_file)
         before = Denied.read(self._home)
-        self._proof = Proof(self._hold, door, closed=before.closed)
+        self._proof = Proof(self._hold, self._door, door, closed=before.closed)
         self._lists = Lists(settings.pki / "trust" / "devices.pem")
         self._alarms = Alarms()
         self._devices = before.devices

@@ -69,14 +69,6 @@ class Hold:
         self._told = broker
         return True
 
-    @property
-    def in_force(self) -> bool:
-        return self._told is not None
-
-    async def still(self) -> bool:
-        """Whether the broker goes by the access list of `mark`. Raises Unavailable (broker_away)."""
-        return await self._door.in_force(self.mark)
-
     def forget(self) -> None:
         """The broker turned out not to have it."""
         self._told = None

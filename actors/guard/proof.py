@@ -6,11 +6,13 @@ import time
 import msgspec
 import structlog
 
-from actors.broker_files import Denied
+from actors.broker_files import CANARY, Denied
 from actors.guard import canary
 from actors.guard.canary import Door, Seen
 from actors.guard.hold import Hold
 from actors.guard.lists import CheckedList
+from actors.guard.takeover import InternalDoor
+from fleet.errors import Unavailable
 from fleet.limits import CANARY_PERIOD_S
 
 log = structlog.get_logger("guard")
@@ -24,8 +26,9 @@ class Proof:
     opened: when the last look found it open, what it said; also when telling it anew has helped.
     """
 
-    def __init__(self, hold: Hold, door: Door, *, closed: bool) -> None:
+    def __init__(self, hold: Hold, inner: InternalDoor, door: Door, *, closed: bool) -> None:
         self._hold = hold
+        self._inner = inner
         self._door = door
         self.closed = closed
         self.opened: str | None = None
@@ -46,9 +49,6 @@ class Proof:
         Raises Unavailable as Hold.apply.
         """
         self.opened = None
-        if not await self._hold.still():
-            self._hold.forget()
-            await self._apply(denied, standing)
         seen = await self._probe(standing)
         for _ in range(_OPEN_TRIES):
             if seen.verdict != "open":
@@ -74,7 +74,12 @@ class Proof:
         await self._hold.apply(msgspec.structs.replace(denied, closed=self.closed), standing.pem, anew=anew)
 
     async def _probe(self, standing: CheckedList) -> Seen:
+        """From within a visit, so that whoever reads the broker's log knows whose refusal that was."""
         if standing.canary_chain is None:
             return Seen("unclear", standing.problem or f"list {standing.number} was found without its canary")
-        self.probes += 1
-        return await asyncio.to_thread(canary.probe, self._door, standing.canary_chain, standing.canary_key)
+        async with self._inner.visit(CANARY, self._hold.mark) as in_force:
+            if not in_force:
+                self._hold.forget()
+                raise Unavailable("reload_lost", "the broker goes by another access list than the one before it")
+            self.probes += 1
+            return await asyncio.to_thread(canary.probe, self._door, standing.canary_chain, standing.canary_key)

@@ -6,6 +6,8 @@ read.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import mqtt5
@@ -29,23 +31,32 @@ class InternalDoor:
 
     async def in_force(self, mark: str) -> bool:
         """Whether the broker has taken in the access list of this mark. Raises Unavailable (broker_away)."""
-        return await self._visit(GUARD, mark)
+        async with self.visit(GUARD, mark) as in_force:
+            return in_force
 
     async def take_over(self, device: str, mark: str) -> bool:
         """The device's session is gone. Whether the access list of this mark was in force then. Raises as in_force."""
-        return await self._visit(device, mark)
+        async with self.visit(device, mark) as in_force:
+            return in_force
 
-    async def _visit(self, client_id: str, mark: str) -> bool:
+    @asynccontextmanager
+    async def visit(self, client_id: str, mark: str) -> AsyncIterator[bool]:
+        """Connected as `client_id` while the block lasts; whether this access list is in force. Raises as in_force."""
         try:
             async with asyncio.timeout(GUARD_PROBE_TIMEOUT_S):
-                return await self._talk(client_id, mark)
-        except (OSError, ValueError, TimeoutError, FleetError) as error:
+                writer, in_force = await self._enter(client_id, mark)
+        except (OSError, ValueError, FleetError) as error:  # a time-out is an OSError
             where = f"{self._broker.host}:{self._broker.port}"
             raise Unavailable(
                 "broker_away", f"the broker at {where} does not answer: {error or type(error).__name__}"
             ) from None
+        try:
+            yield in_force
+        finally:
+            writer.write(mqtt5.DisconnectPacket().write())
+            writer.transport.abort()
 
-    async def _talk(self, client_id: str, mark: str) -> bool:
+    async def _enter(self, client_id: str, mark: str) -> tuple[asyncio.StreamWriter, bool]:
         tls = client_context(ca_file=self._broker.ca_file, cert_file=self._broker.cert_file, key_file=self._broker.key_file)
         reader, writer = await asyncio.open_connection(self._broker.host, self._broker.port, ssl=tls)
         try:
@@ -55,11 +66,10 @@ class InternalDoor:
                 raise Unavailable("broker_away", f"it refuses the guard: {welcome}")
             writer.write(mqtt5.PublishPacket(topics.guard_mark(mark), b"", qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=1).write())
             answer = await _packet(reader)
-            writer.write(mqtt5.DisconnectPacket().write())
-            await writer.drain()
-            return isinstance(answer, mqtt5.PubAckPacket) and answer.reason_code in _WRITTEN
-        finally:
+        except BaseException:
             writer.transport.abort()
+            raise
+        return writer, isinstance(answer, mqtt5.PubAckPacket) and answer.reason_code in _WRITTEN
 
 
 async def _packet(reader: asyncio.StreamReader) -> mqtt5.Packet:
