@@ -2,26 +2,19 @@
 
 import asyncio
 import contextlib
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiomqtt
 import pytest
 
-from actors.local.mosquitto import find
 from edge.agent.inputs import Input, ModbusSettings, MqttSettings, SunspecSettings, make_input
 from edge.agent.inputs.settings import Register
 from fleet.codecs import decode_raw
 from fleet.errors import FleetError, Unavailable
 from fleet.telemetry import RawMessage, Sample
 from tests.fleet_rig import until
-from tests.servers import server_folder
+from tests.house_broker import HouseBroker, house_broker, talking
 from tests.sunspec_device import LOOPBACK, SunSpecDevice, common, meter, mppt, three_phase_inverter
 
 
@@ -134,62 +127,10 @@ async def test_registers_are_read_by_their_map_and_a_refused_one_is_missing(tmp_
 # A broker of the house's own ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class HouseBroker:
-    """One that asks for a password."""
-
-    port: int
-    password_file: Path
-
-    def client(self) -> aiomqtt.Client:
-        return aiomqtt.Client(LOOPBACK, self.port, username="house", password="secret")
-
-    def settings(self, *topics: str, **more: object) -> MqttSettings:
-        return MqttSettings(host=LOOPBACK, port=self.port, topics=topics, password_file=str(self.password_file), **more)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def house() -> Iterator[HouseBroker]:
-    broker = find()
-    with server_folder("house") as folder, socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        passwords = folder / "passwords"
-        passwd = shutil.which("mosquitto_passwd")
-        assert passwd is not None
-        subprocess.run([passwd, "-b", "-c", str(passwords), "house", "secret"], check=True, capture_output=True)
-        passwords.chmod(0o644)
-        configuration = folder / "mosquitto.conf"
-        configuration.write_text(
-            f"listener {port} {LOOPBACK}\nallow_anonymous false\npassword_file {passwords}\npersistence false\n"
-        )
-        ours = folder / "ours"
-        ours.write_text("house:secret\n")
-        quiet = subprocess.DEVNULL
-        command, env = [str(broker.path), "-c", str(configuration)], os.environ | broker.env
-        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
-        try:
-            yield HouseBroker(port, ours)
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-@asynccontextmanager
-async def talking(house: HouseBroker) -> AsyncIterator[aiomqtt.Client]:
-    """Another client of the house's broker, as soon as it listens."""
-
-    async def listens() -> bool:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(LOOPBACK, house.port)
-            writer.close()
-            return True
-        return False
-
-    await until(listens)
-    async with house.client() as client:
-        yield client
+    with house_broker() as broker:
+        yield broker
 
 
 async def test_a_houses_messages_go_on_untouched_and_copies_do_not(house: HouseBroker, tmp_path: Path) -> None:
