@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,10 +29,13 @@ _ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What ready.json says."""
+    """What ready.json says. est_ca: whom a device trusts when it enrols at est_url. mail: a folder of .eml files."""
 
     url: str
     logins: dict[str, dict[str, str]]
+    est_url: str
+    est_ca: Path
+    mail: Path
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def demo() -> Iterator[Demo]:
     """Six sites, on free ports, in a folder of its own."""
     with server_folder("acceptance") as folder:
         command = [sys.executable, "-m", "actors.local.cli", "demo", "--sites", "6", "--data-dir", str(folder / "data")]
-        command += ["--port", str(free_port()), "--mqtt-port", str(free_port())]
+        command += [word for name in ("--port", "--mqtt-port", "--est-port") for word in (name, str(free_port()))]
         with (folder / "demo.log").open("w+") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "LANG": "C.UTF-8"})
             try:
@@ -57,7 +61,7 @@ def _ready(file: Any, process: "subprocess.Popen[bytes]", log: Any) -> Demo:
             process.wait(timeout=0.1)
             pytest.fail(f"the demo ended: {log.read_text()}")
     found = json.loads(file.read_bytes())
-    return Demo(found["url"], found["logins"])
+    return Demo(found["url"], found["logins"], found["est"]["url"], Path(found["est"]["ca"]), Path(found["mail"]))
 
 
 @pytest.fixture(scope="module")  # not longer: as long as it lives, its event loop runs and no other one can
