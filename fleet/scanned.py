@@ -8,17 +8,17 @@ import msgspec
 
 from fleet import claim_code
 from fleet.errors import BadInput
-
-SERIAL_CHARS_MAX: Final = 40  # GS1 allows 20, makers' longest are about 30
+from fleet.limits import SERIAL_CHARS_MAX, SERIAL_CHARS_MIN
+from fleet.serials import is_serial
 
 _LABELLED: Final = re.compile(
     r"(?:S\s*/\s*N|SN|SERIAL(?:\s*(?:NO|NUMBER|N°))?|N°\s*DE\s*S[ÉE]RIE)\s*[:#=.]\s*(?P<serial>\S+)", re.I
 )
-_SERIAL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 # GS1: the product under 01, the serial number under 21; in brackets where people read it, with separators for machines.
 _GS1_SERIAL: Final = re.compile(
     r"(?:\(01\)\d{14}.*?\(21\)|(?:\][dQ][23])?\x1d?01\d{14}(?:21|.*?\x1d21))(?P<serial>[^\x1d(]{1,20})"
 )
+_ONE_WORD: Final = re.compile(r"\S+")
 _SERIAL_KEYS: Final = frozenset(("sn", "serial", "serialnumber", "serial_number", "s"))
 
 # How other kinds of code begin; the first one that fits names it.
@@ -60,16 +60,19 @@ def understand(text: str) -> Scanned:
     serial = _serial_in(text)
     if serial is None:
         raise BadInput("not_a_device_code", "no serial number is to be found in it; type the one on the type plate")
+    if _is_ean(serial):
+        raise BadInput("scanned_product_code", "this is the product's bar code, the same on every box; look for S/N")
     return Scanned(checked_serial(serial))
 
 
 def checked_serial(text: str) -> str:
-    """As it is stored. Raises BadInput (bad_serial, scanned_product_code)."""
+    """As it is stored. Raises BadInput (bad_serial)."""
     serial = text.strip()
-    if not 3 <= len(serial) <= SERIAL_CHARS_MAX or not _SERIAL.fullmatch(serial):
-        raise BadInput("bad_serial", f"a serial number has 3 to {SERIAL_CHARS_MAX} letters, digits and . _ / - between them")
-    if _is_ean(serial):
-        raise BadInput("scanned_product_code", "this is the product's bar code, the same on every box; look for S/N")
+    if not is_serial(serial):
+        raise BadInput(
+            "bad_serial",
+            f"a serial number has {SERIAL_CHARS_MIN} to {SERIAL_CHARS_MAX} letters, digits and . _ / - between them",
+        )
     return serial
 
 
@@ -84,7 +87,7 @@ def _serial_in(text: str) -> str | None:
     labelled = _LABELLED.search(text)
     if labelled:
         return labelled["serial"].rstrip(";,")
-    return text if _SERIAL.fullmatch(text) else None
+    return text if _ONE_WORD.fullmatch(text) else None
 
 
 def _in_json(text: str) -> str | None:
@@ -102,7 +105,7 @@ def _in_address(text: str) -> str:
     except ValueError:
         query = []
     for name, value in query:
-        if name.lower() in _SERIAL_KEYS and _SERIAL.fullmatch(value):
+        if name.lower() in _SERIAL_KEYS and is_serial(value):
             return value
     raise BadInput("scanned_web_address", "this is a web address, not the code on a device; its serial is on the type plate")
 

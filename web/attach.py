@@ -50,8 +50,8 @@ async def attach(
 ) -> DeviceRow:
     """For installers, ops and admins. The same again answers with the device that stands.
 
-    Raises NotFound (unknown_site, unknown_profile, unknown_device), Forbidden (not_allowed), BadInput (bad_serial,
-    scanned_product_code), Conflict (serial_taken, serial_elsewhere, not_a_gateway).
+    Raises NotFound (unknown_site, unknown_profile, unknown_device), Forbidden (not_allowed), BadInput (bad_serial),
+    Conflict (serial_taken, serial_elsewhere, not_a_gateway).
     """
     serial = checked_serial(serial)
     async with visit.enter() as connection:

@@ -11,7 +11,6 @@ from litestar.response import ServerSentEvent
 from fleet.errors import NotFound
 from fleet.storage import claims, notices, registry
 from web.claims import ClaimAnswer, ClaimState, NewClaim, cancel, claim_state, make_claim
-from web.language import language_of
 from web.news import Retold
 from web.paging import Page
 from web.services import Services
@@ -43,25 +42,23 @@ async def post_claim(
 
 @get("/sites/{site:str}/claims", operation_id="listClaims", summary="Codes of a site that can still be used")
 async def list_claims(
-    site: FromPath[str], request: Request[Any, Any, Any], visit: NamedDependency[Visit], services: NamedDependency[Services]
+    site: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> Page[ClaimState]:
     """The newest first."""
     site_id = parse_site(site)
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site_id)
         found = await claims.open_claims(connection, site_id)
-    language = language_of(request)
-    return Page([await claim_state(services, visit, row.id, language) for row in found], None)
+    return Page([await claim_state(services, visit, row.id) for row in found], None)
 
 
 @get("/claims/{claim:str}", operation_id="getClaim", summary="How far an enrolment has come")
 async def get_claim(
     claim: FromPath[str],
-    request: Request[Any, Any, Any],
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
 ) -> ClaimState:
-    return await claim_state(services, visit, parse_claim(claim), language_of(request))
+    return await claim_state(services, visit, parse_claim(claim))
 
 
 @get(
@@ -72,20 +69,18 @@ async def get_claim(
 )
 async def stream_claim(
     claim: FromPath[str],
-    request: Request[Any, Any, Any],
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
 ) -> ServerSentEvent:
     """From the code's first use over the first reading on to every further one, for as long as somebody looks."""
     claim_id = parse_claim(claim)
-    language = language_of(request)
 
     async def may_see() -> None:
         async with visit.enter() as connection:
             await claims.claim(connection, claim_id)
 
     async def look() -> bytes:
-        state = await claim_state(services, visit, claim_id, language)
+        state = await claim_state(services, visit, claim_id)
         feed.every_s = _WATCH_S if state.state == "used" else notices.POLL_S
         if before and before[-1] == "waiting" and state.state == "used":
             services.later(services.door.forget(state.site))  # the twin learns its name and serial now

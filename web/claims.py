@@ -101,7 +101,7 @@ async def make_claim(services: Services, visit: Visit, site: SiteId, new: NewCla
     """For installers, ops and admins.
 
     Raises NotFound (unknown_site, unknown_profile, unknown_device), Forbidden (not_allowed), Unavailable (no_enrolment),
-    BadInput (bad_serial, scanned_product_code), Conflict (serial_taken, serial_elsewhere, too_many_claims,
+    BadInput (bad_serial), Conflict (serial_taken, serial_elsewhere, too_many_claims,
     replacement_profile, device_behind_gateway, claim_code_gone).
     """
     serial = checked_serial(new.serial) if new.serial and new.serial.strip() else None
@@ -141,10 +141,10 @@ async def cancel(services: Services, visit: Visit, claim: str, address: str) -> 
             detail={"site": row.site, "device": row.device},
             address=address,
         )
-    return await claim_state(services, visit, row.id, visit.person.locale)
+    return await claim_state(services, visit, row.id)
 
 
-async def claim_state(services: Services, visit: Visit, claim: str, language: Language) -> ClaimState:
+async def claim_state(services: Services, visit: Visit, claim: str) -> ClaimState:
     """Raises NotFound (unknown_claim)."""
     async with visit.enter() as connection:
         row = await claims.claim(connection, claim)
@@ -165,7 +165,7 @@ async def claim_state(services: Services, visit: Visit, claim: str, language: La
         created_at=row.created_at,
         expires_at=row.expires_at,
         state=row.state,
-        problem=_problem(row, language),
+        problem=_problem(row, visit.person.locale),
         enrolled_at=row.used_at,
         first_sample_at=first_at,
         seen_at=live.seen_at if live and fresh else None,

@@ -28,7 +28,7 @@ class NewSerial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def replace_serial(services: Services, visit: Visit, device: DeviceId, new_serial: str, address: str) -> DeviceRow:
     """For installers, ops and admins. The serial that it has already changes nothing.
 
-    Raises NotFound (unknown_device), Forbidden (not_allowed), BadInput (bad_serial, scanned_product_code),
+    Raises NotFound (unknown_device), Forbidden (not_allowed), BadInput (bad_serial),
     Conflict (no_gateway, serial_taken, serial_elsewhere).
     """
     serial = checked_serial(new_serial)

@@ -102,7 +102,7 @@ async def serial_holder(
         " false AS claimed FROM registry.device WHERE serial = $1 AND retired_at IS NULL"
         " UNION ALL SELECT device_id, site_id, device_name, profile_id, NULL, true FROM pki.claim WHERE serial = $1"
         " AND site_id = $2 AND used_at IS NULL AND cancelled_at IS NULL AND locked_at IS NULL AND expires_at > now()"
-        " AND request_id IS DISTINCT FROM $4"
+        " AND ($4::text IS NULL OR request_id IS DISTINCT FROM $4)"
         ") held WHERE device IS DISTINCT FROM $3 ORDER BY site <> $2, claimed, device LIMIT 1",
         serial,
         site,

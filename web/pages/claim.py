@@ -13,7 +13,6 @@ from fleet.storage import registry
 from fleet.storage.registry import SiteRow
 from web.checks import DeviceChecks, checks_of
 from web.claims import ClaimAnswer, ClaimState, NewClaim, cancel, claim_state, make_claim, shown_again
-from web.language import language_of
 from web.pages.claim_cookie import forget, remember, remembered
 from web.pages.forms import fields_of, request_id_of
 from web.pages.rendering import now_ms, page
@@ -38,7 +37,7 @@ async def claim_page(
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
 ) -> Response[str]:
-    state = await claim_state(services, visit, claim, language_of(request))
+    state = await claim_state(services, visit, claim)
     async with visit.enter() as connection:
         site = await registry.site(connection, state.site)
     code = remembered(request, state.claim_id) if state.state == "waiting" else None
@@ -74,7 +73,7 @@ async def new_code(
 ) -> Response[Any]:
     """Another code for the same device; the old one is worth nothing from then on."""
     address = client_address(request)
-    state = await claim_state(services, visit, claim, language_of(request))
+    state = await claim_state(services, visit, claim)
     if state.state == "waiting":
         await cancel(services, visit, claim, address)
     new = NewClaim(
