@@ -69,7 +69,7 @@ def _issued(pki: Pki, only: Collection[DeviceId] | None) -> list[tuple[DeviceId,
 def _leaf(path: Path, authority: Authority) -> x509.Certificate | None:
     try:
         leaf = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, x509.InvalidVersion):
         return None
     return leaf if authority.signed(leaf) else None
 

@@ -219,7 +219,7 @@ def _load_chain(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
         raise BadInput("bad_certificate", f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadInput("bad_certificate", f"{path} holds no PEM certificate: {error}") from None
 
 

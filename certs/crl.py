@@ -42,16 +42,15 @@ def build(
     Raises BadInput (bad_key).
     """
     key = authority.key
+    entries = [_entry(serial, at, reason) for serial, at, reason in revoked]
     builder = (
-        x509.CertificateRevocationListBuilder()
+        x509.CertificateRevocationListBuilder(revoked_certificates=entries)  # added one by one, each copies all others
         .issuer_name(authority.cert.subject)
         .last_update(this_update)
         .next_update(next_update)
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
-    for serial, at, reason in revoked:
-        builder = builder.add_revoked_certificate(_entry(serial, at, reason))
     return builder.sign(key, hashes.SHA256())
 
 
@@ -106,7 +105,7 @@ def _parsed(der: bytes) -> x509.CertificateRevocationList:
         raise BadInput("bad_crl", f"the revocation list has {len(der)} bytes; at most {CRL_BYTES_MAX} are read")
     try:
         return x509.load_der_x509_crl(der)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadInput("bad_crl", f"not a revocation list: {error}") from None
 
 

@@ -25,6 +25,14 @@ from fleet.limits import EST_REQUEST_BYTES_MAX
 _RSA_BITS: Final = (2048, 4096)  # smaller is breakable, larger costs a handshake a tenth of a second on a small device
 _RSA_EXPONENTS: Final = (65_537, 2**32)  # a huge one makes every verification of it slow
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _MAY_BE_CRITICAL: Final = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -56,7 +64,7 @@ def read(body: bytes) -> Request:
         csr = x509.load_der_x509_csr(_der(body))
         key, extensions = csr.public_key(), csr.extensions
         names = [str(attribute.value) for attribute in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise BadInput("csr_malformed", f"this is no certificate request that we can read: {str(error)[:200]}") from None
     checked = _strong(key)
     _check_signature(csr)

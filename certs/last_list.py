@@ -32,7 +32,7 @@ def standing(authority: Authority, folder: Path) -> x509.CertificateRevocationLi
     try:
         last = x509.load_pem_x509_crl(path(folder).read_bytes())
         crl.number_of(last)
-    except (OSError, ValueError, BadInput):
+    except (OSError, ValueError, x509.InvalidVersion, BadInput):
         return None
     key = authority.cert.public_key()
     ours = isinstance(key, PublicKey) and last.issuer == authority.cert.subject and last.is_signature_valid(key)

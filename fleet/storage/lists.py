@@ -40,10 +40,11 @@ async def newest(connection: Connection) -> tuple[int, datetime] | None:
 
 
 async def outdated(connection: Connection) -> bool:
-    """Whether something is revoked that no list says."""
+    """Whether something is revoked that no list says. What has ended needs none."""
     return bool(
         await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pki.certificate WHERE revoked_at IS NOT NULL AND crl_number IS NULL)"
+            "SELECT EXISTS (SELECT FROM pki.certificate WHERE revoked_at IS NOT NULL AND crl_number IS NULL"
+            " AND not_after > clock_timestamp())"
             " OR EXISTS (SELECT FROM pki.revocation WHERE crl_number IS NULL)"
         )
     )
@@ -104,5 +105,8 @@ async def remember(connection: Connection, line: Entry, at: datetime, reason: st
 
 
 async def forget(connection: Connection, ended_before: datetime, keep_from: int) -> None:
-    """Lists that nobody takes any more."""
+    """Lists that nobody takes any more, and the canaries of such."""
     await connection.execute("DELETE FROM pki.crl WHERE next_update < $1 AND number < $2", ended_before, keep_from)
+    await connection.execute(
+        "DELETE FROM pki.certificate WHERE site_id = '' AND device_id LIKE 'canary-%' AND not_after < $1", ended_before
+    )
