@@ -103,6 +103,7 @@ class TwinShard:
             self._correcting = Correcting(
                 pool=self._pool,
                 lease=self._lease,
+                slots=self._slots,
                 catalog=self._catalog,
                 writer=self._writer,
                 intake=self._intake,
@@ -131,7 +132,7 @@ class TwinShard:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve_broker(), name="broker")
-                for name, period_s, work in self._upkeep.works():
+                for name, period_s, work in [*self._upkeep.works(), *self._correcting.works()]:
                     tasks.create_task(self._upkeep.repeat(name, period_s, work), name=name)
         except* StaleOwner as group:
             log.error("shard_superseded", shard=self.shard, epoch=self._lease.epoch)

@@ -160,6 +160,7 @@ MAIL_POLL_S = 5.0  # a lost notice makes a mail this late
 MAIL_TIMEOUT_S = 30.0  # per command of SMTP; greylisting servers take their time
 MAIL_GOODBYE_S = 10.0  # a mail that is under way when we are told to stop may still arrive, and be marked as sent
 CORRECTIONS_PER_DEVICE_MAX = 50  # in force at once; each cuts its counters' series in two
+CORRECTIONS_PERIOD_S = 15.0  # how late one counts that the twins were not told of
 CORRECTION_FACTOR_MAX = 1e6  # and its inverse: mW told as kW is the worst that we can think of
 CLOCK_CORRECTION_MAX_S = 10 * 366 * 86_400  # a device that woke up at its firmware's birthday
 PROFILE_BYTES_MAX = 32 * 1024

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from fleet.limits import SAMPLE_RANGE_DAYS_MAX, SAMPLES_PER_PAGE_MAX
-from fleet.storage import registry, samples
+from fleet.storage import corrections, registry, samples
 from fleet.storage.registry import DeviceRow
 from fleet.telemetry import Sample, UnixMs
 from web.device_ids import parse_device
@@ -17,6 +17,7 @@ from web.sites import parse_site
 from web.visits import Visit
 
 SampleLimit = Annotated[int, QueryParameter(ge=1, le=SAMPLES_PER_PAGE_MAX, description="Samples per page")]
+Raw = Annotated[bool, QueryParameter(description="What the device sent, without corrections")]
 
 
 @get("/sites/{site:str}/devices", operation_id="listDevices", summary="The devices of a site, by name")
@@ -42,17 +43,31 @@ async def list_samples(
     until: Until,
     limit: SampleLimit = 500,
     cursor: Cursor = None,
+    raw: Raw = False,
 ) -> Page[Sample]:
-    """At most 31 days at once. `t` is Unix ms; a measure that was not sent is left out of `v`."""
+    """At most 31 days at once. `t` is Unix ms; a measure that was not sent is left out of `v`.
+
+    Corrected, unless `raw`: then values and times are those that the device told, in the order of the corrected times.
+    """
     after = decode_cursor(cursor, UnixMs)
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
         timezone = await registry.site_timezone(connection, row.site)
         start, end = parse_range(since, until, timezone, days_max=SAMPLE_RANGE_DAYS_MAX)
         start = start if after is None else max(start, after + 1)
-        found = await samples.samples(connection, row.site, row.id, row.channels, since=start, until=end, limit=limit + 1)
+        found = await samples.samples(
+            connection,
+            row.site,
+            row.id,
+            row.channels,
+            since=start,
+            until=end,
+            limit=limit + 1,
+            corrector=None if raw else await corrections.corrector_of(connection, row.site, row.id),
+            as_told=raw,
+        )
     page = found[:limit]
-    return Page(page, encode_cursor(page[-1].t) if len(found) > limit else None)
+    return Page([stored.sample for stored in page], encode_cursor(page[-1].at) if len(found) > limit else None)
 
 
 router = Router("/", route_handlers=[list_devices, get_device, list_samples], tags=["devices"])

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
-from fleet.corrections import Correction, CorrectionKind, Replacement, check_correction
+from fleet.corrections import Correction, CorrectionKind, Corrector, Replacement, check_correction, corrector
 from fleet.errors import BadInput, Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
@@ -28,11 +28,11 @@ _REPLACEMENTS = """
     SELECT device_id, at, old_serial, new_serial FROM registry.replacement
     WHERE site_id = $1 AND ($2::text IS NULL OR device_id = $2) ORDER BY at
 """
-# FOR UPDATE: two at once would both find room for one more
 _PROFILE = """
     SELECT p.definition::text AS definition FROM registry.device d JOIN registry.profile p ON p.id = d.profile_id
-    WHERE d.site_id = $1 AND d.id = $2 FOR UPDATE OF d
+    WHERE d.site_id = $1 AND d.id = $2
 """
+_PROFILE_TO_CORRECT = f"{_PROFILE} FOR UPDATE OF d"  # two at once would both find room for one more
 _ADD = f"""
     INSERT INTO registry.correction (id, site_id, device_id, kind, measure, value, from_time, created_at, created_by)
     VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8) RETURNING {_COLUMNS}
@@ -53,7 +53,40 @@ _STANDING_REPLACEMENTS = """
 """
 
 
+_CHANGES = """
+    SELECT site_id, device_id, from_time AS since, CASE WHEN kind = 'clock' THEN value ELSE 0 END AS clock_shift_s,
+           id || CASE WHEN undone_at IS NULL THEN '' ELSE '/undone' END AS key
+    FROM registry.correction
+    UNION ALL
+    SELECT site_id, device_id, at, 0, device_id || '/replaced/' || extract(epoch FROM at) FROM registry.replacement
+"""
+_PENDING = f"""
+    SELECT c.* FROM ({_CHANGES}) c JOIN registry.site s ON s.id = c.site_id
+    WHERE s.slot = ANY($1::smallint[])
+      AND NOT EXISTS (SELECT FROM telemetry.counted_change k WHERE k.site_id = c.site_id AND k.change = c.key)
+    ORDER BY c.site_id, c.device_id, c.since LIMIT $2
+"""  # noqa: S608 - constants of our own
+_PENDING_OF = f"""
+    SELECT c.* FROM ({_CHANGES}) c
+    WHERE c.site_id = $1 AND c.device_id = $2
+      AND NOT EXISTS (SELECT FROM telemetry.counted_change k WHERE k.site_id = c.site_id AND k.change = c.key)
+"""  # noqa: S608 - constants of our own
+_COUNTED = """
+    INSERT INTO telemetry.counted_change (site_id, change) SELECT * FROM unnest($1::text[], $2::text[])
+    ON CONFLICT DO NOTHING
+"""
+
 Of = TypeVar("Of", Correction, Replacement)
+
+
+class Change(NamedTuple):
+    """A correction that was made or undone, or a replacement. clock_shift_s: by how much it moves a clock."""
+
+    site: SiteId
+    device: DeviceId
+    since: UnixMs
+    clock_shift_s: float
+    key: str
 
 
 class Changes(NamedTuple):
@@ -73,6 +106,13 @@ async def replacements_of(connection: Connection, site: SiteId, device: DeviceId
     return [_replacement(row) for row in await connection.fetch(_REPLACEMENTS, site, device)]
 
 
+async def corrector_of(connection: Connection, site: SiteId, device: DeviceId) -> Corrector | None:
+    """None where what was told stands."""
+    made = await corrections_of(connection, site, device)
+    definition: str | None = await connection.fetchval(_PROFILE, site, device) if made else None
+    return None if definition is None else corrector(msgspec.json.decode(definition, type=DeviceProfile), made)
+
+
 async def add_correction(
     connection: Connection,
     *,
@@ -89,7 +129,7 @@ async def add_correction(
 
     Raises NotFound (unknown_device), BadInput (bad_correction), Conflict (too_many_corrections).
     """
-    definition: str | None = await connection.fetchval(_PROFILE, site, device)
+    definition: str | None = await connection.fetchval(_PROFILE_TO_CORRECT, site, device)
     if definition is None:
         raise NotFound("unknown_device", f"no device {device}")
     check_correction(msgspec.json.decode(definition, type=DeviceProfile), kind, measure, value)
@@ -139,6 +179,25 @@ async def changes_of(connection: Connection, sites: Sequence[SiteId], *, replace
     made = [_correction(row) for row in await connection.fetch(_STANDING, sites)]
     swapped = await connection.fetch(_STANDING_REPLACEMENTS, sites) if replacements else []
     return Changes(_by_device(made), _by_device(_replacement(row) for row in swapped))
+
+
+async def pending_changes(connection: Connection, slots: Sequence[int], limit: int) -> list[Change]:
+    """Those of these slots that nothing has followed yet, device by device."""
+    return [_change(row) for row in await connection.fetch(_PENDING, list(slots), limit)]
+
+
+async def pending_changes_of(connection: Connection, site: SiteId, device: DeviceId) -> list[Change]:
+    return [_change(row) for row in await connection.fetch(_PENDING_OF, site, device)]
+
+
+async def note_counted(connection: Connection, changes: Iterable[Change]) -> None:
+    """Within the transaction that moves the samples and marks the days."""
+    listed = list(changes)
+    await connection.execute(_COUNTED, [change.site for change in listed], [change.key for change in listed])
+
+
+def _change(row: asyncpg.Record) -> Change:
+    return Change(row["site_id"], row["device_id"], _ms(row["since"]), row["clock_shift_s"], row["key"])
 
 
 def _by_device(found: Iterable[Of]) -> dict[DeviceId, list[Of]]:

@@ -15,7 +15,7 @@ from fleet.errors import BadInput, Conflict, NotFound, StaleOwner
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
 from fleet.plan import HistoryBlock
-from fleet.storage import corrections, energy
+from fleet.storage import corrections, energy, samples
 from fleet.storage import lease as leases
 from fleet.storage.database import acting_as, connect, open_pool
 from fleet.telemetry import Sample, UnixMs
@@ -278,6 +278,46 @@ async def test_what_lay_in_the_future_is_taken_when_the_clock_is_corrected(
         return (await place.shard.site_live(SITE)).flow.grid_power_w == 44.0
 
     await until(shown)
+
+
+async def test_what_the_twins_were_not_told_of_counts_all_the_same(place: Place) -> None:
+    await place.load(METER, meter(place.now - 4 * HOUR_MS, place.now))
+    before = await place.rows()
+    made = await place.add("clock", "", -60, place.now - DAY_MS, METER)
+    await place.shard._correcting.catch_up()
+    assert [row[4] for row in await place.rows()] == [-60_000] * len(before)
+    async with place.web() as connection:
+        await corrections.undo_correction(connection, SITE, made.id, "p")
+        await corrections.add_replacement(
+            connection,
+            site=SITE,
+            device=METER,
+            at=place.now - 2 * HOUR_MS - 30_000,
+            old_serial=None,
+            new_serial=None,
+            person=None,
+        )
+    await place.shard._correcting.catch_up()
+    await place.shard.roll_up()
+    assert await place.rows() == before
+    assert {event[1] for event in await place.events()} == {"swap"}
+    async with place.web() as connection:
+        assert (await corrections.corrector_of(connection, SITE, METER)) is None
+
+
+async def test_samples_are_read_corrected_or_as_they_were_told(place: Place) -> None:
+    t = place.now - HOUR_MS
+    await place.load(METER, [(t, {"grid_power_w": 2.0, IMPORT: 5.0})])
+    await place.correct("clock", "", 60, place.now - DAY_MS)
+    await place.correct("factor", "grid_power_w", 1000, place.now - DAY_MS)
+    span = {"since": t, "until": place.now, "limit": 10}
+    channels = ["grid_power_w", IMPORT, EXPORT, "ac_voltage_v"]
+    async with place.web() as connection:
+        corrector = await corrections.corrector_of(connection, SITE, METER)
+        shown = await samples.samples(connection, SITE, METER, channels, corrector=corrector, **span)  # type: ignore[arg-type]
+        told = await samples.samples(connection, SITE, METER, channels, as_told=True, **span)  # type: ignore[arg-type]
+    assert [one.sample for one in shown] == [Sample(t + 60_000, {"grid_power_w": 2000.0, IMPORT: 5.0})]
+    assert [one.sample for one in told] == [Sample(t, {"grid_power_w": 2.0, IMPORT: 5.0})]
 
 
 async def test_nothing_of_the_sequence_is_forgotten(place: Place, broker_session: Broker, pki: Pki) -> None:

@@ -73,6 +73,15 @@ ALTER TABLE telemetry.sample ADD COLUMN shift_ms bigint;
 -- What was told, where `readings`, which is shown, is a correction of it.
 ALTER TABLE telemetry.device_latest ADD COLUMN told double precision[];
 
+-- Corrections (made, and undone) and replacements that samples and energy have followed; the others are waiting for their shard.
+CREATE TABLE telemetry.counted_change (
+    site_id  text COLLATE "C" NOT NULL,
+    change   text COLLATE "C" NOT NULL,
+    PRIMARY KEY (site_id, change)
+);
+ALTER TABLE telemetry.counted_change ENABLE ROW LEVEL SECURITY;
+CREATE POLICY twins ON telemetry.counted_change FOR ALL TO sp_twins USING (true);
+
 CREATE TABLE registry.commissioning_report (
     site_id      text COLLATE "C" NOT NULL REFERENCES registry.site,
     number       integer NOT NULL,
@@ -424,7 +433,7 @@ GRANT EXECUTE ON FUNCTION registry.is_owner, registry.device_exists, registry.ma
     accounts.invite_owner, accounts.owner_locale, accounts.invitation_of, accounts.accept_invitation TO sp_web;
 
 GRANT SELECT ON registry.replacement, registry.correction, registry.profile_version TO sp_twins;
-GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.waiting_source TO sp_twins;
+GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.waiting_source, telemetry.counted_change TO sp_twins;
 
 GRANT USAGE ON SCHEMA pki TO sp_web;
 GRANT SELECT ON pki.claim, pki.certificate, pki.revocation, pki.alarm, telemetry.waiting_source, registry.profile_version,
