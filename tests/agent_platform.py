@@ -93,7 +93,7 @@ class Platform:
         while True:
             try:
                 async with aiomqtt.Client("localhost", own.port, identifier="ear", tls_context=tls) as client:
-                    await client.subscribe(f"{topics.ROOT}/#", qos=1)
+                    await client.subscribe([(f"{topics.ROOT}/+/+/+/{way}/#", 1) for way in ("up", "down")])
                     self.client = client
                     async for message in client.messages:
                         await self._hear(topics.parse(str(message.topic)), bytes(message.payload))  # type: ignore[arg-type]

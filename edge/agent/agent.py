@@ -113,7 +113,8 @@ class Agent:
 
     def ready(self) -> None:
         self._outbox.ready()
-        self._report_config()
+        if self._configuration.running.version:
+            self._publish(self._up.config, msgspec.json.encode(self._configuration.running))
         self._tell_untold()
 
     def room_again(self) -> None:
@@ -195,9 +196,6 @@ class Agent:
         reported = self._configuration.take(desired)
         self._inputs.apply()
         self._publish(self._up.config, msgspec.json.encode(reported))
-
-    def _report_config(self) -> None:
-        self._publish(self._up.config, msgspec.json.encode(self._configuration.running))
 
     def _tell(self, entry: Entry) -> None:
         told = partial(self._journal.note_told, entry, entry.status)
