@@ -74,6 +74,33 @@ def test_an_inverter_that_draws_a_little_at_night_produces_nothing() -> None:
     assert read(three_phase_inverter(W=-12))["pv_power_w"] == 0.0
 
 
+def der_ac(**points: float) -> Model:
+    newer = Model(701)
+    said = {"W_SF": 0, "W": 4_200, "TotWh_SF": 0, "TotWhInj": 9_000_000, "V_SF": -1, "VL1": 2_301, "InvSt": 3}
+    for point, value in (said | points).items():
+        newer.points[point].value = value
+    return newer
+
+
+def test_an_inverter_with_the_newer_models_only() -> None:
+    head = (714).to_bytes(2, "big") + (18 + 2 * 25).to_bytes(2, "big")
+    ports = models.model_of(714, head + bytes(2 * 18 + 4 * 25))
+    for point, value in {"NPrt": 2, "DCA_SF": -1, "DCV_SF": 0, "DCW_SF": 0}.items():
+        ports.points[point].value = value
+    ports = models.model_of(714, ports.get_mb())
+    for number, kind in enumerate((1, 0)):  # a battery first, then panels
+        for point, value in {"PrtTyp": kind, "DCV": 400 + number, "DCA": 52, "DCW": 2_080}.items():
+            ports.groups["Prt"][number].points[point].value = value
+    said = models.measures([der_ac(), ports])
+    assert (said["pv_power_w"], said["pv_energy_wh"], said["ac_voltage_v_l1"], said["state"]) == (4_200, 9_000_000, 230.1, 4)
+    assert (said["dc_voltage_v_1"], said["dc_current_a_1"], said["dc_power_w_1"]) == (401.0, 5.2, 2_080.0)
+    assert "dc_power_w_2" not in said
+
+
+def test_what_is_said_by_old_and_new_models_is_read_once() -> None:
+    assert read(three_phase_inverter(W=1_000), der_ac(W=2_000))["pv_power_w"] == 1_000.0
+
+
 def test_a_meter_counts_import_as_positive() -> None:
     said = read(meter(W=-1_840))
     assert said["grid_power_w"] == -1_840.0
@@ -97,6 +124,12 @@ def test_whatever_the_registers_hold_there_are_measures_or_nothing(model: int, d
     head = model.to_bytes(2, "big") + (len(data) // 2).to_bytes(2, "big")
     said = models.measures([models.model_of(model, head + data)])
     assert all(is_measure(name) and math.isfinite(value) for name, value in said.items())
+
+
+@pytest.mark.parametrize("length", [0, 9, 8 + 19, 8 + 21])
+def test_a_block_that_is_cut_has_no_inputs(length: int) -> None:
+    head = (160).to_bytes(2, "big") + length.to_bytes(2, "big")
+    assert models.measures([models.model_of(160, head + bytes(2 * length))]) == {}
 
 
 def test_a_common_model_names_the_device() -> None:
