@@ -62,6 +62,8 @@ def _options(chosen: argparse.Namespace) -> Options:
     for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port"), (chosen.est_port, "--est-port")):
         if not 1 <= port <= 65_535:
             raise BadInput("bad_port", text("bad_port", option=option))
+    if len({chosen.port, chosen.mqtt_port, chosen.est_port}) < 3:
+        raise BadInput("same_port", text("same_port"))
     host, device_host = (LOOPBACK if name == "localhost" else name for name in (chosen.host, chosen.device_host))
     smtp = smtp_options.settings_of(chosen) if chosen.command == "up" else None
     return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites, host, device_host, chosen.est_port, smtp)
