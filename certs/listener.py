@@ -173,6 +173,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # not a line for every stranger's noise
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,

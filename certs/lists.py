@@ -45,8 +45,11 @@ class Lists:
                 await lists.hold(connection)
                 number, this_update = await self._next(connection)
                 done = await self._revoke_requested(connection)
+                chain, key, canary = self._canary(number, this_update)
+                await lists.remember(connection, canary, this_update, "canary")
                 named = await lists.revoked(connection, this_update - _PAST)
-                new = await self._signed(connection, number, this_update, named)
+                der = await asyncio.to_thread(self._build, number, this_update, named)
+                new = NewList(number, der, this_update, this_update + _LIFE, chain, key)
                 await lists.add(connection, new, [one.serial for one in named])
                 await revocations.mark_signed(connection, done, number)
                 await lists.forget(connection, this_update - _LIFE, number)
@@ -54,7 +57,7 @@ class Lists:
             await notices.notify(connection, notices.CRL, str(number))
             for revocation in done:
                 await notices.notify(connection, notices.REVOCATION, revocation)
-        log.info("crl_signed", number=number, entries=len(named) + 1, revocations=len(done))
+        log.info("crl_signed", number=number, entries=len(named), revocations=len(done))
         return number
 
     async def is_due(self) -> bool:
@@ -76,7 +79,9 @@ class Lists:
             return 1, datetime.now(UTC).replace(microsecond=0)
         earliest = max(at for _, at in before) + _TICK
         wait = earliest - datetime.now(UTC)
-        if timedelta(0) < wait <= 2 * _TICK:  # longer only after the clock was set back, and that wait could be one of hours
+        if wait > 2 * _TICK:  # waiting could take hours; who installs the list says that it is of the future
+            log.warning("clock_was_set_back", by_s=wait.total_seconds())
+        elif wait > timedelta(0):
             await asyncio.sleep(wait.total_seconds())
         return max(number for number, _ in before) + 1, max(earliest, datetime.now(UTC).replace(microsecond=0))
 
@@ -91,17 +96,10 @@ class Lists:
             await audit.record(connection, "device.certificates_revoked", subject=one.device, detail=detail)
         return [one.id for one in wanted]
 
-    async def _signed(self, connection: Connection, number: int, this_update: datetime, named: list[Revoked]) -> NewList:
-        chain, key, canary = self._canary(number, this_update)
-        await lists.remember(connection, canary, this_update, "canary")
+    def _build(self, number: int, this_update: datetime, named: list[Revoked]) -> bytes:
         held = [(int(one.serial, 16), one.at, one.reason) for one in named]
-        held.append((int(canary.serial, 16), this_update, "canary"))
-        named.append(Revoked(canary.serial, this_update, "canary"))
-        next_update = this_update + _LIFE
-        made = await asyncio.to_thread(
-            crl.build, self._pki.devices, number, held, this_update=this_update, next_update=next_update
-        )
-        return NewList(number, made.public_bytes(Encoding.DER), this_update, next_update, chain, key)
+        made = crl.build(self._pki.devices, number, held, this_update=this_update, next_update=this_update + _LIFE)
+        return made.public_bytes(Encoding.DER)
 
     def _canary(self, number: int, now: datetime) -> tuple[str, str, Entry]:
         """(chain, key, its line in the ledger)"""

@@ -21,6 +21,7 @@ from certs.lists import Lists
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import EST_POOL_CONNECTIONS
 from fleet.settings import PkiSettings
+from fleet.storage import lists as lists_ledger
 from fleet.storage import notices
 from fleet.storage.database import AWAY, DirectConnection, Pool, connect, open_pool
 
@@ -162,6 +163,7 @@ class _Service:
 
     async def _adopt(self, pool: Pool) -> None:
         async with pool.acquire() as connection, connection.transaction():
+            await lists_ledger.hold(connection)  # signing a list adopts too
             await adoption.adopt(connection, self._pki)
 
 

@@ -148,7 +148,8 @@ async def in_force(connection: Connection, devices: Iterable[str]) -> dict[str, 
 
 
 async def all_entries(connection: Connection) -> list[Entry]:
-    rows = await connection.fetch(f"{_ENTRY} ORDER BY device_id, intent_at")
+    """Of devices; the revocation lists' canaries have no site."""
+    rows = await connection.fetch(f"{_ENTRY} WHERE site_id <> '' ORDER BY device_id, intent_at")
     return [Entry(*row.values()) for row in rows]
 
 
