@@ -25,7 +25,7 @@ from web.visits import MAKERS, Visit, client_address
 
 
 class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """gateway: the device that speaks for it. Left out: the site's only gateway, if it has one."""
+    """gateway: the device that speaks for it. Left out: behind whom it waits, else the site's only gateway."""
 
     serial: SerialText
     profile: Annotated[str, msgspec.Meta(max_length=32)]
@@ -57,7 +57,7 @@ async def attach(
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
         visit.must_be(*MAKERS)
-        speaker = await _gateway(connection, site, gateway)
+        speaker = await _gateway(connection, site, gateway, serial)
         kind = await profile_versions.profile(connection, profile)
         await onboarding.lock_serial(connection, site, serial)
         holder = await onboarding.serial_holder(connection, serial, site=site)
@@ -95,18 +95,26 @@ async def _place(services: Services, site: SiteId, serial: str) -> None:
         await services.door.twins().place_waiting(site, serial)
 
 
-async def _gateway(connection: Connection, site: SiteId, wanted: str | None) -> DeviceRow:
-    if wanted is not None:
-        found = await registry.device(connection, parse_device(wanted))
-        if found.site != site:
-            raise registry.no_device(wanted)
-        if found.kind != "gateway":
-            raise Conflict("not_a_gateway", f"{found.name} ({found.id}) is no gateway")
-        return found
-    gateways = [device for device in await registry.devices_of(connection, site) if device.kind == "gateway"]
-    if len(gateways) != 1:
-        raise NotFound("unknown_device", f"say which gateway: this site has {len(gateways)}")
-    return gateways[0]
+async def _gateway(connection: Connection, site: SiteId, wanted: str | None, serial: str) -> DeviceRow:
+    """Who speaks for the serial: as said, else behind whom it waits, else the only one that can. Also a device that is no
+    gateway by its profile, such as an inverter with a meter of its own, once it has been heard to speak for others.
+    """
+    waits = await waiting.waiting_sources(connection, site)
+    devices = await registry.devices_of(connection, site)
+    known = {device.serial: device.gateway for device in devices} | {each.serial: each.gateway for each in waits}
+    speaker = wanted or known.get(serial)
+    if speaker is None:
+        gateways = [device for device in devices if device.kind == "gateway"]
+        if len(gateways) != 1:
+            raise NotFound("unknown_device", f"say which gateway: this site has {len(gateways)}")
+        return gateways[0]
+    found = await registry.device(connection, parse_device(speaker))
+    if found.site != site:
+        raise registry.no_device(speaker)
+    heard = {each.gateway for each in waits} | {device.gateway for device in devices}
+    if found.kind != "gateway" and found.id not in heard:
+        raise Conflict("not_a_gateway", f"{found.name} ({found.id}) is no gateway")
+    return found
 
 
 @get("/sites/{site:str}/waiting-sources", operation_id="listWaitingSources", summary="Serials that wait to become devices")

@@ -72,6 +72,16 @@ async def test_what_cannot_be_attached(web: Web, form: dict[str, Any], status: i
     assert len(await web.execute("SELECT FROM registry.device")) == 3
 
 
+async def test_a_meter_behind_an_inverter_is_attached_to_it(web: Web) -> None:
+    """Many inverters with SunSpec show their meter under an address of their own."""
+    await web.execute("UPDATE telemetry.waiting_source SET gateway_id = $1", ALPHA_METER)
+    headers = await web.token("ines@example.org")
+    answers = [await attach(web, headers) for _ in range(2)]
+    assert {(answer.status_code, answer.json()["gateway"]) for answer in answers} == {(201, ALPHA_METER)}
+    again = await attach(web, headers, gateway=ALPHA_METER)
+    assert again.json()["id"] == answers[0].json()["id"]
+
+
 async def test_a_site_without_one_gateway_has_to_name_it(web: Web) -> None:
     answer = await attach(web, await web.token("otto@example.org"), BETA)
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_device")
