@@ -85,6 +85,7 @@ def enrol(home: Home, wish: Wish, *, say: Say, now: Callable[[], datetime], pati
         connection = patiently(lambda: wish.server.connection(showing(identity)))
         identity.keep_connection(connection)
         home.switch(identity)
+        home.remove_others()
         return Enrolment(connection, new=True)
 
 

@@ -177,14 +177,28 @@ class Home:
         return identity
 
     def switch(self, identity: Identity) -> None:
-        """From now on this is who the agent is; the others are removed, keys and all."""
+        """From now on this is who the agent is."""
         files.replace(self._current, identity.name.encode() + b"\n")
-        self.remove_others(identity)
 
-    def remove_others(self, kept: Identity) -> None:
+    def remove_others(self) -> None:
+        """Of an enrolment that is done: nothing before it is needed any more."""
+        current = self.enrolled()
         for identity in self.all():
-            if identity.name != kept.name:
-                shutil.rmtree(identity.folder, ignore_errors=True)
+            if identity.name != current.name:
+                self.remove(identity)
+
+    def remove_predecessors(self) -> None:
+        """What renewals have left behind, perhaps cut short; not a renewal, or another enrolment, on its way."""
+        current = self.enrolled()
+        kept = {current.name, self.successor_of(current).name}
+        for identity in self.all():
+            half_removed = not identity.begun  # or hardly begun: there is no key without an intent
+            if identity.name not in kept and (half_removed or identity.intent().claim == current.intent().claim):
+                self.remove(identity)
+
+    def remove(self, identity: Identity) -> None:
+        """Key and all."""
+        shutil.rmtree(identity.folder, ignore_errors=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

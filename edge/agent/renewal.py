@@ -5,6 +5,7 @@ The old one stays in force until then. Cut short anywhere, the next try goes on 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from random import random, uniform
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from edge.agent.enrolment import check_dates
 from edge.agent.home import Home, Identity
 from edge.agent.server import Server, showing
 from edge.limits import AGENT_RENEWAL_WAIT_MAX_S, AGENT_RENEWAL_WAIT_MIN_S, AGENT_RETRY_MAX_S, AGENT_REVOKED_WAIT_S
-from fleet.errors import BadInput, FleetError
+from fleet.errors import BadInput, Conflict, FleetError
 
 log = structlog.get_logger()
 
@@ -48,9 +49,10 @@ def renew(home: Home, now: datetime) -> Identity:
         try:
             new.keep_connection(server.connection(showing(new)))
         except BadInput:
-            home.remove_others(current)  # this one will never work: the next try begins anew
+            home.remove(new)  # this one will never work: the next try begins anew
             raise
         home.switch(new)
+        home.remove_predecessors()
         return new
 
 
@@ -84,6 +86,7 @@ class Renewal:
         self._said = ""
 
     async def run(self) -> None:
+        self._clean_up()
         just_renewed = False
         while True:
             of = terms(self._home.enrolled(), self._now())
@@ -115,6 +118,11 @@ class Renewal:
         log.info("agent.renewed", until=certificate.not_valid_after_utc.isoformat(), serial=f"{certificate.serial_number:x}")
         self._switched(identity)
         return None
+
+    def _clean_up(self) -> None:
+        """After a switch that was cut short."""
+        with suppress(Conflict), self._home.alone():  # an enrolment at work cleans up by itself
+            self._home.remove_predecessors()
 
     def _pending(self) -> bool:
         return self._home.successor_of(self._home.enrolled()).issued
