@@ -6,9 +6,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from fleet.corrections import Correction
 from fleet.errors import FleetError
-from fleet.storage import corrections, registry
+from fleet.storage import registry
 from web.checks import DeviceChecks, checks_of
 from web.pages.rendering import now_ms, page
 from web.services import Services
@@ -26,7 +25,6 @@ async def checks_page(
     """Without the twins the page says so: a judgement of yesterday would be worse than none."""
     async with visit.enter() as connection:
         row = await registry.site(connection, parse_site(site))
-        made = await corrections.corrections_of(connection, row.id)
     devices: list[DeviceChecks] | None
     try:
         devices = await checks_of(services, visit, row.id)
@@ -39,14 +37,5 @@ async def checks_page(
         site=row,
         devices=devices,
         failed=sum(check.state == "failed" for each in devices or [] for check in each.checks),
-        corrections=in_force_by_device(made),
         now=now_ms(),
     )
-
-
-def in_force_by_device(made: list[Correction]) -> dict[str, list[Correction]]:
-    found: dict[str, list[Correction]] = {}
-    for correction in made:
-        if correction.undone_at is None:
-            found.setdefault(correction.device, []).append(correction)
-    return found
