@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sunspec2.device import Model
 
+from edge.agent import settings as agent_settings
 from edge.agent.inputs import InputSettings, SimulatedSettings, make_input
 from edge.agent.inputs import sunspec_models as models
 from edge.agent.inputs.modbus import ModbusInput, decoded
@@ -325,3 +326,13 @@ def test_settings_make_inputs(written: dict[str, Any], tmp_path: Path) -> None:
 def test_settings_are_checked(written: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(written, InputSettings)
+
+
+def test_the_readmes_agent_toml_can_be_read(tmp_path: Path) -> None:
+    section = (Path(__file__).parents[2] / "README.md").read_text().partition("## What an agent reads")[2]
+    file = tmp_path / "agent.toml"
+    file.write_text(section.partition("```toml\n")[2].partition("```")[0])
+    inputs = agent_settings.read(file).inputs
+    assert [make_input(each, profile="gateway", state_folder=tmp_path).name for each in inputs] == [
+        "sunspec", "heat-meter", "mqtt", "simulated",
+    ]  # fmt: skip
