@@ -55,14 +55,16 @@ def authority(layout: Layout) -> Finding:
     return Finding(True, text("authority_answers", url=told.public_url))
 
 
-def revocation_list(pki: Path, now: datetime) -> Finding:
-    """Until when the devices' one is good. Past its end the broker refuses everyone."""
+def revocation_list(pki: Path, now: datetime, *, running: bool = True) -> Finding:
+    """Until when the devices' one is good. Past its end the broker refuses everyone; a start makes a new one."""
     file = pki / "trust" / "devices.crl.pem"
     if not file.exists():
         return Finding(True, text("crl_none"))
     ends = x509.load_pem_x509_crl(file.read_bytes()).next_update_utc
     if ends is None:  # nothing that we make
         return Finding(False, text("crl_endless", file=file))
+    if not running:
+        return Finding(True, text("crl_stopped" if ends <= now else "crl_until", when=f"{ends:%Y-%m-%d %H:%M} UTC"))
     if ends <= now:
         return Finding(False, text("crl_over", when=f"{ends:%Y-%m-%d %H:%M} UTC"))
     late = (ends - now).total_seconds() < CRL_ALARM_BEFORE_S
@@ -125,7 +127,7 @@ def _asked(database: DatabaseSettings, question: Callable[[Connection], Awaitabl
 def checks(layout: Layout) -> tuple[tuple[str, Callable[[], Finding]], ...]:
     return (
         (text("step_authority"), lambda: authority(layout)),
-        (text("check_crl"), lambda: revocation_list(layout.pki, datetime.now(UTC))),
+        (text("check_crl"), lambda: revocation_list(layout.pki, datetime.now(UTC), running=is_running(layout))),
         (text("step_guard"), lambda: guard(layout)),
         (text("mail"), lambda: post(layout)),
     )

@@ -38,7 +38,7 @@ def test_certificates_are_judged_by_their_end(
 
 @pytest.mark.parametrize(
     ("seconds", "well", "part"),
-    [(0, True, "good until"), (CRL_LIFE_S - 3600, False, "was not renewed"), (CRL_LIFE_S + 600, False, "has ended")],
+    [(0, True, "good until"), (CRL_LIFE_S - 3600, False, "is not renewed"), (CRL_LIFE_S + 600, False, "has ended")],
 )
 def test_the_revocation_list_is_judged_by_its_end(
     pki: Pki, monkeypatch: pytest.MonkeyPatch, seconds: float, well: bool, part: str
@@ -47,6 +47,7 @@ def test_the_revocation_list_is_judged_by_its_end(
     finding = onboarding_checks.revocation_list(pki.folder, NOW + timedelta(seconds=seconds))
     assert finding.well is well
     assert part in finding.what
+    assert onboarding_checks.revocation_list(pki.folder, NOW + timedelta(seconds=seconds), running=False).well
 
 
 @pytest.fixture
