@@ -53,7 +53,10 @@ class Placing:
             attached = await waiting.attached_sources(connection, self._slots)
         self._sources.written(due, now)
         for site, serial in attached:
-            twin, device = await self._device(site, serial)
+            try:
+                twin, device = await self._device(site, serial)
+            except NotFound:
+                continue  # gone again in between
             if await self._place(twin, device, serial) == 0:  # nothing is on its way any more either
                 async with self._pool.acquire() as connection, connection.transaction():
                     await self._lease.check(connection)
