@@ -1,6 +1,7 @@
 """The web on a seeded database, with twins that live in this process: two tenants, and people of every role."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -267,3 +268,24 @@ async def seed(owner: DatabaseSettings, people: dict[str, tuple[str, str]] = PEO
         )
     finally:
         await connection.close()
+
+
+async def listen(web: Web, path: str, headers: dict[str, str], events: asyncio.Queue[dict[str, Any]]) -> None:
+    """httpx's ASGI transport gives an answer out when it is whole: the app is asked directly."""
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "scheme": "http", "http_version": "1.1", "server": ("testserver.local", 80), "client": ("192.0.2.7", 1), "state": {},
+        "headers": [(b"host", b"testserver.local"), *((k.lower().encode(), v.encode()) for k, v in headers.items())],
+        "asgi": {"version": "3.0"}, "extensions": {},
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Any) -> None:
+        for line in message.get("body", b"").decode().splitlines():
+            if line.startswith("data: {"):
+                events.put_nowait(json.loads(line.removeprefix("data: ")))
+
+    await web.app(scope, receive, send)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ async def stream_revocations(
     async def look() -> bytes:
         async with visit.enter() as connection:
             row = await registry.device(connection, device_id)
-            return msgspec.json.encode(await revocations.revocations_of(connection, row.id))
+            return msgspec.json.encode(Page(await revocations.revocations_of(connection, row.id), None))
 
     async def may_see() -> None:
         async with visit.enter() as connection:

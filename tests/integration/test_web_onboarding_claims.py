@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fleet import claim_code
 from fleet.limits import CLAIMS_OPEN_PER_SITE_MAX
 from fleet.views import DeviceLive, Health
-from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, EST_URL, Web
+from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, EST_URL, Web, listen
 
 
 @pytest.fixture(autouse=True)
@@ -220,27 +219,6 @@ async def test_an_open_page_follows_a_claim_to_the_first_reading(web: Web) -> No
     finally:
         reading.cancel()
     assert ALPHA in web.twins.forgotten, "the twin learns of the new device"
-
-
-async def listen(web: Web, path: str, headers: dict[str, str], events: asyncio.Queue[dict[str, Any]]) -> None:
-    """httpx's ASGI transport gives an answer out when it is whole: the app is asked directly."""
-    scope = {
-        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-        "scheme": "http", "http_version": "1.1", "server": ("testserver.local", 80), "client": ("192.0.2.7", 1), "state": {},
-        "headers": [(b"host", b"testserver.local"), *((k.lower().encode(), v.encode()) for k, v in headers.items())],
-        "asgi": {"version": "3.0"}, "extensions": {},
-    }  # fmt: skip
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        return {}
-
-    async def send(message: Any) -> None:
-        for line in message.get("body", b"").decode().splitlines():
-            if line.startswith("data: {"):
-                events.put_nowait(json.loads(line.removeprefix("data: ")))
-
-    await web.app(scope, receive, send)  # type: ignore[arg-type]
 
 
 async def enrol(web: Web, claim_id: str, device: str) -> None:

@@ -119,7 +119,10 @@ def test_the_report_speaks_both_languages() -> None:
 
 
 def test_enrolment_has_words_for_what_a_claim_can_fail_by() -> None:
-    assert {"claim_wrong_code", "claim_locked", "csr_weak_key", "serial_taken"} <= enrolment_texts.codes()
+    for code in ("claim_wrong_code", "claim_locked", "csr_weak_key", "serial_taken"):
+        french, english = enrolment_texts.text_of(code, "fr"), enrolment_texts.text_of(code, "en")
+        assert french != english
+        assert french != enrolment_texts.text_of("refused", "fr"), code
 
 
 def test_units_follow_from_the_names() -> None:
