@@ -65,6 +65,7 @@ def enrol(home: Home, wish: Wish, *, say: Say, now: Callable[[], datetime], pati
     with home.alone():
         current = home.current()
         if current is not None and current.intent().claim == wish.code.id:
+            home.remove_others()  # of an enrolment that was killed at its very end
             return Enrolment(current.connection(), new=False)
         _check_free(home, wish, current)
         identity = home.of_claim(wish.code.id)
