@@ -18,6 +18,7 @@ StateDirectory=solarperform-agent
 StateDirectoryMode=0700
 Restart=always
 RestartSec=5
+RestartPreventExitStatus=8
 KillSignal=SIGTERM
 TimeoutStopSec=30
 NoNewPrivileges=yes
