@@ -9,6 +9,8 @@ class Text(NamedTuple):
 
 
 FRENCH: dict[str, Text] = {
+    "too_many_reports": Text("Trop de rapports", "Trop de rapports de ce site ont été signés en un jour. Réessayez demain."),
+    "claim_used": Text("Code déjà utilisé", "Un appareil s'est déjà enrôlé avec ce code. Révoquez plutôt cet appareil."),
     "revoke_not_yours": Text(
         "Révocation refusée", "Un appareil est révoqué par son propriétaire ou par l'exploitant. Demandez-le-leur."
     ),
@@ -140,6 +142,10 @@ FRENCH: dict[str, Text] = {
 }
 
 ENGLISH: dict[str, Text] = {
+    "too_many_reports": Text(
+        "Too many reports", "Too many reports of this site were signed within a day. Try again tomorrow."
+    ),
+    "claim_used": Text("Code used already", "A device has enrolled with this code already. Revoke that device instead."),
     "revoke_not_yours": Text("Not yours to revoke", "A device is revoked by its owner or by operations. Ask them."),
     "owner_email_unusable": Text(
         "Address cannot be used", "This e-mail address cannot be a site owner's. Take another one."

@@ -34,7 +34,7 @@ class Twins(Protocol):
     async def corrected(self, site: SiteId, device: DeviceId, since: UnixMs, clock_shift_s: float = 0.0) -> None:
         """After a correction or a replacement was stored or undone; today's energy counts it when this returns.
 
-        since: from when on it counts. clock_shift_s: by how much a clock correction moves (undone: moved) times. Asking twice
+        since: from when on it counts. clock_shift_s: by how much a clock correction moves (undone: moved) times. Twice
         changes nothing. Raises NotFound.
         """
         ...

@@ -13,7 +13,7 @@ from litestar.params import FromPath, JSONBody
 from fleet.corrections import Corrector
 from fleet.errors import BadInput, Conflict
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import INVITATION_DAYS, MAIL_SUBJECT_CHARS_MAX
+from fleet.limits import INVITATION_DAYS, MAIL_SUBJECT_CHARS_MAX, REPORTS_PER_SITE_AND_DAY_MAX
 from fleet.storage import audit, certificates, invitations, registry, reports
 from fleet.storage.certificates import CertificateRow
 from fleet.storage.commissioning import RecentRow, first_samples
@@ -24,6 +24,7 @@ from fleet.storage.reports import ReportRow
 from fleet.views import DeviceLive
 from web import checks
 from web.checks import DeviceChecks, Known
+from web.errors import TooMany
 from web.invitations import new_token
 from web.new_sites import PersonName, RequestId, own_request
 from web.paging import Page
@@ -92,7 +93,8 @@ async def sign(
 ) -> ReportRow:
     """Numbers, prints and keeps the report, and mails the owner: an invitation, or that the site is ready in his account.
 
-    Raises NotFound (unknown_site), Forbidden (not_allowed), Conflict (report_without_devices), Unavailable (report_slow).
+    Raises NotFound (unknown_site), Forbidden (not_allowed), Conflict (report_without_devices), TooMany (too_many_reports),
+    Unavailable (report_slow).
     """
     for _ in range(_TRIES):
         content = await draft(services, visit, site, notes)
@@ -101,6 +103,7 @@ async def sign(
         request = own_request(visit.person.id, request_id)
         if request is not None and (known := await _of_request(visit, request)) is not None:
             return known
+        await _must_have_room(visit, site)
         signed_at = time.time_ns() // 1_000_000
         content = msgspec.structs.replace(content, signed_name=signed_name.strip() or signed_name, signed_at=signed_at)
         document = await services.press.print(_TEMPLATE, sheet(content))
@@ -120,6 +123,14 @@ async def pdf(visit: Visit, site: SiteId, number: int) -> bytes:
 async def _of_request(visit: Visit, request: str) -> ReportRow | None:
     async with visit.enter() as connection:
         return await reports.report_of_request(connection, request)
+
+
+async def _must_have_room(visit: Visit, site: SiteId) -> None:
+    async with visit.enter() as connection:
+        if await reports.signed_lately(connection, site) >= REPORTS_PER_SITE_AND_DAY_MAX:
+            raise TooMany(
+                "too_many_reports", f"{REPORTS_PER_SITE_AND_DAY_MAX} reports of this site were signed within a day"
+            )
 
 
 async def _store(

@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
@@ -18,6 +20,8 @@ from web.passwords import Passwords
 from web.press import Press
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
+
+log = structlog.get_logger("web.services")
 
 
 @dataclass(slots=True)
@@ -51,10 +55,15 @@ class Services:
         self.news = News(self.settings.database)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Work that nobody waits for; what it raises is its own affair. Ended with the server."""
+        """Work that nobody waits for: what it raises is logged. Ended with the server."""
         task = asyncio.create_task(work)
         self.background.add(task)
-        task.add_done_callback(self.background.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("background_work_failed", exc_info=error)
 
     @property
     def secure_cookies(self) -> bool:

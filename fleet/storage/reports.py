@@ -47,6 +47,16 @@ async def pdf(connection: Connection, site: SiteId, number: int) -> bytes:
     return found
 
 
+async def signed_lately(connection: Connection, site: SiteId) -> int:
+    """How many in the last 24 hours."""
+    return int(
+        await connection.fetchval(
+            "SELECT count(*) FROM registry.commissioning_report WHERE site_id = $1 AND signed_at > now() - interval '1 day'",
+            site,
+        )
+    )
+
+
 async def next_number(connection: Connection, site: SiteId) -> int:
     return int(
         await connection.fetchval(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fleet.limits import REPORTS_PER_SITE_AND_DAY_MAX
 from fleet.profiles import shipped
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
@@ -104,6 +105,13 @@ async def test_who_may_sign_and_what(web: Web) -> None:
         ("ines@example.org", BETA, 404),
     ):
         assert (await sign(web, site, email)).status_code == status
+    await web.execute(
+        "INSERT INTO registry.commissioning_report (site_id, number, signed_by, signed_name, content, pdf, sha256)"
+        " SELECT $1, n, 'x', 'x', '{}', '', '' FROM generate_series(1, $2) n",
+        ALPHA,
+        REPORTS_PER_SITE_AND_DAY_MAX,
+    )
+    assert (await sign(web, ALPHA)).json()["code"] == "too_many_reports"
     await web.execute("UPDATE registry.device SET retired_at = now()")
     empty = await sign(web, ALPHA)
     assert (empty.status_code, empty.json()["code"]) == (409, "report_without_devices")
