@@ -34,7 +34,7 @@ export function outlines(): Outlines {
   for (const country of countries) {
     for (const ring of rings(country.geometry as Polygon | MultiPolygon)) {
       for (const region of REGIONS) {
-        const cut = clipped(ring, region);
+        const cut = clipped(ring, around(region));
         if (cut.length > 3) (country.id === FRANCE ? france : others).push(steps(cut));
       }
     }
@@ -44,6 +44,18 @@ export function outlines(): Outlines {
 
 function rings(geometry: Polygon | MultiPolygon): Position[][] {
   return geometry.type === "Polygon" ? geometry.coordinates : geometry.coordinates.flat();
+}
+
+/** A wide screen shows more than the region that the map begins with. */
+function around(region: Region): Region {
+  const [width, height] = [region.east - region.west, region.north - region.south];
+  return {
+    ...region,
+    west: region.west - 0.6 * width,
+    east: region.east + 0.6 * width,
+    south: region.south - 0.15 * height,
+    north: region.north + 0.15 * height,
+  };
 }
 
 /** Sutherland and Hodgman's way, against the four sides of the region. */

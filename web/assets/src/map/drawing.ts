@@ -70,7 +70,7 @@ function land(
     pen.closePath();
   }
   pen.fillStyle = fill;
-  pen.fill("evenodd");
+  pen.fill("nonzero");
   pen.strokeStyle = edge;
   pen.lineWidth = 1;
   pen.stroke();
