@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from typing import Any
 
 import aiomqtt
 import asyncpg
+import mqtt5
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -282,6 +283,12 @@ class Talker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
+    async def has_sent(self, messages: int) -> None:
+        async def so() -> bool:
+            return self.sent >= messages
+
+        await until(so, DEADLINE_S)
+
     async def _talk(self, up: asyncio.Event) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async with device_client(self.guard, self.device) as client:
@@ -319,18 +326,30 @@ def device_client(guard: Guard, device: str, **more: Any) -> aiomqtt.Client:
 async def gets_in(guard: Guard, device: str) -> bool:
     """Whether a fresh connection is let in. A broker that is away lets nobody in."""
     try:
-        async with device_client(guard, device):
-            return True
-    except (aiomqtt.MqttError, OSError):
+        connection = await asyncio.to_thread(greet, guard, device, tls_of(guard, device))
+    except OSError:
         return False
+    connection.close()
+    return True
+
+
+def greet(guard: Guard, device: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+    """Connected and welcomed. Raises OSError (ssl.SSLError is one)."""
+    plain = socket.create_connection(("127.0.0.1", guard.broker.device_port), 5.0)
+    connection = context.wrap_socket(plain, server_hostname="localhost", session=session)
+    connection.sendall(mqtt5.ConnectPacket(client_id=device, clean_start=True).write())
+    if not connection.recv(100):
+        raise ConnectionResetError
+    return connection
 
 
 class Listener:
-    """Everything that anybody delivers through the broker: (device, payload, when)."""
+    """Everything that the broker delivers to anybody: (device, payload)."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self.got: list[tuple[str, bytes, float]] = []
+        self.got: list[tuple[str, bytes]] = []
+        self._flushes = 0
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -347,11 +366,14 @@ class Listener:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    def last(self, device: str) -> float:
-        return max((at for name, _, at in self.got if name == device), default=0.0)
+    async def so_far(self, device: str) -> int:
+        """How many messages of the device the broker had delivered by now: one of ours came through after them."""
+        self._flushes += 1
+        await self.says(topics.up(SITE, DeviceId("d-flush")).state, str(self._flushes).encode())
+        return self.count(device)
 
     def count(self, device: str) -> int:
-        return sum(1 for name, _, _ in self.got if name == device)
+        return sum(1 for name, _ in self.got if name == device)
 
     async def hears(self, device: str) -> None:
         before = self.count(device)
@@ -362,14 +384,17 @@ class Listener:
         await until(more, DEADLINE_S)
 
     async def says(self, topic: str, payload: bytes) -> None:
-        """And hears it itself."""
-        assert self._client is not None
-        await self._client.publish(topic, payload, qos=1)
+        """And hears it itself; again, when the broker was started anew in between."""
 
         async def came_back() -> bool:
-            return any(said == payload for _, said, _ in self.got)
+            if any(said == payload for _, said in self.got):
+                return True
+            with contextlib.suppress(aiomqtt.MqttError):
+                assert self._client is not None
+                await self._client.publish(topic, payload, qos=1)
+            return False
 
-        await until(came_back)
+        await until(came_back, period_s=0.1)
 
     async def _listen(self, up: asyncio.Event) -> None:
         """Comes back after the broker was restarted."""
@@ -386,7 +411,7 @@ class Listener:
                     async for message in client.messages:
                         device = topics.parse(str(message.topic)).device
                         assert isinstance(message.payload, bytes)
-                        self.got.append((device, message.payload, time.time()))
+                        self.got.append((device, message.payload))
             await asyncio.sleep(0.05)
 
 

@@ -10,6 +10,7 @@ Each round looks at everything anew, on the disk and in the database, so it does
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from fleet.storage.revocations import Pending, Step
 
 log = structlog.get_logger("guard")
 
+_BROKER_LOOK_S = 0.5  # one that comes back with what it was told before is told the rest soon
 _STATEMENT_S = 10.0  # on a database that vanished without a word
 _ALARM_OF = {"away": "broker_away", "expired": "crl_expired", "open": "broker_open", "unclear": "crl_not_proven"}
 
@@ -209,9 +211,13 @@ class Guard:
                 await self._proof.look(self._denied, standing)
 
     async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+        """Until a notice comes, or a broker that was started anew, or the time is over."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._hold.restarted():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _BROKER_LOOK_S)):
+                    await self._wake.wait()
+                    return
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[DirectConnection]:

@@ -44,6 +44,7 @@ class Hold:
         self._pki = pki
         self._server_name = server_name
         self._told: Broker | None = None  # the run that has taken `mark` in
+        self._seen: Broker | None = None
         self.mark = ""
         self.reloads = 0
 
@@ -58,7 +59,7 @@ class Hold:
         except OSError as error:
             self._told = None  # part of it may be there
             raise Unavailable("broker_disk", f"the broker's files cannot be written: {error}") from None
-        broker = await asyncio.to_thread(self._running)
+        broker = self._seen = self._running()
         if not changed and broker == self._told:
             return False
         if broker != self._told and not changed:
@@ -72,6 +73,13 @@ class Hold:
     def forget(self) -> None:
         """The broker turned out not to have it."""
         self._told = None
+
+    def restarted(self) -> bool:
+        """Whether another broker runs than the one of the last look, or one does at last."""
+        try:
+            return self._running() != self._seen
+        except Unavailable:
+            return False
 
     def _lay(self, denied: Denied, crl_pem: bytes | None, anew: bool) -> bool:
         """Whether anything on the disk was not as it should be. The list first: it must be there when the rest is read."""
