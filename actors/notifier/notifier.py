@@ -13,11 +13,12 @@ import structlog
 from actors.notifier.carriers import Carrier
 from actors.notifier.letter import letter
 from fleet.errors import BadInput, Unavailable
-from fleet.limits import COMMIT_TIMEOUT_S, MAIL_ATTEMPTS_MAX, MAIL_GOODBYE_S, MAIL_POLL_S, MAIL_RETRY_S
+from fleet.limits import COMMIT_TIMEOUT_S, MAIL_ATTEMPTS_MAX, MAIL_GOODBYE_S, MAIL_RETRY_S
 from fleet.settings import DatabaseSettings
 from fleet.storage import audit
 from fleet.storage.database import AWAY, DirectConnection, connect
-from fleet.storage.mail import MAIL, Mail, mark_failed, mark_sent, take_due
+from fleet.storage.mail import Mail, mark_failed, mark_sent, take_due
+from fleet.storage.notices import MAIL, POLL_S
 
 log = structlog.get_logger("notifier")
 
@@ -57,7 +58,7 @@ class Notifier:
                 finally:
                     connection.terminate()
             except AWAY as error:
-                log.warning("database_away", error=str(error), next_try_s=MAIL_POLL_S)
+                log.warning("database_away", error=str(error), next_try_s=POLL_S)
                 await self._pause()
 
     async def _serve(self, connection: DirectConnection) -> None:
@@ -99,7 +100,7 @@ class Notifier:
     async def _pause(self) -> None:
         """Until a notice comes, or for as long as one may be late."""
         try:
-            async with asyncio.timeout(MAIL_POLL_S):
+            async with asyncio.timeout(POLL_S):
                 await self._news.wait()
         except TimeoutError:
             return

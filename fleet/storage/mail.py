@@ -7,15 +7,13 @@ whoever sends it again does so under the same Message-ID.
 from datetime import datetime
 from email.errors import HeaderParseError
 from email.headerregistry import Address
-from typing import Final
 
 import msgspec
 
 from fleet.errors import BadInput
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX
+from fleet.storage import notices
 from fleet.storage.database import Connection
-
-MAIL: Final = "sp_mail"  # NOTIFY when something was laid down
 
 _TAKE = (
     "SELECT id, recipient, subject, body, created_at, attempts FROM accounts.mail"
@@ -52,7 +50,7 @@ async def queue_mail(connection: Connection, *, recipient: str, subject: str, bo
     await connection.execute(
         "INSERT INTO accounts.mail (recipient, subject, body) VALUES ($1, $2, $3)", recipient, subject, body
     )
-    await connection.execute("SELECT pg_notify($1, '')", MAIL)
+    await notices.notify(connection, notices.MAIL, "")
 
 
 async def take_due(connection: Connection) -> Mail | None:

@@ -8,6 +8,7 @@ from fleet.storage.database import Connection
 CLAIM = "sp_claim"  # payload: id of a claim that was made, tried, used or cancelled
 REVOCATION = "sp_revocation"  # payload: id of a revocation that was requested or got a step further
 CRL = "sp_crl"  # payload: number of a revocation list that was signed
+MAIL = "sp_mail"  # no payload: an e-mail was laid down
 POLL_S = 5.0
 
 
