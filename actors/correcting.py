@@ -84,7 +84,8 @@ class Correcting:
         """What was stored and never asked for: the web could not reach us, or new hardware enrolled in a place."""
         async with self._pool.acquire() as connection:
             pending = await pending_changes(connection, self._slots, _CHANGES_AT_ONCE)
-        for site, device, since in sorted({(change.site, change.device, change.since) for change in pending}):
+        for site, device in sorted({(change.site, change.device) for change in pending}):
+            since = min(change.since for change in pending if change.device == device)
             async with self._turn:
                 try:
                     self._intake.changed[site] = await self._follow(site, device, since, 0.0)

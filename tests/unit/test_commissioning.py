@@ -243,6 +243,11 @@ def test_what_is_refused_for_lying_in_the_future_is_a_clock_to_correct() -> None
     assert check("clock", facts(cured)).state == "ok"
 
 
+def test_a_gateway_that_passes_on_times_of_the_future_is_told_and_not_corrected() -> None:
+    found = check("clock", facts(device("gateway", refusals=[Refusal("future_time", "…", NOON, 7_201.0)])))
+    assert (found.state, found.fix) == ("failed", None)
+
+
 def test_a_backlog_after_an_outage_is_no_wrong_clock() -> None:
     recent = [Recent(NOON - 9_000_000 + n * 900_000, NOON - 5_000 + n, {}) for n in range(9)]
     assert check("clock", facts(device("meter", {"grid_power_w": 1.0}, recent=recent))).state == "later"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.batch import Entry, at, collect
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_starts
 from fleet.clearsky import clear_sky
 from fleet.corrections import (
@@ -25,7 +26,7 @@ from fleet.counters import NEIGHBOURS, count
 from fleet.cut_counters import Cut, count_cut
 from fleet.energy import CounterSeries, SiteDay, ceiling_w, recompute_day
 from fleet.ids import DeviceId, SiteId
-from tests.factories import NOON, device_twin, profile, telemetry
+from tests.factories import NOON, device_twin, profile, site_twin, telemetry
 
 METER, SITE, PARIS = DeviceId("m"), SiteId("s"), "Europe/Paris"
 IMPORT, EXPORT = "import_energy_wh", "export_energy_wh"
@@ -126,10 +127,10 @@ def test_a_clock_correction_cuts_no_counter() -> None:
     st.lists(st.tuples(st.integers(-7_200, 7_200), st.integers(-20_000, 20_000)), max_size=5), st.integers(-40_000, 40_000)
 )
 def test_clocks_corrected_again_and_again_move_as_if_one_after_the_other(moves: list[tuple[int, int]], told: int) -> None:
-    known = [made("clock", s, from_at=NOON + at * 1000, number=number) for number, (s, at) in enumerate(moves)]
+    known = [made("clock", s, from_at=NOON + from_s * 1000, number=number) for number, (s, from_s) in enumerate(moves)]
     expected = NOON + told * 1000
-    for s, at in moves:
-        expected += s * 1000 if expected + s * 1000 >= NOON + at * 1000 else 0
+    for s, from_s in moves:
+        expected += s * 1000 if expected + s * 1000 >= NOON + from_s * 1000 else 0
     pieces = clock_pieces(known) or (ClockPiece(0, 0),)
     found = pieces[bisect_right([piece.since for piece in pieces], NOON + told * 1000) - 1]
     assert NOON + told * 1000 + found.shift_ms == expected
@@ -166,6 +167,34 @@ def test_a_corrected_clock_is_right_before_the_future_is_refused() -> None:
     rows, refused = twin.take_samples(telemetry((ahead, {"grid_power_w": 1.0})), NOON)
     assert refused is None
     assert [(row.t, row.shift_ms) for row in rows] == [(NOON, -2 * HOUR_MS)]
+
+
+def test_rows_taken_in_before_a_clock_was_corrected_are_stored_where_they_are_now() -> None:
+    twin = device_twin()
+    site = site_twin(twin)
+    rows, _ = twin.take_samples(telemetry((NOON - HOUR_MS, {"grid_power_w": 1.0})), NOON)
+    entry = Entry("", site, None, rows, [])
+    assert collect([entry], NOON).samples[0][2] == at(NOON - HOUR_MS)
+    right = device_twin()
+    right.corrector = Corrector(profile(), [made("clock", 3600)])
+    site.relearn(site_twin(right))
+    ((_, _, stored_at, _, _, shift_ms),) = collect([entry], NOON).samples
+    assert (stored_at, shift_ms) == (at(NOON), HOUR_MS)
+    right.corrector = Corrector(profile(), [made("clock", 4 * 3600)])
+    site.relearn(site_twin(right))
+    assert collect([entry], NOON).samples[0][2] == at(NOON - HOUR_MS)  # nothing is stored in the future
+
+
+def test_a_relearned_site_keeps_what_it_heard_and_knows_who_is_gone() -> None:
+    meter, gone = device_twin("m", serial="A"), device_twin("gone")
+    site = site_twin(meter, gone)
+    meter.take_samples(telemetry((NOON, {"grid_power_w": 7.0})), NOON)
+    meter.sequence.take("s", 1, 1)
+    site.relearn(site_twin(device_twin("m", serial="B"), device_twin("new")))
+    assert sorted(site.devices) == ["m", "new"]
+    assert site.by_serial("B") is meter
+    assert site.by_serial("A") is None
+    assert (meter.readings[0], meter.sequence.contiguous) == (7.0, 1)
 
 
 # energy -----------------------------------------------------------------------------------------------------------
