@@ -7,6 +7,7 @@ echo      the same TLS server, which answers each request at once and does nothi
 import asyncio
 import base64
 import contextlib
+import re
 import ssl
 import sys
 import time
@@ -67,19 +68,13 @@ async def devices(order: Order) -> None:
                 return
             while True:
                 asked = time.monotonic()
-                try:
-                    head, _, body = (await _ask(order.port, tls, device)).partition("\r\n\r\n")
-                except (OSError, EOFError, TimeoutError):
-                    head, body = "", ""
-                if " 200 " in head.partition("\r\n")[0] and body:
+                status, body = await _ask(order.port, tls, device)
+                if status == 200:
                     answers[device.claim] = body
                     latencies.append(time.monotonic() - asked)
                     break
-                if head and " 503 " not in head.partition("\r\n")[0]:
-                    refused.append(body)
-                    break
-                if not order.stubborn:
-                    refused.append(body or "no answer")
+                if status not in (0, 503) or not order.stubborn:
+                    refused.append(f"{status} {body}")
                     break
                 await asyncio.sleep(_TRY_AGAIN_S)
 
@@ -88,26 +83,39 @@ async def devices(order: Order) -> None:
     order.report_file.write_bytes(msgspec.json.encode(report))
 
 
-async def _ask(port: int, tls: ssl.SSLContext, device: Device) -> str:
-    async with asyncio.timeout(20.0):
-        reader, writer = await asyncio.open_connection("localhost", port, ssl=tls, server_hostname="localhost")
-        try:
-            user = base64.b64encode(f"{device.claim}:{device.code}".encode()).decode()
-            writer.write(
-                f"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                f"Authorization: Basic {user}\r\nContent-Type: application/pkcs10\r\n"
-                f"Content-Length: {len(device.csr)}\r\n\r\n{device.csr}".encode()
-            )
-            return (await reader.read(-1)).decode()
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+async def _ask(port: int, tls: ssl.SSLContext, device: Device) -> tuple[int, str]:
+    """Status and body; status 0 = no whole answer."""
+    try:
+        async with asyncio.timeout(20.0):
+            answer = await _exchange(port, tls, device)
+    except (OSError, EOFError, TimeoutError):
+        return 0, ""
+    head, _, body = answer.partition("\r\n\r\n")
+    length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+    if length is None or len(body) < int(length[1]):
+        return 0, ""
+    return int(head.split(" ", 2)[1]), body
+
+
+async def _exchange(port: int, tls: ssl.SSLContext, device: Device) -> str:
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=tls, server_hostname="localhost")
+    try:
+        user = base64.b64encode(f"{device.claim}:{device.code}".encode()).decode()
+        writer.write(
+            f"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Authorization: Basic {user}\r\nContent-Type: application/pkcs10\r\n"
+            f"Content-Length: {len(device.csr)}\r\n\r\n{device.csr}".encode()
+        )
+        return (await reader.read(-1)).decode()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def echo(order: EchoOrder) -> None:
     context = Context(devices_trust=order.devices_trust, chain=order.chain, key=order.key)
-    answer = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * _ANSWER_BYTES
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _ANSWER_BYTES + b"x" * _ANSWER_BYTES
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):
