@@ -3,8 +3,10 @@
 import asyncio
 import platform
 import secrets
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -25,6 +27,7 @@ from edge.agent.recorder import Recorder
 from edge.agent.renewal import Renewal
 from edge.agent.server import showing
 from edge.agent.settings import AgentSettings
+from edge.agent.texts import text
 from edge.limits import (
     AGENT_COMMIT_PERIOD_S,
     AGENT_LINK_REFUSED_WAIT_S,
@@ -37,8 +40,9 @@ from edge.outbox import Outbox
 from edge.session import Hello
 from edge.spool import DiskSpool
 from fleet import topics
+from fleet.errors import Conflict
 from fleet.limits import SEQUENCE_MAX
-from fleet.remote import Command, DesiredConfig
+from fleet.remote import Command, CommandStatus, DesiredConfig
 from fleet.telemetry import RateNotice, State, UnixMs
 
 log = structlog.get_logger()
@@ -60,7 +64,7 @@ class Agent:
         self._began = time.monotonic()
         self._exit_code = 0
         self._stopping = asyncio.Event()
-        self._spool = DiskSpool(home.folder / "spool.sqlite", settings.spool_bytes_max)
+        self._spool = _open_spool(home.folder, settings.spool_bytes_max)
         self._link = self._make_link()
         state = State(online=True, model="Site agent", firmware=_version(), boot=secrets.token_hex(4))
         self._outbox = Outbox(
@@ -130,7 +134,7 @@ class Agent:
                 self._outbox.message(topic, payload)
         except msgspec.DecodeError as error:
             log.warning("agent.message_not_understood", topic=topic.rpartition("/")[2], reason=str(error))
-        except OSError as error:  # nothing was done: it is not on the disk
+        except (OSError, sqlite3.Error) as error:  # nothing was done: it is not on the disk
             log.error("agent.disk_failed", reason=str(error))
 
     # Duties
@@ -155,7 +159,7 @@ class Agent:
             if self._link.up != was_up or (not self._link.up and self._link.last_failure != failure):
                 was_up, failure = self._link.up, self._link.last_failure
                 log.info("agent.connected") if was_up else log.warning("agent.not_connected", reason=failure)
-            if self._outbox.given_up > self._given_up:
+            if self._outbox.given_up > 2 * self._given_up:  # a long outage is told now and then
                 self._given_up = self._outbox.given_up
                 log.warning("agent.gave_up_oldest", messages=self._given_up, spool_bytes_max=self._settings.spool_bytes_max)
             presence.note(self._home.folder, up=was_up, failure=failure, held=self._held)
@@ -198,9 +202,13 @@ class Agent:
         self._publish(self._up.config, msgspec.json.encode(reported))
 
     def _tell(self, entry: Entry) -> None:
-        told = partial(self._journal.note_told, entry, entry.status)
+        told = partial(self._note_told, entry, entry.status)
         if self._link.up and self._link.room:
             self._link.publish(self._up.result, msgspec.json.encode(entry.result), told)
+
+    def _note_told(self, entry: Entry, status: CommandStatus) -> None:
+        with suppress(OSError):  # a disk that takes nothing: it is told once more after the next start
+            self._journal.note_told(entry, status)
 
     def _tell_untold(self) -> None:
         for entry in self._journal.untold():
@@ -247,6 +255,13 @@ def _link_wait_s(failures: int, reason: str) -> float:
     if any(each in reason.upper() for each in _BAD_CERTIFICATE):
         return uniform(0.5, 1) * min(AGENT_LINK_REFUSED_WAIT_S, 2.0 ** min(failures, 10))
     return reconnect_wait_s(failures, reason)
+
+
+def _open_spool(folder: Path, bytes_max: int) -> DiskSpool:
+    try:
+        return DiskSpool(folder / "spool.sqlite", bytes_max)
+    except Conflict as error:
+        raise Conflict(error.code, text("spool_in_use", folder=folder)) from None
 
 
 def _version() -> str:
