@@ -26,6 +26,7 @@ class HouseBroker:
 
     port: int
     password_file: Path
+    process: "subprocess.Popen[bytes]"
 
     def client(self) -> aiomqtt.Client:
         return aiomqtt.Client(LOOPBACK, self.port, username="house", password="secret")
@@ -56,7 +57,7 @@ def house_broker() -> Iterator[HouseBroker]:
         command, env = [str(broker.path), "-c", str(configuration)], os.environ | broker.env
         process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
         try:
-            yield HouseBroker(port, ours)
+            yield HouseBroker(port, ours, process)
         finally:
             process.terminate()
             process.wait(10)

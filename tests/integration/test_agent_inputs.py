@@ -167,7 +167,22 @@ async def test_a_venus_is_kept_awake_by_the_id_that_its_own_messages_carry(house
             assert str(message.topic) == "R/c0619ab1d2e3/keepalive"
 
 
-async def test_a_broker_that_refuses_or_vanishes_is_an_error(house: HouseBroker, tmp_path: Path) -> None:
+async def test_what_was_heard_is_handed_on_when_the_broker_vanishes(house: HouseBroker, tmp_path: Path) -> None:
+    sink = Kept()
+    async with talking(house) as client:
+        await client.subscribe("R/#")
+        source = make_input(house.settings("N/#", victron_portal="venus1"), profile="gateway", state_folder=tmp_path)
+        async with running(source, sink) as reading:
+            await asyncio.wait_for(anext(aiter(client.messages)), 10)  # its keep-alive: it has subscribed
+            await client.publish("N/venus1/grid/40/Ac/Power", b'{"value": 5}', qos=1)
+            house.process.terminate()
+            with pytest.raises(Unavailable) as found:
+                await asyncio.wait_for(reading, 30)
+    assert found.value.code == "local_broker_away"
+    assert [message.payload for message in sink.messages] == [b'{"value": 5}']
+
+
+async def test_a_broker_that_refuses_is_an_error(house: HouseBroker, tmp_path: Path) -> None:
     async with talking(house):
         pass
     wrong = tmp_path / "wrong"
