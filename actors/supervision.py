@@ -1,22 +1,25 @@
 """The sweep: how every device and site is doing, and which alerts that raises or resolves."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from actors.catalog import Catalog
 from actors.intake import Intake
 from fleet.alerts import AlertEvent
 from fleet.detectors import SiteFacts, detect
+from fleet.device import DeviceTwin
 from fleet.errors import Unavailable
-from fleet.health import device_health, site_health
+from fleet.health import device_health, revoked_health, site_health
 from fleet.limits import RESTART_GRACE_S
 from fleet.site import SiteTwin
 from fleet.storage.database import AWAY, Pool
 from fleet.storage.lease import Lease
+from fleet.storage.revocations import revoked_devices
 from fleet.storage.supervision import HealthChange, save_alerts, save_health
 from fleet.sun import elevation_deg
 from fleet.telemetry import UnixMs
-from fleet.views import AlertView
+from fleet.views import AlertView, Health
 
 _SITES_PER_SLICE = 32  # about a millisecond between two awaits
 _SUN_FRESH_MS = 60_000  # the sun climbs at most 0.25° a minute
@@ -35,6 +38,7 @@ class Supervision:
         self._suns: dict[tuple[int, int], tuple[UnixMs, float]] = {}
         self._health: dict[tuple[str, str], HealthChange] = {}
         self._alerts: dict[str, AlertEvent] = {}
+        self._revoked: frozenset[str] = frozenset()
         self.devices_online = 0
 
     def listens_anew(self, now: UnixMs) -> None:
@@ -44,6 +48,9 @@ class Supervision:
     async def sweep(self, now: UnixMs) -> None:
         """Judges every live twin, then stores what changed in one transaction. Raises StaleOwner."""
         online = 0
+        with contextlib.suppress(*AWAY):  # those known stay so
+            async with self._pool.acquire() as connection:
+                self._revoked = await revoked_devices(connection)
         for position, site in enumerate(list(self._catalog.sites.values())):
             if position % _SITES_PER_SLICE == 0:
                 await asyncio.sleep(0)
@@ -69,22 +76,14 @@ class Supervision:
         sun_deg = self._sun_elevation_deg(site, now)
         record, online, changed = site.record, 0, False
         for device in site.devices.values():
-            health = device_health(
-                device.judged,
-                profile=device.profile,
-                created_at=device.created_at,
-                seen_at=device.seen_at,
-                online=device.online,
-                sun_elevation_deg=sun_deg,
-                grace_until=self._grace_until,
-                now=now,
-            )
+            health = self._health_of(device, sun_deg, now)
             if health is not device.judged:
                 device.judged = health
                 self._health[record.id, device.id] = HealthChange(record.id, device.id, health)
                 changed = True
             online += health.status == "ok"
-        health = site_health(site.health, ((device.id, device.health) for device in site.devices.values()), now)
+        judged = ((device.id, device.health) for device in site.devices.values() if device.id not in self._revoked)
+        health = site_health(site.health, judged, now)
         if health is not site.health:
             site.health = health
             self._health[record.id, ""] = HealthChange(record.id, "", health)
@@ -95,6 +94,20 @@ class Supervision:
         if changed or events:
             self._intake.changed[record.id] = site
         return online
+
+    def _health_of(self, device: DeviceTwin, sun_deg: float, now: UnixMs) -> Health:
+        if device.id in self._revoked:
+            return revoked_health(device.judged, now)
+        return device_health(
+            device.judged,
+            profile=device.profile,
+            created_at=device.created_at,
+            seen_at=device.seen_at,
+            online=device.online,
+            sun_elevation_deg=sun_deg,
+            grace_until=self._grace_until,
+            now=now,
+        )
 
     def _detect(self, site: SiteTwin, sun_deg: float, now: UnixMs) -> list[AlertEvent]:
         facts = SiteFacts(

@@ -6,6 +6,7 @@ never_seen    unknown  registered, and not heard of yet; offline when that lasts
 not_heard_yet unknown  the platform has just started
 silent        offline  nothing came for longer than the limit
 disconnected  offline  the same, and its last word (or its last will) was good-bye
+revoked       unknown  it may not speak any more, so its silence is no fault; its site is judged by the others
 no_devices    unknown  a site without devices
 """
 
@@ -51,8 +52,9 @@ def device_health(
     limit_ms = silence_limit_ms(profile)
     if seen_at is not None and online and now - seen_at <= limit_ms:
         return _became(previous, "ok", "reporting", now)
-    if previous is not None and previous.status == "offline":
-        return previous
+    lasting = None if previous is None else _lasting(previous, seen_at, now)
+    if lasting is not None:
+        return lasting
     if seen_at is None:
         waiting = created_at is None or now - created_at <= _FIRST_CONTACT_MS or now < grace_until
         return _became(previous, "unknown" if waiting else "offline", "never_seen", now)
@@ -61,6 +63,11 @@ def device_health(
     if now < grace_until or now - max(seen_at, grace_until - _GRACE_MS) <= limit_ms:
         return previous or Health("unknown", now, "not_heard_yet")
     return _became(previous, "offline", "silent" if online else "disconnected", now)
+
+
+def revoked_health(previous: Health | None, now: UnixMs) -> Health:
+    """In place of device_health while it is revoked."""
+    return previous if previous is not None and previous.reason == "revoked" else Health("unknown", now, "revoked")
 
 
 def site_health(previous: Health | None, devices: Iterable[tuple[DeviceId, Health]], now: UnixMs) -> Health:
@@ -78,6 +85,17 @@ def site_health(previous: Health | None, devices: Iterable[tuple[DeviceId, Healt
     if previous is not None and previous.status == worst.status and previous.reason != reason:
         return Health(worst.status, previous.since, reason)
     return _became(previous, worst.status, reason, now)
+
+
+def _lasting(previous: Health, seen_at: UnixMs | None, now: UnixMs) -> Health | None:
+    """What time alone does not change, for a device that is silent."""
+    if previous.status == "offline":
+        return previous
+    if previous.reason == "revoked":  # no longer: new hardware was enrolled, whose first word is awaited
+        return Health("unknown", now, "never_seen")
+    if previous.reason == "never_seen" and seen_at is not None:  # the hardware before was seen
+        return previous if now - previous.since <= _FIRST_CONTACT_MS else Health("offline", now, "never_seen")
+    return None
 
 
 def _became(previous: Health | None, status: HealthStatus, reason: str, now: UnixMs) -> Health:

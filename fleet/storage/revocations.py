@@ -161,6 +161,15 @@ async def alarms(connection: Connection) -> list[AlarmRow]:
     return [AlarmRow(*row.values()) for row in rows]
 
 
+# the twins --------------------------------------------------------------------------------------------------------
+
+
+async def revoked_devices(connection: Connection) -> frozenset[str]:
+    """Those whose silence is no fault: revoked, and not enrolled anew. An index of them alone makes this cheap."""
+    rows = await connection.fetch("SELECT id FROM registry.device WHERE revoked_at IS NOT NULL AND retired_at IS NULL")
+    return frozenset(row["id"] for row in rows)
+
+
 # the authority ----------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.health import device_health, silence_limit_ms, site_health
+from fleet.health import device_health, revoked_health, silence_limit_ms, site_health
 from fleet.ids import DeviceId
 from fleet.limits import FIRST_CONTACT_S, RESTART_GRACE_S
 from fleet.profiles import DeviceProfile, shipped
@@ -189,3 +189,19 @@ def test_a_site_changes_its_reason_without_starting_anew() -> None:
 @pytest.mark.parametrize("status", HEALTH_ORDER)
 def test_a_site_of_one_device_has_its_status(status: HealthStatus) -> None:
     assert site(None, only=was(status)).status == status
+
+
+def test_the_silence_of_a_revoked_device_is_no_fault() -> None:
+    for before in (None, was("ok"), was("offline"), was("unknown")):
+        found = revoked_health(before, NOW)
+        assert found == Health("unknown", NOW, "revoked")
+        assert revoked_health(found, NOW + MINUTE) is found
+
+
+def test_the_hardware_after_it_has_a_day_for_its_first_word() -> None:
+    found = judged(was("unknown", "revoked"), seen_at=NOW - 60 * MINUTE)
+    assert found == Health("unknown", NOW, "never_seen")
+    day = round(FIRST_CONTACT_S * 1000)
+    assert judged(found, seen_at=NOW - 60 * MINUTE, now=NOW + day) is found
+    assert judged(found, seen_at=NOW - 60 * MINUTE, now=NOW + day + 1).status == "offline"
+    assert judged(found, seen_at=NOW + MINUTE, now=NOW + MINUTE).status == "ok"

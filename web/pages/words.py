@@ -32,6 +32,7 @@ _REASONS = {
     "not_heard_yet": N_("The platform has just started and waits for its first message"),
     "silent": N_("Has stopped reporting"),
     "disconnected": N_("Has lost its connection"),
+    "revoked": N_("Revoked: it may not speak any more"),
     "no_devices": N_("No device yet"),
 }
 

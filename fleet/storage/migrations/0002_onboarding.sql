@@ -22,6 +22,7 @@ ALTER TABLE registry.device
     ADD COLUMN gateway_id text COLLATE "C" REFERENCES registry.device,
     ADD COLUMN enrolled_at timestamptz,
     ADD COLUMN revoked_at timestamptz;
+CREATE INDEX ON registry.device (id) WHERE revoked_at IS NOT NULL;
 
 -- Every version of a profile that there ever was; registry.profile holds the one in force. created_by NULL: shipped.
 ALTER TABLE registry.profile ADD COLUMN version integer NOT NULL DEFAULT 1;
