@@ -17,7 +17,7 @@ from certs import profiles
 from certs.authority import Authority
 from certs.csr import Request
 from certs.profiles import Life
-from fleet.errors import FleetError
+from fleet.errors import FleetError, Unavailable
 from fleet.ids import RESERVED_PREFIX, DeviceId, SiteId
 from fleet.storage import audit, certificates, claims, enrolled, notices
 from fleet.storage.certificates import Entry
@@ -60,27 +60,20 @@ class Enrolment:
         request: or why it cannot be read, which the claim's installer is to see.
         Raises Refusal (claim_…, csr_for_another_device, serial_taken, device_elsewhere, certificate_revoked), or `request`.
         """
-        refused: FleetError | None = None
         async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                claim = await claims.hold(connection, tried.claim)
-                if claim is None:
-                    raise Refusal("claim_unknown", "no claim has this code; compare it with the screen that shows it")
-                try:
-                    async with connection.transaction():
-                        announced = await self._use_claim(connection, claim, tried, request, address)
-                except FleetError as error:
-                    refused = error
-                except asyncpg.UniqueViolationError:
-                    refused = Refusal("serial_taken", "another device of this site has the same serial number")
-                if refused is not None:
-                    await _note(connection, claim, refused, address)
-            if refused is None:
+            try:
+                async with connection.transaction():
+                    announced = await self._use_claim(connection, tried, request, address)
+            except FleetError as error:
+                refused = error
+            except asyncpg.UniqueViolationError as error:
+                refused = _collision(error)
+            else:
                 made = await self._complete(connection, announced)
-            await notices.notify(connection, notices.CLAIM, claim.id)
-        if refused is not None:
-            raise refused
-        return made
+                await notices.notify(connection, notices.CLAIM, tried.claim)
+                return made
+            await _note(connection, tried.claim, refused, address)
+        raise refused
 
     async def renew(self, serial: str, request: Request | FleetError, address: str | None) -> bytes:
         """The certificate that follows `serial`, DER. The same key again gives the same one until the device has used it.
@@ -88,16 +81,12 @@ class Enrolment:
         Raises Refusal (certificate_…, csr_for_another_device), or `request`.
         """
         async with self._pool.acquire() as connection:
-            refused: FleetError | None = None
-            async with connection.transaction():
-                try:
-                    async with connection.transaction():
-                        announced = await self._follow(connection, serial, request, address)
-                except FleetError as error:
-                    refused = error
-                    await _audit_refused_renewal(connection, serial, error, address)
-            if refused is not None:
-                raise refused
+            try:
+                async with connection.transaction():
+                    announced = await self._follow(connection, serial, request, address)
+            except FleetError as refused:
+                await _audit_refused_renewal(connection, serial, refused, address)
+                raise
             return await self._complete(connection, announced)
 
     async def used(self, serial: str) -> tuple[Entry, Place]:
@@ -118,8 +107,11 @@ class Enrolment:
         return known, place
 
     async def _use_claim(
-        self, connection: Connection, claim: HeldClaim, tried: Tried, request: Request | FleetError, address: str | None
+        self, connection: Connection, tried: Tried, request: Request | FleetError, address: str | None
     ) -> _Announced:
+        claim = await claims.hold(connection, tried.claim)
+        if claim is None:
+            raise Refusal("claim_unknown", "no claim has this code; compare it with the screen that shows it")
         _check_code(claim, tried)
         if isinstance(request, FleetError):
             raise request
@@ -214,6 +206,12 @@ class Enrolment:
         return stored
 
 
+def _collision(error: asyncpg.UniqueViolationError) -> FleetError:
+    if "serial" in (error.constraint_name or ""):
+        return Refusal("serial_taken", "another device of this site has the same serial number")
+    return Unavailable("busy", "the same place is being enrolled by somebody else at this moment; try again")
+
+
 def _check_code(claim: HeldClaim, tried: Tried) -> None:
     """Raises Refusal (claim_locked, claim_wrong_code). Of any other state only who knows the code hears."""
     if claim.state == "locked":
@@ -277,13 +275,19 @@ async def _usable(connection: Connection, serial: str) -> Entry:
     return known
 
 
-async def _note(connection: Connection, claim: HeldClaim, refused: FleetError, address: str | None) -> None:
-    """For the installer's screen, and for ever. What an unused claim's device tries is its installer's concern only."""
-    if refused.code == "claim_wrong_code" and claim.state != "used":
-        await claims.count_wrong_try(connection, claim.id)
-    await claims.note_problem(connection, claim.id, refused.code)
-    detail = {"site": claim.site, "claim": claim.id, "code": refused.code}
-    await audit.record(connection, "device.enrol_refused", subject=claim.device, detail=detail, address=address)
+async def _note(connection: Connection, claim_id: str, refused: FleetError, address: str | None) -> None:
+    """For the installer's screen, and for ever. Of a claim that nobody made there is nothing to note."""
+    async with connection.transaction():
+        claim = await claims.hold(connection, claim_id)
+        if claim is None:
+            return
+        if claim.state != "used":  # whoever enrolled with it has no problem
+            if refused.code == "claim_wrong_code":
+                await claims.count_wrong_try(connection, claim.id)
+            await claims.note_problem(connection, claim.id, refused.code)
+        detail = {"site": claim.site, "claim": claim.id, "code": refused.code}
+        await audit.record(connection, "device.enrol_refused", subject=claim.device, detail=detail, address=address)
+    await notices.notify(connection, notices.CLAIM, claim.id)
 
 
 async def _audit_refused_renewal(connection: Connection, serial: str, refused: FleetError, address: str | None) -> None:
