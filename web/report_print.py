@@ -16,7 +16,6 @@ from web.report_content import ReportCheck, ReportContent, ReportDevice
 from web.report_texts import words
 
 _RUN = re.compile(r"\S{24,}")
-_PLAIN_MAX = 8  # readings of a device with more are told by their names only where they have one
 _UNITS = {"w": "W", "wh": "Wh", "pct": "%", "v": "V", "a": "A", "hz": "Hz", "c": "°C", "m2": "W/m²", "s": "s", "deg": "°"}
 
 Pairs = list[tuple[str, str]]
@@ -161,12 +160,12 @@ class _Printer:
         ]
 
     def _reading(self, at: UnixMs, values: dict[str, float]) -> str:
+        """Those that have a name in people's words; all of them where none has."""
+        named = {name: value for name, value in values.items() if name in self._words} or values
         told = ", ".join(
-            f"{self._name(name)} {self._number(value)} {unit_of(name)}".strip()
-            for name, value in values.items()
-            if name in self._words or len(values) <= _PLAIN_MAX
+            f"{self._name(name)} {self._number(value)} {unit_of(name)}".strip() for name, value in named.items()
         )
-        return f"{self._time(at)}: {told}" if told else self._time(at)
+        return f"{self._time(at)} – {told}" if told else self._time(at)
 
     def _name(self, measure: str) -> str:
         return self._words.get(measure, measure.replace("_", " "))
