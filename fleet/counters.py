@@ -33,14 +33,14 @@ _SCALES_MWH: Final = (100, 1_000, 10_000, 100_000, 1_000_000)  # a register coun
 _MODULI_MWH: Final = sorted({10**n for n in range(8, 16)} | {2**bits * scale for bits in (16, 32) for scale in _SCALES_MWH})
 _ROLLOVER_SHARE: Final = 20  # a rollover passes its modulus by no more than a 20th of it; else a reset is likelier
 
-CorrectionKind = Literal["reset", "rollover", "swap", "glitch"]
+OddityKind = Literal["reset", "rollover", "swap", "glitch"]
 
 
-class Correction(NamedTuple):
+class Oddity(NamedTuple):
     """at: the sample where it shows. energy_wh: what was booked for the link that ends there."""
 
     at: UnixMs
-    kind: CorrectionKind
+    kind: OddityKind
     raw_before_wh: float
     raw_after_wh: float
     energy_wh: float
@@ -60,7 +60,7 @@ class Count(NamedTuple):
     total_mwh: Sequence[int]
     unknown: list[tuple[UnixMs, UnixMs]]
     touched: list[tuple[UnixMs, UnixMs]]
-    corrections: list[Correction]
+    corrections: list[Oddity]
 
 
 class _Line(NamedTuple):
@@ -161,7 +161,7 @@ def _linked(line: _Line, glitches: set[int]) -> Count:
         if position in glitches:
             if position - 1 not in glitches:  # one event for a run of them, however long
                 raw_mwh = line.mwh[position - 1], line.mwh[position]
-                found.corrections.append(Correction(at, "glitch", raw_mwh[0] / 1000, raw_mwh[1] / 1000, 0.0))
+                found.corrections.append(Oddity(at, "glitch", raw_mwh[0] / 1000, raw_mwh[1] / 1000, 0.0))
             continue
         if before is not None and position - before <= _REACH:
             energy_mwh = _link(line, before, position, found)
@@ -185,14 +185,14 @@ def _link(line: _Line, a: int, b: int, found: Count) -> int:
         if b - a > 1:  # glitches between them
             found.touched.append(span)
         return growth_mwh
-    kind: CorrectionKind = "rollover"
+    kind: OddityKind = "rollover"
     if growth_mwh is None and after_mwh * 2 <= before_mwh and line.allows(a, b, after_mwh):
         kind, growth_mwh = "reset", after_mwh
     elif growth_mwh is None:
         kind, growth_mwh = "swap", 0
         found.unknown.append(span)
     found.touched.append(span)
-    found.corrections.append(Correction(span[1], kind, before_mwh / 1000, after_mwh / 1000, growth_mwh / 1000))
+    found.corrections.append(Oddity(span[1], kind, before_mwh / 1000, after_mwh / 1000, growth_mwh / 1000))
     return growth_mwh
 
 
@@ -201,5 +201,5 @@ def _lost(line: _Line, a: int, b: int, found: Count) -> int:
     span = (line.times[a], line.times[b])
     found.unknown.append(span)
     found.touched.append(span)
-    found.corrections.append(Correction(span[1], "swap", line.mwh[b - 1] / 1000, line.mwh[b] / 1000, 0.0))
+    found.corrections.append(Oddity(span[1], "swap", line.mwh[b - 1] / 1000, line.mwh[b] / 1000, 0.0))
     return 0

@@ -7,7 +7,7 @@ nothing is booked there.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleet.counters import GAP_MAX_MS, Correction, Count, count
+from fleet.counters import GAP_MAX_MS, Oddity, Count, count
 from fleet.telemetry import UnixMs
 
 
@@ -59,7 +59,7 @@ class _Merged:
             if gap[1] - gap[0] <= GAP_MAX_MS:  # a longer one is unknown whatever lies in it
                 self.count.touched.append(gap)
                 if swapped_wh is not None:
-                    self.count.corrections.append(Correction(gap[1], "swap", *swapped_wh, 0.0))
+                    self.count.corrections.append(Oddity(gap[1], "swap", *swapped_wh, 0.0))
         self._heard += counted.heard
         self._times += counted.times
         self._total_mwh += [total_mwh + shift_mwh for total_mwh in counted.total_mwh]
@@ -72,7 +72,7 @@ def _told(samples: Sequence[tuple[UnixMs, float]], at: UnixMs) -> float:
     return min(value for t, value in samples if t == at and value >= 0)
 
 
-def _as_told(correction: Correction, scale: float) -> Correction:
+def _as_told(correction: Oddity, scale: float) -> Oddity:
     """Raw values stay what the device told; energy is the corrected one."""
     if scale == 1:
         return correction
