@@ -7,7 +7,7 @@ nothing is booked there.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleet.counters import GAP_MAX_MS, Oddity, Count, count
+from fleet.counters import GAP_MAX_MS, Count, Oddity, count
 from fleet.telemetry import UnixMs
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_ceil, quarter_floor, quarter_starts
-from fleet.counters import NEIGHBOURS, Oddity, Count, count
+from fleet.counters import NEIGHBOURS, Count, Oddity, count
 from fleet.cut_counters import Cut, count_cut
 from fleet.ids import DeviceId, SiteId
 from fleet.measures import REGISTERS
