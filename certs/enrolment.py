@@ -85,26 +85,38 @@ class Enrolment:
                 async with connection.transaction():
                     announced = await self._follow(connection, serial, request, address)
             except FleetError as refused:
-                await _audit_refused_renewal(connection, serial, refused, address)
+                await _audit_refusal(connection, "device.renew_refused", serial, refused, address)
                 raise
             return await self._complete(connection, announced)
 
-    async def used(self, serial: str) -> tuple[Entry, Place]:
+    async def used(self, serial: str, address: str | None) -> tuple[Entry, Place]:
         """Of a certificate that its device has just shown: which therefore arrived, so what it follows is revoked.
 
         Raises Refusal (certificate_…).
         """
         async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                known = await _usable(connection, serial)
-                first = known.confirmed_at is None and known.superseded_at is None
-                revokes = first and await certificates.confirm(connection, known)
+            try:
+                async with connection.transaction():
+                    known = await _usable(connection, serial)
+                    revokes = await self._confirm(connection, known, address)
+            except FleetError as refused:
+                await _audit_refusal(connection, "device.connection_refused", serial, refused, address)
+                raise
             if revokes:
                 self._outdated()
             place = await enrolled.place(connection, known.device)
         if place is None:
             raise Refusal("certificate_unknown", f"no device is called {known.device} any more")
         return known, place
+
+    async def _confirm(self, connection: Connection, known: Entry, address: str | None) -> bool:
+        """Whether that revoked what it follows; nothing once it is confirmed, or superseded itself."""
+        if known.confirmed_at is not None or known.superseded_at is not None:
+            return False
+        revokes = await certificates.confirm(connection, known)
+        detail = {"site": known.site, "certificate": known.serial, "renews": known.renews}
+        await audit.record(connection, "device.confirm", subject=known.device, detail=detail, address=address)
+        return revokes
 
     async def _use_claim(
         self, connection: Connection, tried: Tried, request: Request | FleetError, address: str | None
@@ -290,8 +302,8 @@ async def _note(connection: Connection, claim_id: str, refused: FleetError, addr
     await notices.notify(connection, notices.CLAIM, claim.id)
 
 
-async def _audit_refused_renewal(connection: Connection, serial: str, refused: FleetError, address: str | None) -> None:
+async def _audit_refusal(connection: Connection, action: str, serial: str, refused: FleetError, address: str | None) -> None:
     known = await certificates.entry(connection, serial)
     if known is not None:
         detail = {"site": known.site, "certificate": serial, "code": refused.code}
-        await audit.record(connection, "device.renew_refused", subject=known.device, detail=detail, address=address)
+        await audit.record(connection, action, subject=known.device, detail=detail, address=address)

@@ -97,7 +97,7 @@ def create_app(settings: PkiSettings, pki: Pki, pool: Pool, enrolment: Enrolment
 
     @get("/.well-known/solarperform/connection")
     async def connection(request: AnyRequest) -> Response[ConnectionFacts]:
-        known, place = await enrolment.used(_shown(request))
+        known, place = await enrolment.used(_shown(request), _address(request))
         return Response(_facts(settings, known, place), headers=_NO_STORE)
 
     @get("/health/ready")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -26,6 +26,7 @@ from tests.authority import (
     OTHER_SITE,
     SITE,
     Authority,
+    Key,
     Refused,
     authority,
     client,
@@ -99,7 +100,14 @@ async def test_a_claim_and_a_request_become_a_device_with_a_certificate(running:
         (row,) = await certificates.certificates_of(connection, DeviceId("inv-first"))
         assert await connection.fetchval("SELECT enrolled_at FROM registry.device WHERE id = 'inv-first'") is not None
     assert row.confirmed_at is not None
-    assert ("device.enrol", None) in await audited(running.database, "inv-first")
+    assert await audited(running.database, "inv-first") == [("device.enrol", None), ("device.confirm", None)]
+
+
+@pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())])
+async def test_other_strong_keys_work_to_the_end(running: Authority, tmp_path: Path, key: Key) -> None:
+    device = f"inv-{type(key.public_key()).__name__[:3].lower()}"
+    got = await enrol(running, await make_claim(running.database, device), request_of(key))
+    assert (await connection_of(running, kept(tmp_path, got, key)))["device"] == device
 
 
 async def test_a_simple_client_gets_pem_and_may_send_pem_and_any_user_name(running: Authority) -> None:
@@ -249,7 +257,8 @@ async def test_renewal_and_what_becomes_of_the_old_certificate(running: Authorit
         await renew(running, shown, request_of(make_key()))
     await in_the_list(running, old)
     assert ("device.renew", None) in await audited(running.database, "inv-renew")
-    assert ("device.renew_refused", "certificate_superseded") in await audited(running.database, "inv-renew")
+    for action in ("device.renew_refused", "device.connection_refused"):
+        assert (action, "certificate_superseded") in await audited(running.database, "inv-renew")
 
 
 async def test_a_renewal_whose_key_was_lost_is_replaced(running: Authority, tmp_path: Path) -> None:
