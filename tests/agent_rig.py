@@ -24,13 +24,13 @@ _DEADLINE_S = 60.0
 class AgentProcess:
     """start() and kill() for faults; `log` is what it said on standard error."""
 
-    def __init__(self, folder: Path, language: str = "en") -> None:
+    def __init__(self, folder: Path, language: str = "en", **environment: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "state"
         self.home = Home(self.state)
         self.log_file = folder / "agent.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self._environment = {**os.environ, "LANG": f"{language}_FR.UTF-8", "LC_ALL": f"{language}_FR.UTF-8"}
+        self._environment = {**os.environ, "LANG": f"{language}_FR.UTF-8", "LC_ALL": f"{language}_FR.UTF-8"} | environment
 
     def call(self, command: str, *arguments: str, deadline_s: float = _DEADLINE_S) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

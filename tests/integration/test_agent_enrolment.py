@@ -89,6 +89,18 @@ async def test_a_typed_code_and_a_file_of_anchors_do_as_well(ca: Authority, agen
     await check_enrolled(agent, database, "roof-inv")
 
 
+async def test_a_server_that_the_machine_knows_needs_no_fingerprint(
+    ca: Authority, database: Database, tmp_path: Path
+) -> None:
+    code = await make_claim(database, "roof-inv")
+    agent = AgentProcess(tmp_path / "pi", SSL_CERT_FILE=str(ca.trust))  # the machine's trust store, as OpenSSL finds it
+    done = agent.call("enrol", "--server", ca.url, "--claim", code.typed)
+    assert done.returncode == 0, done.stderr
+    await check_enrolled(agent, database, "roof-inv")
+    # the broker is below the platform's own root, which therefore came with it; the devices' authority vouches for no server
+    assert agent.home.enrolled().trust.read_bytes().strip() == ca.trust.read_bytes().strip()
+
+
 async def test_one_machine_is_one_device_unless_somebody_says_otherwise(
     ca: Authority, agent: AgentProcess, database: Database
 ) -> None:
@@ -196,6 +208,7 @@ async def test_a_server_that_is_down_is_asked_again(ca: Authority, agent: AgentP
     await check_enrolled(agent, database, "roof-inv")
 
 
+@pytest.mark.timeout(420)  # many processes, one after the other, on a machine that may be busy
 async def test_killed_after_any_step_the_same_command_goes_on(ca: Authority, database: Database, tmp_path: Path) -> None:
     cut = 0
     for step in (*STEPS, "current"):
@@ -211,6 +224,7 @@ async def test_killed_after_any_step_the_same_command_goes_on(ca: Authority, dat
     assert cut >= len(STEPS) - 1  # the last steps are close to the process's own end
 
 
+@pytest.mark.timeout(420)  # many processes, one after the other, on a machine that may be busy
 async def test_agent_and_authority_killed_at_random_end_with_one_certificate(
     ca: Authority, database: Database, tmp_path: Path
 ) -> None:

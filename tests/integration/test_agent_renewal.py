@@ -98,6 +98,7 @@ async def old_one_is_listed(sky: Platform, serial: str) -> bool:
     return bool(await until(listed))
 
 
+@pytest.mark.timeout(420)  # many processes, one after the other, on a machine that may be busy
 async def test_killed_after_any_step_of_the_renewal_it_goes_on(sky: Platform, tmp_path: Path) -> None:
     cut = 0
     for step in (*STEPS, "current"):

@@ -50,6 +50,7 @@ def command(command_id: str, name: str, expires_in_s: float = 60.0, **args: obje
     return Command(command_id, name, round((time.time() + expires_in_s) * 1000), args)
 
 
+@pytest.mark.timeout(420)  # many processes, one after the other, on a machine that may be busy
 async def test_what_the_platform_acked_is_stored_and_the_rest_is_still_there_whenever_it_is_killed(
     sky: Platform, tmp_path: Path
 ) -> None:
@@ -102,6 +103,19 @@ async def finish(sky: Platform, agent: AgentProcess, ear: Heard) -> None:
     spool.close()
     assert shelf.oldest > shelf.last  # nothing is held
     assert shelf.last == max(ear.offered)
+
+
+async def test_a_gateway_speaks_for_the_devices_behind_it(sky: Platform, tmp_path: Path) -> None:
+    agent, heard = await sky.agent(tmp_path, "roof-gw", "gateway")
+    agent.start("run", "--simulate")
+    await until(lambda: len({said.source for said in heard.messages}) == 2, "both are heard of")
+    assert {said.source for said in heard.messages} == {"SIM-INVERTER-1", "SIM-METER-1"}
+    another = AgentProcess(tmp_path / "another")
+    another.state = agent.state
+    twice = another.call("run", "--simulate")
+    assert twice.returncode != 0
+    assert "Another agent is running" in twice.stderr
+    assert agent.stop() == 0
 
 
 async def test_without_room_the_oldest_go_first_and_the_log_says_so(sky: Platform, tmp_path: Path) -> None:
