@@ -5,7 +5,7 @@ import sys
 
 from tests.bench.figures import print_figure
 
-NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "demo")
+NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "demo")
 
 
 def main(names: list[str]) -> int:
