@@ -104,9 +104,12 @@ def _parsed(der: bytes) -> x509.CertificateRevocationList:
     if len(der) > CRL_BYTES_MAX:
         raise BadInput("bad_crl", f"the revocation list has {len(der)} bytes; at most {CRL_BYTES_MAX} are read")
     try:
-        return x509.load_der_x509_crl(der)
+        parsed = x509.load_der_x509_crl(der)
     except (ValueError, x509.InvalidVersion) as error:
         raise BadInput("bad_crl", f"not a revocation list: {error}") from None
+    if not der.endswith(b"\x00" + parsed.signature):
+        raise BadInput("bad_crl", "the signature does not end with a whole octet")  # OpenSSL would refuse the list
+    return parsed
 
 
 def _anchors(trust_pem: bytes) -> list[x509.Certificate]:

@@ -100,3 +100,10 @@ def test_one_that_was_changed_anywhere_is_refused(whole: bytes, trust: bytes, da
     changed = whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
     assert refused(changed, trust) == "bad_crl"
     assert refused(whole[:place], trust) == "bad_crl"
+
+
+def test_a_signature_that_only_openssl_would_refuse_is_refused(whole: bytes, trust: bytes) -> None:
+    """The octet that counts a bit string's unused bits is not signed, and lax parsers do not look at it."""
+    signature = x509.load_der_x509_crl(whole).signature
+    place = len(whole) - len(signature) - 1
+    assert {refused(whole[:place] + bytes([unused]) + signature, trust) for unused in range(1, 9)} == {"bad_crl"}
