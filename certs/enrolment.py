@@ -17,25 +17,14 @@ from certs import profiles
 from certs.authority import Authority
 from certs.csr import Request
 from certs.profiles import Life
-from fleet.errors import FleetError, Unavailable
+from certs.refusals import Refusal, Tried, check_code, check_usable, collision
+from fleet.errors import FleetError
 from fleet.ids import RESERVED_PREFIX, DeviceId, SiteId
 from fleet.storage import audit, certificates, claims, enrolled, notices
 from fleet.storage.certificates import Entry
 from fleet.storage.claims import HeldClaim
 from fleet.storage.database import Connection, Pool
 from fleet.storage.enrolled import Place
-
-
-class Refusal(FleetError):
-    """Not to this one, or not any more; certs.texts has words for each code."""
-
-
-class Tried(msgspec.Struct, frozen=True):
-    """With what somebody tries to enrol. typing_error: what is wrong with a code that cannot be right."""
-
-    claim: str
-    code_hash: bytes
-    typing_error: str | None = None
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -67,7 +56,7 @@ class Enrolment:
             except FleetError as error:
                 refused = error
             except asyncpg.UniqueViolationError as error:
-                refused = _collision(error)
+                refused = collision(error)
             else:
                 made = await self._complete(connection, announced)
                 await notices.notify(connection, notices.CLAIM, tried.claim)
@@ -124,7 +113,7 @@ class Enrolment:
         claim = await claims.hold(connection, tried.claim)
         if claim is None:
             raise Refusal("claim_unknown", "no claim has this code; compare it with the screen that shows it")
-        _check_code(claim, tried)
+        check_code(claim, tried)
         if isinstance(request, FleetError):
             raise request
         await _check_meant_for(connection, claim.device, request)
@@ -218,22 +207,6 @@ class Enrolment:
         return stored
 
 
-def _collision(error: asyncpg.UniqueViolationError) -> FleetError:
-    if "serial" in (error.constraint_name or ""):
-        return Refusal("serial_taken", "another device of this site has the same serial number")
-    return Unavailable("busy", "the same place is being enrolled by somebody else at this moment; try again")
-
-
-def _check_code(claim: HeldClaim, tried: Tried) -> None:
-    """Raises Refusal (claim_locked, claim_wrong_code). Of any other state only who knows the code hears."""
-    if claim.state == "locked":
-        raise Refusal("claim_locked", "too many wrong tries: this code is locked; ask for a new one")
-    if tried.typing_error is not None:
-        raise Refusal("claim_wrong_code", tried.typing_error)
-    if not hmac.compare_digest(claim.code_hash, tried.code_hash):
-        raise Refusal("claim_wrong_code", "this is not the code of the claim; compare it with the screen that shows it")
-
-
 async def _again(connection: Connection, claim: HeldClaim, request: Request) -> Entry:
     """What the claim has led to, for a device that has not got the answer. Raises Refusal."""
     used = Refusal("claim_used", "a device has enrolled with this code already; each code works once")
@@ -267,23 +240,7 @@ async def _usable(connection: Connection, serial: str) -> Entry:
         raise Refusal("certificate_unknown", "the ledger does not know this certificate")
     line = await certificates.entry(connection, serial)  # as it stands now that nobody changes it any more
     known = line or known
-    now = datetime.now(UTC)
-    if known.reason == "superseded":
-        raise Refusal("certificate_superseded", "a newer certificate of this device is in use")
-    if known.revoked_at is not None or held.revoked_at is not None:
-        raise Refusal("certificate_revoked", "this device was revoked; it needs a new claim code")
-    if known.not_after <= now:
-        raise Refusal(
-            "certificate_expired",
-            f"the certificate ended at {known.not_after:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC now;"
-            " a clock that is wrong by months misses the renewal: the device needs a new claim code",
-        )
-    if known.not_before > now:
-        raise Refusal(
-            "certificate_not_yet_valid",
-            f"the certificate begins at {known.not_before:%Y-%m-%d %H:%M} UTC, and here it is {now:%Y-%m-%d %H:%M} UTC:"
-            " one of the clocks is wrong",
-        )
+    check_usable(known, held, datetime.now(UTC))
     return known
 
 

@@ -25,7 +25,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from certs import csr, problems
 from certs.authority import Pki
-from certs.enrolment import Enrolment, Refusal, Tried
+from certs.enrolment import Enrolment
+from certs.refusals import Refusal, Tried
 from fleet import claim_code, topics
 from fleet.errors import BadInput, FleetError, Unavailable
 from fleet.limits import EST_REQUEST_BYTES_MAX

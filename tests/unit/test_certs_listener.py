@@ -8,9 +8,9 @@ import pytest
 from litestar.types import Message
 
 from certs import problems, texts
-from certs.enrolment import Refusal
 from certs.est import tried_with
 from certs.listener import Failures, Gate
+from certs.refusals import Refusal
 from fleet import claim_code
 from fleet.errors import FleetError
 
