@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 from cryptography import x509
 
 from fleet import topics
@@ -68,7 +69,7 @@ def replace(file: Path, content: bytes) -> None:
     former = _state(file)
     owner = former or file.parent.stat()
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
+    _clear_up(file)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as fresh:
         fresh.write(content)
@@ -105,6 +106,14 @@ def crl_readable(content: bytes | None) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _clear_up(file: Path) -> None:
+    """What writers left that were killed while they wrote, and we before."""
+    for left in file.parent.glob(f".{file.name}.[0-9]*"):
+        pid = int(left.suffix[1:])
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            left.unlink(missing_ok=True)
 
 
 def _is_device(text: str) -> bool:
