@@ -16,12 +16,16 @@ from web.pages.assets import BUILT_DIR
 
 HOSTILE = "</h1><script>alert(1)</script>\"' onload=x &amp; <b>"
 PAGES_OF = {
-    "alice@example.org": [f"/sites/{ALPHA}", "/account"],
-    "emma@example.org": [f"/sites/{ALPHA}", "/account"],
-    "ines@example.org": ["/sites", f"/sites/{ALPHA}", "/account"],
-    "otto@example.org": ["/sites", f"/sites/{BETA}", "/ops", "/account"],
+    "alice@example.org": [f"/sites/{ALPHA}", f"/sites/{ALPHA}/checks", f"/devices/{ALPHA_METER}", "/account"],
+    "emma@example.org": [f"/sites/{ALPHA}", f"/devices/{ALPHA_METER}", "/account"],
+    "ines@example.org": [
+        "/sites", "/sites/new", f"/sites/{ALPHA}", f"/sites/{ALPHA}/add", f"/sites/{ALPHA}/checks", f"/sites/{ALPHA}/report",
+        f"/devices/{ALPHA_METER}", "/account",
+    ],
+    "otto@example.org": ["/sites", f"/sites/{BETA}", "/ops", "/profiles", "/profiles/meter", "/profiles/new", "/account"],
     "ada@example.org": ["/sites", f"/sites/{ALPHA}", "/ops", "/audit", "/account"],
-}
+}  # fmt: skip
+NOT_FOR_OWNERS = ("/sites/new", f"/sites/{ALPHA}/add", f"/sites/{ALPHA}/report", "/profiles", "/profiles/meter")
 PERIODS = ("day", "week", "month", "year", "total")
 
 
@@ -83,7 +87,8 @@ async def test_every_link_leads_somewhere_and_nothing_comes_from_elsewhere(porta
 
 async def test_names_and_payloads_are_text_and_nothing_else(portal: Web) -> None:
     await log_in(portal, "otto@example.org")
-    for path in ("/sites", f"/sites/{ALPHA}", "/ops", "/sites?q=%3Cscript%3Ealert(1)"):
+    own = [f"/sites/{ALPHA}/add", f"/sites/{ALPHA}/checks", f"/sites/{ALPHA}/report", f"/devices/{ALPHA_METER}"]
+    for path in ("/sites", f"/sites/{ALPHA}", "/ops", "/sites?q=%3Cscript%3Ealert(1)", *own):
         html = (await read(portal, path)).text
         assert "&lt;script&gt;alert(1)" in html, path
         assert "<script>alert" not in html, path
@@ -112,7 +117,15 @@ async def test_the_start_depends_on_the_role(portal: Web) -> None:
 
 async def test_what_is_not_yours_does_not_exist(portal: Web) -> None:
     await log_in(portal, "alice@example.org")
-    for path in (f"/sites/{BETA}", "/ops", "/audit", "/sites/no-such-site", "/nowhere"):
+    for path in (
+        f"/sites/{BETA}",
+        "/ops",
+        "/audit",
+        "/sites/no-such-site",
+        "/devices/meter-beta",
+        *NOT_FOR_OWNERS,
+        "/nowhere",
+    ):
         answer = await read(portal, path)
         assert answer.status_code == 404, path
         assert 'data-testid="problem"' in answer.text

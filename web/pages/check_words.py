@@ -125,7 +125,7 @@ def _filled(text: str, evidence: Evidence, language: Language) -> str:
     """With the figures that it rests on; without those that are not told nothing is claimed."""
     said = {name: _value(name, number, language) for name, number in evidence.items()}
     try:
-        return say(language, text, **said) if "%(" in text else say(language, text)
+        return say(language, text) % said if "%(" in text else say(language, text)
     except KeyError:
         return verdict("ok", language).capitalize()
 

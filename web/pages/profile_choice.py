@@ -44,11 +44,16 @@ def grouped(profiles: Iterable[DeviceProfile], language: Language) -> list[Profi
 def likely_profiles(
     profiles: Iterable[DeviceProfile], measures: Sequence[str], gateway: DeviceProfile | None
 ) -> list[DeviceProfile]:
-    """Those that know every measure that was heard: in the gateway's own way of writing first, then the least surplus.
+    """Those that know every measure that was heard: of the gateway's own maker first, then those with the least surplus.
 
     gateway: the profile of whom it was heard through.
     """
     heard = set(measures)
-    codec = gateway.codec if gateway else None
     fitting = [profile for profile in profiles if profile.kind != "gateway" and heard <= set(profile.channels)]
-    return sorted(fitting, key=lambda each: (each.codec != codec, len(each.channels) - len(heard), each.id))
+    maker = _maker(gateway) if gateway else ""
+    return sorted(fitting, key=lambda each: (_maker(each) != maker, len(each.channels) - len(heard), each.id))
+
+
+def _maker(profile: DeviceProfile) -> str:
+    """'victron' of victron-gx and of victron-pv."""
+    return profile.id.partition("-")[0]

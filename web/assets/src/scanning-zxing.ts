@@ -3,35 +3,37 @@
 import {
   BarcodeFormat,
   BinaryBitmap,
+  DataMatrixReader,
   DecodeHintType,
   HybridBinarizer,
-  MultiFormatReader,
-  NotFoundException,
+  MultiFormatOneDReader,
+  QRCodeReader,
   RGBLuminanceSource,
+  type Reader as ZxingReader,
 } from "@zxing/library";
 import type { Reader } from "./scanning";
 
 const SIDE_MAX_PX = 1_000; // a picture of a phone has many more, and reading takes as many times longer
 
+const HINTS = new Map<DecodeHintType, unknown>([
+  [DecodeHintType.TRY_HARDER, true],
+  [
+    DecodeHintType.POSSIBLE_FORMATS,
+    [
+      BarcodeFormat.CODE_128,
+      BarcodeFormat.CODE_39,
+      BarcodeFormat.CODE_93,
+      BarcodeFormat.EAN_13,
+      BarcodeFormat.ITF,
+      BarcodeFormat.QR_CODE,
+      BarcodeFormat.DATA_MATRIX,
+    ],
+  ],
+]);
+
 export function zxingReader(): Reader {
-  const decoder = new MultiFormatReader();
-  decoder.setHints(
-    new Map<DecodeHintType, unknown>([
-      [DecodeHintType.TRY_HARDER, true],
-      [
-        DecodeHintType.POSSIBLE_FORMATS,
-        [
-          BarcodeFormat.QR_CODE,
-          BarcodeFormat.DATA_MATRIX,
-          BarcodeFormat.CODE_128,
-          BarcodeFormat.CODE_39,
-          BarcodeFormat.CODE_93,
-          BarcodeFormat.EAN_13,
-          BarcodeFormat.ITF,
-        ],
-      ],
-    ]),
-  );
+  // One by one: the library's own reader of everything writes a warning to the console for each that finds nothing.
+  const readers: ZxingReader[] = [new QRCodeReader(), new DataMatrixReader(), new MultiFormatOneDReader(HINTS)];
   const canvas = document.createElement("canvas");
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   return {
@@ -42,19 +44,22 @@ export function zxingReader(): Reader {
       canvas.width = Math.round(width * scale);
       canvas.height = Math.round(height * scale);
       pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-      return decoded(decoder, pen.getImageData(0, 0, canvas.width, canvas.height));
+      return decoded(readers, pen.getImageData(0, 0, canvas.width, canvas.height));
     },
   };
 }
 
-function decoded(decoder: MultiFormatReader, image: ImageData): string | null {
+function decoded(readers: ZxingReader[], image: ImageData): string | null {
   const source = new RGBLuminanceSource(luminances(image), image.width, image.height);
-  try {
-    return decoder.decodeWithState(new BinaryBitmap(new HybridBinarizer(source))).getText();
-  } catch (error) {
-    if (error instanceof NotFoundException) return null;
-    return null; // a code that is cut off or blurred: the next picture may do
+  const bitmap = new BinaryBitmap(new HybridBinarizer(source));
+  for (const reader of readers) {
+    try {
+      return reader.decode(bitmap, HINTS).getText();
+    } catch {
+      reader.reset(); // not of this kind, or cut off or blurred: the next picture may do
+    }
   }
+  return null;
 }
 
 /** ITU-R BT.601. */
