@@ -27,7 +27,7 @@ from tests.web_app import (
     web_settings,
 )
 from web.app import create_app
-from web.pages import PAGE_ROUTES, problem_page
+from web.pages.routes import PAGE_ROUTES, problem_page
 
 CLOCK_BACK = date(2025, 10, 26)
 

@@ -29,7 +29,7 @@ from fleet.views import AlertView, DeviceLive, Health, PowerFlow, ShardStats, Si
 from tests.servers import Database
 from web.app import create_app
 from web.live import LiveFeed
-from web.pages import PAGE_ROUTES
+from web.pages.routes import PAGE_ROUTES
 from web.passwords import Passwords
 from web.services import Services
 from web.tokens import Tokens

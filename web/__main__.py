@@ -24,7 +24,7 @@ from fleet.settings import WebSettings
 from fleet.storage.database import Pool, open_pool
 from web.app import create_app
 from web.live import LiveFeed
-from web.pages import PAGE_ROUTES, problem_page
+from web.pages.routes import PAGE_ROUTES, problem_page
 from web.services import Services
 from web.tokens import load_tokens
 from web.twins_door import TwinsDoor

@@ -12,7 +12,7 @@ from fleet.telemetry import UnixMs
 
 
 class ReportSite(msgspec.Struct, frozen=True):
-    """pdl: its last four digits."""
+    """pdl: in full, where the one who drafts may see it; a copy for others masks it."""
 
     id: SiteId
     name: str

@@ -10,30 +10,24 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fleet.corrections import Corrector
 from fleet.errors import BadInput, Conflict
-from fleet.ids import DeviceId, SiteId
+from fleet.ids import SiteId
 from fleet.limits import INVITATION_DAYS, MAIL_SUBJECT_CHARS_MAX, REPORTS_PER_SITE_AND_DAY_MAX
-from fleet.storage import audit, certificates, invitations, registry, reports
-from fleet.storage.certificates import CertificateRow
-from fleet.storage.commissioning import RecentRow, first_samples
+from fleet.storage import audit, invitations, registry, reports
 from fleet.storage.database import Connection
 from fleet.storage.mail import queue_mail
-from fleet.storage.registry import DeviceRow
 from fleet.storage.reports import ReportRow
-from fleet.views import DeviceLive
-from web import checks
-from web.checks import DeviceChecks, Known
 from web.errors import TooMany
 from web.invitations import new_token
 from web.new_sites import PersonName, RequestId, own_request
 from web.paging import Page
-from web.report_content import ReportCertificate, ReportCheck, ReportContent, ReportDevice, ReportSite
+from web.report_content import ReportContent
+from web.report_draft import draft
 from web.report_print import sheet
 from web.report_texts import words
 from web.services import Services
 from web.sites import parse_site
-from web.visits import MAKERS, Visit, client_address
+from web.visits import Visit, client_address
 
 PDF = "application/pdf"
 _TEMPLATE = "report.typ"
@@ -48,37 +42,6 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signed_name: PersonName
     notes: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
     request_id: RequestId | None = None
-
-
-async def draft(services: Services, visit: Visit, site: SiteId, notes: str = "") -> ReportContent:
-    """What would be signed now. For installers, ops and admins. Raises NotFound (unknown_site), Forbidden (not_allowed)."""
-    known = await checks.look(visit, site)
-    async with visit.enter() as connection:
-        visit.must_be(*MAKERS)
-        ids = [device.id for device in known.devices]
-        firsts = await first_samples(connection, site, ids)
-        held = {
-            device.id: _in_force(await certificates.certificates_of(connection, device.id))
-            for device in known.devices
-            if device.enrolled_at is not None
-        }
-        language = await invitations.owner_locale(connection, site)
-        number = await reports.next_number(connection, site)
-    live = await checks.live_devices(services, site)
-    judged = {each.device: each for each in checks.judged(known, live)}
-    return ReportContent(
-        number=number,
-        language=language,
-        made_at=known.now,
-        site=_site(known),
-        technician=visit.person.name,
-        technician_email=visit.person.email,
-        devices=[
-            _device(known, device, firsts.get(device.id), held.get(device.id), live.get(device.id), judged[device.id])
-            for device in known.devices
-        ],
-        notes=notes,
-    )
 
 
 async def sign(
@@ -113,11 +76,17 @@ async def sign(
     raise Conflict("refused", "somebody else signs reports of this site right now; try again")
 
 
-async def pdf(visit: Visit, site: SiteId, number: int) -> bytes:
-    """For everybody who sees the site. Raises NotFound (unknown_site, unknown_report)."""
+async def pdf(services: Services, visit: Visit, site: SiteId, number: int) -> bytes:
+    """As it was signed; for those whom the site is merely shared with a copy that masks the grid connection.
+
+    Raises NotFound (unknown_site, unknown_report), Unavailable (report_slow).
+    """
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
-        return await reports.pdf(connection, site, number)
+        if await reports.may_see_pdl(connection, site):
+            return await reports.pdf(connection, site, number)
+        content = await reports.content(connection, site, number)
+    return await services.press.print(_TEMPLATE, sheet(msgspec.convert(content, ReportContent), masked=True))
 
 
 async def _of_request(visit: Visit, request: str) -> ReportRow | None:
@@ -187,68 +156,6 @@ async def _tell_owner(services: Services, connection: Connection, content: Repor
         log.warning("owner_not_told", site=content.site.id, error=error.detail)
 
 
-def _in_force(rows: list[CertificateRow]) -> ReportCertificate | None:
-    for row in rows:
-        if row.issued_at is not None and row.superseded_at is None and row.revoked_at is None:
-            return ReportCertificate(row.serial, row.not_before, row.not_after)
-    return None
-
-
-def _site(known: Known) -> ReportSite:
-    site = known.site
-    return ReportSite(
-        id=site.id,
-        name=site.name,
-        address=site.address,
-        latitude=site.latitude,
-        longitude=site.longitude,
-        timezone=site.timezone,
-        peak_power_w=site.peak_power_w,
-        arrays=site.arrays,
-        pdl=None if site.pdl is None else f"… {site.pdl[-4:]}",
-        owner=site.customer or "",
-        installer=site.installer,
-    )
-
-
-def _device(
-    known: Known,
-    device: DeviceRow,
-    first: RecentRow | None,
-    certificate: ReportCertificate | None,
-    live: DeviceLive | None,
-    judged: DeviceChecks,
-) -> ReportDevice:
-    shown = Corrector(
-        known.profiles[device.profile],
-        judged.corrections,
-        [each for each in known.replacements if each.device == device.id],
-    )
-    first_values = shown.readings(first.at, first.readings) if first else []
-    readings = live.readings if live else device.readings
-    return ReportDevice(
-        id=device.id,
-        name=device.name,
-        kind=judged.kind,
-        profile=device.profile,
-        label_fr=device.label_fr,
-        label_en=device.label_en,
-        serial=device.serial,
-        gateway=_name_of(known, device.gateway),
-        certificate=certificate,
-        first_at=first.at if first else None,
-        first={name: value for name, value in zip(device.channels, first_values, strict=False) if value is not None},
-        readings_at=(live.sample_at if live else device.sample_at) if readings else None,
-        readings=readings,
-        checks=[ReportCheck(check.code, check.state, check.evidence) for check in judged.checks],
-        corrections=judged.corrections,
-    )
-
-
-def _name_of(known: Known, gateway: DeviceId | None) -> str | None:
-    return next((device.name for device in known.devices if device.id == gateway), gateway)
-
-
 @get("/sites/{site:str}/reports", operation_id="listReports", summary="Commissioning reports, the newest first")
 async def list_reports(site: FromPath[str], visit: NamedDependency[Visit]) -> Page[ReportRow]:
     site_id = parse_site(site)
@@ -286,10 +193,12 @@ async def post_report(
 
 
 @get("/sites/{site:str}/reports/{file:str}", operation_id="getReport", summary="A report's PDF: `3.pdf`", media_type=PDF)
-async def get_pdf(site: FromPath[str], file: FromPath[str], visit: NamedDependency[Visit]) -> Response[bytes]:
+async def get_pdf(
+    site: FromPath[str], file: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> Response[bytes]:
     site_id = parse_site(site)
     number = parse_number(file)
-    return pdf_response(site_id, number, await pdf(visit, site_id, number))
+    return pdf_response(site_id, number, await pdf(services, visit, site_id, number))
 
 
 def pdf_response(site: SiteId, number: int, document: bytes) -> Response[bytes]:

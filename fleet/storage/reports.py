@@ -47,6 +47,22 @@ async def pdf(connection: Connection, site: SiteId, number: int) -> bytes:
     return found
 
 
+async def may_see_pdl(connection: Connection, site: SiteId) -> bool:
+    """Whether the acting person may read the number of the grid connection in full."""
+    return bool(await connection.fetchval("SELECT registry.may_see_pdl($1)", site))
+
+
+async def content(connection: Connection, site: SiteId, number: int) -> object:
+    """What the document was made from, as store_report was given it. Raises NotFound (unknown_report)."""
+    found = await connection.fetchrow(
+        "SELECT content FROM registry.commissioning_report WHERE site_id = $1 AND number = $2", site, number
+    )
+    if found is None:
+        raise NotFound("unknown_report", f"no report {number} of this site")
+    stored: object = found["content"]
+    return stored
+
+
 async def signed_lately(connection: Connection, site: SiteId) -> int:
     """How many in the last 24 hours."""
     return int(

@@ -19,7 +19,7 @@ from web.fresh_codes import FreshCodes
 from web.new_sites import readable_id
 from web.press import Press
 from web.report_content import ReportCertificate, ReportCheck, ReportContent, ReportDevice, ReportSite
-from web.report_print import printable, sheet, unit_of
+from web.report_print import printable, sheet
 
 NOW = 1_763_800_000_000
 METER = next(profile for profile in shipped() if profile.id == "meter")
@@ -125,12 +125,6 @@ def test_enrolment_has_words_for_what_a_claim_can_fail_by() -> None:
         assert french != enrolment_texts.text_of("refused", "fr"), code
 
 
-def test_units_follow_from_the_names() -> None:
-    assert [unit_of(name) for name in ("pv_power_w", "pv_energy_wh", "ac_voltage_v_l1", "irradiance_w_m2", "state")] == [
-        "W", "Wh", "V", "W/m²", "",
-    ]  # fmt: skip
-
-
 def test_text_in_print_has_no_control_characters_and_can_be_broken() -> None:
     shown = printable(EVIL)
     assert not any(ord(each) < 32 for each in shown)
@@ -145,11 +139,45 @@ async def test_whatever_people_typed_is_printed_as_text(language: str) -> None:
     printed = sheet(content(language, "Mairie"))
     assert printed.title == {"fr": "Rapport de mise en service n° 3", "en": "Commissioning report no. 3"}[language]
     assert ("Position", "44,70000" if language == "fr" else "44.70000") not in printed.site
-    assert printed.devices[0].checks[1].state == "failed"
+    assert [check.state for check in printed.devices[0].checks] == ["ok", "failed"], "nothing of what does not concern it"
     assert any("HQ123" in value for _, value in printed.devices[0].facts)
     draft = sheet(msgspec.structs.replace(content(language, "Mairie"), signed_at=None, signed_name=""))
     assert draft.title != printed.title
     assert len(draft.signature) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "serial", "sun", "clock", "sign", "moved"),
+    [
+        ("fr", "inconnu", "1,23 kW", "+2 h", "(Production 3,00 kW)", "déplacées de -2 h"),
+        ("en", "not known", "1.23 kW", "+2 h", "(Production 3.00 kW)", "moved by -2 h"),
+    ],
+)
+def test_a_check_says_what_it_rests_on_and_an_unknown_serial_that_it_is(
+    language: str, serial: str, sun: str, clock: str, sign: str, moved: str
+) -> None:
+    one = content(language, "Mairie")
+    checks = [
+        ReportCheck("sign", "ok", {"pv_power_w": 3_000.0, "bound_w": 9.0, "language": "x", "battery_power_w": None}),
+        ReportCheck("clock", "failed", {"reason": "time_zone", "clock_ahead_s": 7_200.0}),
+        ReportCheck("sun", "ok", {"pv_power_w": 1_234.0, "clear_sky_power_w": 4_000.0}),
+    ]
+    undone = [Correction("c1", DeviceId("inv-1"), "clock", "", -7_200, NOW, NOW)]
+    device = msgspec.structs.replace(one.devices[0], serial=None, checks=checks, corrections=undone)
+    printed = sheet(msgspec.structs.replace(one, devices=[device])).devices[0]
+    assert serial in [value for _, value in printed.facts]
+    for check, told in zip(printed.checks, (sign, clock, sun), strict=True):
+        assert told in check.found.replace("\u00a0", " ")
+    assert moved in printed.corrections[0]
+
+
+def test_a_copy_for_others_masks_the_grid_connection_and_says_so() -> None:
+    signed, copy = (dict(page.site + page.signature) for page in (
+        sheet(content("en", "Mairie")), sheet(content("en", "Mairie"), masked=True)
+    ))  # fmt: skip
+    assert signed["Grid connection (PDL)"] == "12345678901234"
+    assert copy["Grid connection (PDL)"] == "··········1234"
+    assert ("Copy" in signed, "Copy" in copy) == (False, True)
 
 
 async def test_a_large_site_is_printed_in_time() -> None:
@@ -168,11 +196,12 @@ def content(language: str, text: str) -> ReportContent:
         id=DeviceId("inv-1"), name=text, kind="inverter", profile="inverter", label_fr="Onduleur", label_en="Inverter",
         serial="HQ123", gateway=text, certificate=ReportCertificate("ab" * 20, NOW, NOW + 10**10), first_at=NOW,
         first={"pv_power_w": 1_234.5}, readings_at=NOW, readings={"pv_power_w": 1_234.5, "ac_voltage_v_l1": 230.1},
-        checks=[ReportCheck("sign", "ok"), ReportCheck("sun", "failed", {"reason": text})], corrections=corrections,
+        checks=[ReportCheck("sign", "ok"), ReportCheck("sun", "failed", {"reason": text}),
+                ReportCheck("consumption", "not_applicable")], corrections=corrections,
     )  # fmt: skip
     site = ReportSite(
         id=SiteId("site-a"), name=text, address=text, latitude=44.7, longitude=5.0, timezone="Europe/Paris",
-        peak_power_w=9_000, arrays=[PvArray(6_000, 180, 30)], pdl="… 1234", owner=text, installer=text,
+        peak_power_w=9_000, arrays=[PvArray(6_000, 180, 30)], pdl="12345678901234", owner=text, installer=text,
     )  # fmt: skip
     return ReportContent(
         number=3, language="en" if language == "en" else "fr", made_at=NOW, site=site, technician=text,

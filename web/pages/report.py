@@ -17,7 +17,8 @@ from web.language import language_of
 from web.pages.forms import fields_of, new_request_id, request_id_of
 from web.pages.rendering import now_ms, page
 from web.report_content import ReportContent, ReportDevice
-from web.reports import draft, sign
+from web.report_draft import draft
+from web.reports import sign
 from web.services import Services
 from web.sites import parse_site, site_keepers
 from web.visits import Visit, client_address
