@@ -1,0 +1,60 @@
+"""The portal and the back office: server-rendered pages, handed to web.app.create_app as `pages` and `problem_page`."""
+
+from litestar.types import ControllerRouterHandler
+
+from web.pages.account import account_page, set_preferences
+from web.pages.add_device import add_device, add_device_page
+from web.pages.alerts import acknowledge
+from web.pages.checks import checks_page
+from web.pages.claim import cancel_claim, claim_page, new_code
+from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
+from web.pages.invitation import accept_invitation, invitation_page
+from web.pages.login import log_in, log_out, login_page
+from web.pages.new_site import make_new_site, new_site_page
+from web.pages.operations import audit_page, operations_page
+from web.pages.problem import problem_page
+from web.pages.profiles import add_profile, edit_profile, new_profile_page, profile_page, profiles_page
+from web.pages.report import report_page, sign_report
+from web.pages.setup import set_up, setup_page
+from web.pages.site import site_page
+from web.pages.sites import sites_page, start
+
+__all__ = ["PAGE_ROUTES", "problem_page"]
+
+PAGE_ROUTES: list[ControllerRouterHandler] = [
+    start,
+    login_page,
+    log_in,
+    log_out,
+    setup_page,
+    set_up,
+    account_page,
+    set_preferences,
+    sites_page,
+    new_site_page,
+    make_new_site,
+    site_page,
+    add_device_page,
+    add_device,
+    claim_page,
+    cancel_claim,
+    new_code,
+    checks_page,
+    report_page,
+    sign_report,
+    device_page,
+    correct,
+    take_back,
+    replace_device,
+    revoke_device,
+    invitation_page,
+    accept_invitation,
+    profiles_page,
+    new_profile_page,
+    add_profile,
+    profile_page,
+    edit_profile,
+    acknowledge,
+    operations_page,
+    audit_page,
+]
