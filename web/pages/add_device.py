@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
-from fleet.errors import BadInput, FleetError, NotFound
+from fleet.errors import BadInput, Conflict, FleetError, NotFound
 from fleet.profiles import DeviceProfile
 from fleet.scanned import checked_serial, understand
 from fleet.storage import claims, profile_versions, registry
@@ -18,7 +18,7 @@ from fleet.storage.claims import ClaimRow
 from fleet.storage.registry import DeviceRow, SiteRow
 from fleet.storage.waiting import WaitingSource, waiting_sources
 from web.attach import attach
-from web.claims import NewClaim, make_claim
+from web.claims import ClaimAnswer, NewClaim, make_claim
 from web.errors import Problem, problem_of
 from web.language import language_of
 from web.pages.claim_cookie import remember
@@ -131,12 +131,23 @@ async def _claim(
         profile=fields["profile"][:32],
         name=fields.get("name", "")[:120] or None,
         serial=checked_serial(serial) if serial else None,
-        request_id=request_id,
+        request_id=f"{request_id[:31]}-{fields['profile'][:32]}",  # another choice on the same page is another claim
     )
-    answer = await make_claim(services, visit, parse_site(site), new, address)
+    answer = await _make_claim(services, visit, site, new, address)
     response: Response[Any] = Redirect(f"/claims/{answer.claim_id}", status_code=303)
     remember(response, answer, services)
     return response
+
+
+async def _make_claim(services: Services, visit: Visit, site: str, new: NewClaim, address: str) -> ClaimAnswer:
+    """A form that comes back after its code was forgotten gets a new one: nobody has seen the old one."""
+    try:
+        return await make_claim(services, visit, parse_site(site), new, address)
+    except Conflict as error:
+        if error.code != "claim_code_gone":
+            raise
+        fresh = msgspec.structs.replace(new, request_id=new_request_id())
+        return await make_claim(services, visit, parse_site(site), fresh, address)
 
 
 async def _shown(visit: Visit, site: str, *, serial: str = "", scanned: str = "", request_id: str = "") -> AddPage:

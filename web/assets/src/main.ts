@@ -25,4 +25,9 @@ htmx.config.historyCacheSize = 0; // pages of one person do not stay in the brow
 htmx.config.refreshOnHistoryMiss = true;
 htmx.config.scrollIntoViewOnBoost = false;
 
+// A page out of the browser's memory whose forms make new things each time asks for new names for them.
+addEventListener("pageshow", (event) => {
+  if (event.persisted && document.querySelector("[data-fresh]")) location.reload();
+});
+
 keepSession();

@@ -1,21 +1,32 @@
 /**
  * <state-watch src="…/events" event="…">: has its content fetched again by htmx when the server says that something happened,
  * when the page comes back to sight, and when the network does. hx-trigger="changed, …" stands on the element.
+ *
+ * What comes back the same is left alone: folds stay open, and screen readers do not hear it again.
  */
 
 import { listen } from "../feed";
 
 const PAUSE_MS = 700; // more news in that time is one
 
+interface BeforeSwap {
+  serverResponse: string;
+  shouldSwap: boolean;
+}
+
 class StateWatch extends HTMLElement {
   private stop: (() => void) | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private last = "";
+  private asServed = "";
+  private readonly compare = (event: Event) => this.keepSame(event as CustomEvent<BeforeSwap>);
   private readonly back = () => {
     if (document.visibilityState === "visible") this.soon();
   };
 
   connectedCallback(): void {
+    this.asServed = this.outerHTML; // before the islands inside come to life
+    this.addEventListener("htmx:beforeSwap", this.compare);
     const address = this.getAttribute("src");
     if (address) {
       this.stop = listen(address, this.getAttribute("event") ?? "live", {
@@ -31,9 +42,16 @@ class StateWatch extends HTMLElement {
   disconnectedCallback(): void {
     this.stop?.();
     clearTimeout(this.timer);
+    this.removeEventListener("htmx:beforeSwap", this.compare);
     document.removeEventListener("visibilitychange", this.back);
     removeEventListener("online", this.back);
     removeEventListener("pageshow", this.back);
+  }
+
+  private keepSame(event: CustomEvent<BeforeSwap>): void {
+    if (event.target !== this) return; // of something inside
+    const answer = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
+    if (answer.getElementById(this.id)?.outerHTML === this.asServed) event.detail.shouldSwap = false;
   }
 
   private take(news: string): void {
