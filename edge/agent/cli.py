@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import getpass
 import os
 import signal
 import sys
@@ -102,15 +103,14 @@ def _settings(chosen: argparse.Namespace) -> AgentSettings:
 
 def _unit(chosen: argparse.Namespace) -> str:
     arguments = ["run"]
-    writable = []
-    if chosen.state != _STATE:
-        arguments += ["--state", str(chosen.state.absolute())]
-        writable.append(chosen.state.absolute())
+    folder = None if chosen.state == _STATE else chosen.state.absolute()
+    if folder:
+        arguments += ["--state", str(folder)]
     if chosen.config:
         arguments += ["--config", str(chosen.config.absolute())]
     program = Path(sys.argv[0]).absolute()
     command = [str(program)] if program.suffix != ".py" else [sys.executable, "-m", "edge.agent"]
-    return unit.text([*command, *arguments], writable)
+    return unit.text([*command, *arguments], folder, folder.owner() if folder and folder.exists() else getpass.getuser())
 
 
 def _who(connection: object) -> dict[str, object]:

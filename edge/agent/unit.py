@@ -12,11 +12,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStart={command}
-User=solarperform-agent
-DynamicUser=yes
-StateDirectory=solarperform-agent
-StateDirectoryMode=0700
-Restart=always
+{account}Restart=always
 RestartSec=5
 RestartPreventExitStatus=8
 KillSignal=SIGTERM
@@ -31,13 +27,21 @@ ProtectControlGroups=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 LockPersonality=yes
 MemoryMax=256M
-{more}
+
 [Install]
 WantedBy=multi-user.target
 """
 
 
-def text(command: list[str], writable: list[Path]) -> str:
-    """command: what runs the agent; writable: what lies outside its own folder."""
-    more = "".join(f"ReadWritePaths={path}\n" for path in writable)
-    return _UNIT.format(command=shlex.join(command), more=more)
+_OWN_ACCOUNT = """\
+User=solarperform-agent
+DynamicUser=yes
+StateDirectory=solarperform-agent
+StateDirectoryMode=0700
+"""
+
+
+def text(command: list[str], folder: Path | None = None, owner: str = "") -> str:
+    """command: what runs the agent. folder: its state folder and owner: whose that is, unless systemd is to make both."""
+    account = f"User={owner}\nReadWritePaths={folder}\n" if folder else _OWN_ACCOUNT
+    return _UNIT.format(command=shlex.join(command), account=account)

@@ -152,16 +152,20 @@ def test_settings_name_the_key_that_is_wrong(tmp_path: Path) -> None:
 
 
 def test_the_service_unit_restarts_always_and_may_write_its_folder_only() -> None:
-    text = unit.text(["/opt/solarperform/bin/solarperform-agent", "run"], [Path("/srv/data here")])
+    program = ["/opt/solarperform/bin/solarperform-agent", "run"]
+    text = unit.text(program)
     for line in (
         "ExecStart=/opt/solarperform/bin/solarperform-agent run",
         "Restart=always",
         "User=solarperform-agent",
         "StateDirectory=solarperform-agent",
         "ProtectSystem=strict",
-        "ReadWritePaths=/srv/data here",
     ):
         assert line in text.splitlines()
+    elsewhere = unit.text(program, Path("/srv/agent"), "pi").splitlines()
+    assert "User=pi" in elsewhere
+    assert "ReadWritePaths=/srv/agent" in elsewhere
+    assert "DynamicUser=yes" not in elsewhere
 
 
 def test_the_command_line_prints_a_unit_and_helps(capsys: pytest.CaptureFixture[str]) -> None:
