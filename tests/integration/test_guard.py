@@ -11,7 +11,8 @@ from cryptography import x509
 from fleet import topics
 from fleet.ids import DeviceId
 from tests.fleet_rig import until
-from tests.guard_rig import SITE, Guard, Talker, device_client, gets_in, greet, guarded, stage, tls_of
+from tests.guard_devices import Talker, device_client, gets_in, greet, stage, tls_of
+from tests.guard_rig import SITE, Guard, guarded
 from tests.servers import Broker, Database, certs
 
 
@@ -34,7 +35,7 @@ async def test_a_revoked_device_is_silenced_thrown_out_and_refused(guard: Guard)
         heard = await listener.so_far("d-one")
         row = await guard.reaches("d-one", lambda row: row.done)
         assert row.crl_number == number
-        assert one.cut.is_set()
+        await one.is_cut()
         assert not await gets_in(guard, "d-one")
         assert await listener.so_far("d-one") == heard
         times = (row.requested_at, row.denied_at, row.installed_at, row.kicked_at, row.refused_at)

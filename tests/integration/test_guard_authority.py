@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,8 @@ from fleet.ids import DeviceId
 from fleet.storage import revocations
 from tests.authority import SITE, Authority, authority, enrol, kept, make_claim, make_key, owner, request_of
 from tests.fleet_rig import until
-from tests.guard_rig import Guard, gets_in, guarded
+from tests.guard_devices import gets_in
+from tests.guard_rig import Guard, guarded
 from tests.servers import Database, Pki, mosquitto_server
 
 
@@ -25,7 +27,7 @@ def guard(database: Database, running: Authority) -> Iterator[Guard]:
         yield started
 
 
-async def enrolled(running: Authority, database: Database, device: str, **more: object) -> None:
+async def enrolled(running: Authority, database: Database, device: str, **more: Any) -> None:
     """Its certificate lies where the rig looks for it."""
     code = await make_claim(database, device, **more)
     key = make_key()

@@ -22,7 +22,8 @@ from certs.authority import Pki
 from fleet import topics
 from fleet.ids import DeviceId
 from tests.fleet_rig import until
-from tests.guard_rig import SITE, Guard, Signer, Talker, gets_in, greet, guarded, stage, tls_of
+from tests.guard_devices import Talker, gets_in, greet, stage, tls_of
+from tests.guard_rig import SITE, Guard, Signer, guarded
 from tests.servers import Broker, Cluster, Database
 
 NOW_S = timedelta(seconds=1)

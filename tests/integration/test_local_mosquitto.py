@@ -187,6 +187,32 @@ async def test_reload_keeps_connections(broker: Broker) -> None:
         assert await next_payload(platform) == b"still"
 
 
+async def test_whom_the_guard_denied_stays_denied_after_a_restart(broker: Broker) -> None:
+    broker.server.stop()
+    (broker.server.folder / "denied").write_text(f"{ONE}\n")
+    broker.server.start()
+    async with as_platform(broker) as platform, as_device(broker, ONE) as denied, as_device(broker, TWO) as other:
+        await platform.subscribe(topics.slot_filter(slot_of(SITE)), qos=1)
+        await denied.publish(topics.up(SITE, ONE).telemetry, b"denied", qos=1)
+        await other.publish(topics.up(SITE, TWO).telemetry, b"other", qos=1)
+        assert await next_payload(platform) == b"other"
+
+
+@pytest.mark.parametrize("spoilt", [True, False])
+async def test_without_the_list_that_it_had_no_device_is_served(broker: Broker, spoilt: bool) -> None:
+    broker.server.stop()
+    (broker.server.folder / "denied").touch()  # the guard was here
+    (broker.server.folder / "crl.pem").unlink()
+    if spoilt:
+        (broker.server.folder / "crl.pem").write_text("garbage")
+    broker.server.start()
+    async with as_platform(broker) as platform, as_device(broker, ONE) as device:
+        await platform.subscribe("sp/v1/#", qos=1)
+        await device.publish(topics.up(SITE, ONE).telemetry, b"closed", qos=1)
+        await platform.publish(topics.live(SITE), b"marker", qos=1)
+        assert await next_payload(platform) == b"marker"
+
+
 def test_never_runs_as_root(broker_session: Broker) -> None:
     assert broker_session.server.pid is not None
     assert psutil.Process(broker_session.server.pid).uids().effective != 0

@@ -49,6 +49,7 @@ def test_a_device_is_its_certificate(lines: list[str]) -> None:
     ):
         assert line in device
     assert f"cafile {HOME}/devices.pem" in device
+    assert f"crlfile {HOME}/crl.pem" in device
 
 
 def test_the_internal_door_stays_on_this_machine_and_trusts_the_platform_only(lines: list[str]) -> None:
