@@ -18,14 +18,12 @@ class StateWatch extends HTMLElement {
   private stop: (() => void) | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private last = "";
-  private asServed = "";
   private readonly compare = (event: Event) => this.keepSame(event as CustomEvent<BeforeSwap>);
   private readonly back = () => {
     if (document.visibilityState === "visible") this.soon();
   };
 
   connectedCallback(): void {
-    this.asServed = this.outerHTML; // before the islands inside come to life
     this.addEventListener("htmx:beforeSwap", this.compare);
     const address = this.getAttribute("src");
     if (address) {
@@ -51,7 +49,10 @@ class StateWatch extends HTMLElement {
   private keepSame(event: CustomEvent<BeforeSwap>): void {
     if (event.target !== this) return; // of something inside
     const answer = new DOMParser().parseFromString(event.detail.serverResponse, "text/html");
-    if (answer.getElementById(this.id)?.outerHTML === this.asServed) event.detail.shouldSwap = false;
+    const fresh = answer.getElementById(this.id);
+    // Islands inside change what is hidden, never what is said.
+    const same = fresh?.textContent === this.textContent && fresh?.dataset.state === this.dataset.state;
+    if (same) event.detail.shouldSwap = false;
   }
 
   private take(news: string): void {
