@@ -1,5 +1,6 @@
 """The guard as a real process beside a real broker, with a real database and a real devices' authority."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -138,6 +139,7 @@ class Signer:
 
     async def enter(self, *devices: str) -> None:
         """Their certificates into the ledger."""
+        await asyncio.to_thread(self._guard.pki.devices, list(devices))  # in one go
         connection = await connect(self._guard.database.owner)
         try:
             for device in devices:
