@@ -186,7 +186,7 @@ function show(html: string): void {
   const here = document.querySelector("main");
   if (main === null || here === null) return;
   here.replaceWith(main);
-  const complaint = main.querySelector<HTMLElement>("[role=alert]");
+  const complaint = main.querySelector<HTMLElement>("[role=alert]:not([hidden])");
   (complaint ?? main).scrollIntoView({ block: "start" });
 }
 
