@@ -21,7 +21,7 @@ from web.paging import Page
 from web.serials import DeviceName, SerialText, taken
 from web.services import Services
 from web.sites import parse_site
-from web.visits import MAKERS, Visit, client_address
+from web.visits import Visit, client_address
 
 
 class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ async def attach(
     serial = checked_serial(serial)
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, site)
         speaker = await _gateway(connection, site, gateway, serial)
         kind = await profile_versions.profile(connection, profile)
         await onboarding.lock_serial(connection, site, serial)

@@ -32,7 +32,7 @@ from web.language import Language
 from web.new_sites import RequestId, own_request
 from web.serials import DeviceName, SerialText, check_free
 from web.services import Services
-from web.visits import MAKERS, Visit
+from web.visits import Visit
 
 
 class NewClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +109,7 @@ async def make_claim(services: Services, visit: Visit, site: SiteId, new: NewCla
     services.codes.keep(code, time.monotonic())  # before it is known to be needed: its twin may come at the same moment
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, site)
         server, fingerprint = enrolment_server(services)
         row = await _create(connection, visit, site, new, serial, code)
         if row.id == code.id:
@@ -131,7 +131,7 @@ async def cancel(services: Services, visit: Visit, claim: str, address: str) -> 
     """Raises NotFound (unknown_claim), Forbidden (not_allowed), Conflict (claim_used)."""
     async with visit.enter() as connection:
         before = await claims.claim(connection, claim)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, before.site)
         row = await claims.cancel_claim(connection, before.id)
         await audit.record(
             connection,

@@ -18,7 +18,7 @@ from fleet.telemetry import UnixMs
 from web.device_ids import parse_device
 from web.paging import Page
 from web.services import Services
-from web.visits import MAKERS, Visit, client_address
+from web.visits import Visit, client_address
 
 CorrectionId = Annotated[str, msgspec.Meta(max_length=40)]
 
@@ -30,7 +30,7 @@ async def apply_fix(services: Services, visit: Visit, device: DeviceId, fix: Fix
     """
     async with visit.enter() as connection:
         row = await registry.device(connection, device)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, row.site)
         made = await corrections.add_correction(
             connection,
             site=row.site,
@@ -61,7 +61,7 @@ async def undo(services: Services, visit: Visit, device: DeviceId, correction_id
     """
     async with visit.enter() as connection:
         row = await registry.device(connection, device)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, row.site)
         undone = await corrections.undo_correction(connection, row.site, correction_id, visit.person.id)
         if undone.device != device:
             raise NotFound("unknown_correction", f"no correction {correction_id[:40]} of {device}")
@@ -85,7 +85,9 @@ async def _tell_twins(services: Services, site: SiteId, device: DeviceId, since:
 
 @get("/devices/{device:str}/corrections", operation_id="listCorrections", summary="What is corrected, and what was")
 async def list_corrections(device: FromPath[str], visit: NamedDependency[Visit]) -> Page[Correction]:
-    """Oldest first; those with undone_at do not count any more. Samples keep what the device said."""
+    """Oldest first; those with undone_at do not count any more, and those with ended_at only for what lies before it: the
+    hardware that they were made for was replaced then. Samples keep what the device said.
+    """
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
         return Page(await corrections.corrections_of(connection, row.site, row.id), None)

@@ -18,7 +18,7 @@ from web.device_ids import parse_device
 from web.paging import Page
 from web.serials import SerialText, check_free
 from web.services import Services
-from web.visits import MAKERS, Visit, client_address
+from web.visits import Visit, client_address
 
 
 class NewSerial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ async def replace_serial(services: Services, visit: Visit, device: DeviceId, new
     serial = checked_serial(new_serial)
     async with visit.enter() as connection:
         before = await registry.device(connection, device)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, before.site)
         if before.gateway is None:
             raise Conflict("no_gateway", f"{before.name} enrols itself: make a claim for its place instead")
         await onboarding.lock_serial(connection, before.site, serial)

@@ -11,14 +11,14 @@ from web import checks
 from web.checks import DeviceChecks, Known
 from web.report_content import ReportCertificate, ReportCheck, ReportContent, ReportDevice, ReportSite
 from web.services import Services
-from web.visits import MAKERS, Visit
+from web.visits import Visit
 
 
 async def draft(services: Services, visit: Visit, site: SiteId, notes: str = "") -> ReportContent:
     """What would be signed now. For installers, ops and admins. Raises NotFound (unknown_site), Forbidden (not_allowed)."""
     known = await checks.look(visit, site)
     async with visit.enter() as connection:
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, site)
         ids = [device.id for device in known.devices]
         firsts = await first_samples(connection, site, ids)
         held = {

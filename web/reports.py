@@ -56,15 +56,15 @@ async def sign(
 ) -> ReportRow:
     """Numbers, prints and keeps the report, and mails the owner: an invitation, or that the site is ready in his account.
 
-    Raises NotFound (unknown_site), Forbidden (not_allowed), Conflict (report_without_devices), TooMany (too_many_reports),
-    Unavailable (report_slow).
+    Raises NotFound (unknown_site), Forbidden (not_allowed), Conflict (report_without_devices, request_taken),
+    TooMany (too_many_reports), Unavailable (report_slow).
     """
     for _ in range(_TRIES):
         content = await draft(services, visit, site, notes)
         if not content.devices:
             raise Conflict("report_without_devices", "add a device first: there is nothing to sign for yet")
         request = own_request(visit.person.id, request_id)
-        if request is not None and (known := await _of_request(visit, request)) is not None:
+        if request is not None and (known := await _of_request(visit, site, request)) is not None:
             return known
         await _must_have_room(visit, site)
         signed_at = time.time_ns() // 1_000_000
@@ -89,9 +89,17 @@ async def pdf(services: Services, visit: Visit, site: SiteId, number: int) -> by
     return await services.press.print(_TEMPLATE, sheet(msgspec.convert(content, ReportContent), masked=True))
 
 
-async def _of_request(visit: Visit, request: str) -> ReportRow | None:
+async def _of_request(visit: Visit, site: SiteId, request: str) -> ReportRow | None:
     async with visit.enter() as connection:
-        return await reports.report_of_request(connection, request)
+        return await _same_form(connection, site, request)
+
+
+async def _same_form(connection: Connection, site: SiteId, request: str) -> ReportRow | None:
+    """Raises Conflict (request_taken): an old form, sent for another site, signs nothing there."""
+    found = await reports.report_of_request(connection, request)
+    if found is not None and found.site != site:
+        raise Conflict("request_taken", f"this request id belongs to report {found.number} of {found.site}")
+    return found
 
 
 async def _must_have_room(visit: Visit, site: SiteId) -> None:
@@ -120,7 +128,7 @@ async def _store(
             request_id=request,
         )
         if row is None:
-            return await reports.report_of_request(connection, request) if request else None
+            return await _same_form(connection, site, request) if request else None
         await _tell_owner(services, connection, content)
         await audit.record(
             connection,

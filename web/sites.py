@@ -151,7 +151,7 @@ async def change(services: Services, visit: Visit, site: SiteId, data: SiteChang
         update = msgspec.structs.replace(update, department=department_of(data.address))
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
-        visit.must_be(*MAKERS)
+        await visit.must_keep(connection, site)
         await registry.update_site(connection, site, update)
         changed = {name: value for name, value in msgspec.to_builtins(data).items() if value is not None}
         await audit.record(

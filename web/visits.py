@@ -16,7 +16,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from fleet.errors import NotFound, Unavailable
-from fleet.storage import accounts
+from fleet.ids import SiteId
+from fleet.storage import accounts, registry
 from fleet.storage.accounts import Person
 from fleet.storage.database import AWAY, Connection, Pool
 from web.cookies import ACCESS_COOKIE
@@ -51,6 +52,12 @@ class Visit:
         """After `enter`, for what the person may see but not do. Raises Forbidden (not_allowed)."""
         if self.person.role not in roles:
             raise Forbidden("not_allowed", f"this is for {', '.join(roles)}; your role is {self.person.role}")
+
+    async def must_keep(self, connection: Connection, site: SiteId) -> None:
+        """Within `enter`: its installer's people, and operations, may change it. Raises Forbidden (not_allowed)."""
+        self.must_be(*MAKERS)
+        if not await registry.keeps(connection, site):
+            raise Forbidden("not_allowed", "this site is shared with you: another company keeps it")
 
     async def _person(self, connection: Connection) -> Person:
         person = await accounts.enter(connection, self.claims.session_id, self.claims.person_id)

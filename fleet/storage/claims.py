@@ -89,7 +89,7 @@ async def create_claim(
     Raises NotFound (unknown_site, unknown_profile), Conflict (too_many_claims, request_taken), BadInput (bad_id).
     """
     if request_id is not None and (found := await _of_request(connection, request_id)) is not None:
-        return found
+        return _same(found, site, profile)
     if await _open_count(connection, site) >= CLAIMS_OPEN_PER_SITE_MAX:
         raise Conflict(
             "too_many_claims", f"{CLAIMS_OPEN_PER_SITE_MAX} codes are open at this site; use or cancel some first"
@@ -121,7 +121,7 @@ async def create_claim(
         found = await _of_request(connection, request_id or "")
         if found is None:
             raise Conflict("request_taken", "this request id belongs to another request")
-        return found
+        return _same(found, site, profile)
     await notices.notify(connection, notices.CLAIM, code.id)
     return await claim(connection, code.id)
 
@@ -161,6 +161,13 @@ async def cancel_claim(connection: Connection, claim_id: str) -> ClaimRow:
 async def _of_request(connection: Connection, request_id: str) -> ClaimRow | None:
     row = await connection.fetchrow(f"{_ROW} WHERE request_id = $1", request_id)
     return None if row is None else _row(row)
+
+
+def _same(found: ClaimRow, site: SiteId, profile: str) -> ClaimRow:
+    """Whoever sends an old form for another place, or another thing, does not get what he did not ask for."""
+    if (found.site, found.profile) != (site, profile):
+        raise Conflict("request_taken", f"this request id belongs to a claim of {found.site} for a {found.profile}")
+    return found
 
 
 async def _open_count(connection: Connection, site: SiteId) -> int:

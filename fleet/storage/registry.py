@@ -189,6 +189,11 @@ async def site_timezone(connection: Connection, site_id: SiteId) -> str:
     return timezone
 
 
+async def keeps(connection: Connection, site_id: SiteId) -> bool:
+    """Whether the acting person may change the site, and what is at it."""
+    return bool(await connection.fetchval("SELECT registry.keeps($1)", site_id))
+
+
 async def update_site(connection: Connection, site_id: SiteId, change: SiteUpdate) -> None:
     """Raises NotFound (unknown_site), Conflict (timezone_in_use): days that are computed already begin at its midnights."""
     if change.timezone is not None:

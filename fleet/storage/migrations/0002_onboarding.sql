@@ -273,9 +273,13 @@ CREATE POLICY device_enrol ON registry.device FOR INSERT TO sp_pki WITH CHECK (t
 CREATE POLICY device_change ON registry.device FOR UPDATE TO sp_pki USING (true);
 CREATE POLICY audit_write_pki ON audit.entry FOR INSERT TO sp_pki, sp_guard, sp_notifier WITH CHECK (true);
 
--- Who may hand out the right to enrol, and at which sites: installers at their clients', operations everywhere.
-CREATE POLICY claim_makers ON pki.claim AS RESTRICTIVE FOR INSERT TO sp_web
-    WITH CHECK ((SELECT accounts.acting_role()) IN ('installer', 'ops', 'admin'));
+-- Who keeps a site: the company that installed it, and operations. Not an installer whom it is merely shared with.
+CREATE FUNCTION registry.keeps(of_site text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT registry.sees_all_sites()
+        OR EXISTS (SELECT FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.installer_organisation_id
+                   WHERE s.id = of_site AND p.id = accounts.acting_person_id() AND p.disabled_at IS NULL AND p.role = 'installer')
+$$;
 -- Who may revoke: operations, and the owner (whose organisation has the site; not whom it is shared with).
 CREATE FUNCTION registry.is_owner(of_site text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -286,25 +290,29 @@ $$;
 CREATE POLICY revocation_makers ON pki.revocation AS RESTRICTIVE FOR INSERT TO sp_web
     WITH CHECK ((SELECT registry.sees_all_sites()) OR registry.is_owner(site_id));
 
--- Who may add devices, correct what they say, and sign for a site: whoever may hand out the right to enrol.
+-- Who may hand out the right to enrol, add devices, correct what they say, and sign for a site: who keeps it.
 DO $$
 DECLARE
-    made_by_installers text;
+    of_keepers text;
 BEGIN
-    FOREACH made_by_installers IN ARRAY ARRAY['registry.device', 'registry.replacement', 'registry.correction',
+    FOREACH of_keepers IN ARRAY ARRAY['pki.claim', 'registry.device', 'registry.replacement', 'registry.correction',
         'registry.commissioning_report']
     LOOP
-        EXECUTE format('CREATE POLICY makers ON %s AS RESTRICTIVE FOR INSERT TO sp_web '
-                       'WITH CHECK ((SELECT accounts.acting_role()) IN (''installer'', ''ops'', ''admin''))', made_by_installers);
+        EXECUTE format('CREATE POLICY makers ON %s AS RESTRICTIVE FOR INSERT TO sp_web WITH CHECK (registry.keeps(site_id))',
+                       of_keepers);
+    END LOOP;
+    FOREACH of_keepers IN ARRAY ARRAY['pki.claim', 'registry.correction']
+    LOOP
+        EXECUTE format('CREATE POLICY changers ON %s AS RESTRICTIVE FOR UPDATE TO sp_web USING (registry.keeps(site_id))',
+                       of_keepers);
     END LOOP;
 END $$;
+CREATE POLICY changers ON registry.site AS RESTRICTIVE FOR UPDATE TO sp_web USING (registry.keeps(id));
 
 -- Whom the number of the grid connection is shown to in full: owner, installer, operations; not those it is shared with.
 CREATE FUNCTION registry.may_see_pdl(of_site text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT registry.sees_all_sites() OR registry.is_owner(of_site)
-        OR EXISTS (SELECT FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.installer_organisation_id
-                   WHERE s.id = of_site AND p.id = accounts.acting_person_id() AND p.disabled_at IS NULL AND p.role = 'installer')
+    SELECT registry.keeps(of_site) OR registry.is_owner(of_site)
 $$;
 
 -- A new site with its owner: row-level security shows nobody a site before it exists, so it is made past it. An e-mail address
@@ -366,8 +374,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     owner accounts.person;
 BEGIN
-    IF coalesce(accounts.acting_role() NOT IN ('installer', 'ops', 'admin'), true)
-       OR NOT (registry.sees_all_sites() OR of_site IN (SELECT registry.visible_site_ids())) THEN
+    IF NOT registry.keeps(of_site) THEN
         RETURN;
     END IF;
     SELECT p.* INTO owner FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.customer_organisation_id
@@ -388,8 +395,7 @@ CREATE FUNCTION accounts.owner_locale(of_site text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT p.locale FROM registry.site s JOIN accounts.person p ON p.organisation_id = s.customer_organisation_id
     WHERE s.id = of_site AND p.disabled_at IS NULL AND p.role IN ('customer', 'energy_manager')
-      AND accounts.acting_role() IN ('installer', 'ops', 'admin')
-      AND (registry.sees_all_sites() OR of_site IN (SELECT registry.visible_site_ids()))
+      AND registry.keeps(of_site)
     ORDER BY p.email = s.owner_email DESC, p.created_at, p.id LIMIT 1
 $$;
 
@@ -430,7 +436,7 @@ $$;
 -- least privilege --------------------------------------------------------------------------------------------------
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts, registry, telemetry, pki FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION registry.is_owner, registry.device_exists, registry.may_see_pdl, registry.create_site,
+GRANT EXECUTE ON FUNCTION registry.is_owner, registry.keeps, registry.device_exists, registry.may_see_pdl, registry.create_site,
     accounts.invite_owner, accounts.owner_locale, accounts.invitation_of, accounts.accept_invitation TO sp_web;
 
 GRANT SELECT ON registry.replacement, registry.correction, registry.profile_version TO sp_twins;
