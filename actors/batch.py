@@ -14,13 +14,17 @@ from fleet.telemetry import UnixMs
 
 
 class Entry(NamedTuple):
-    """One message, taken in by its twin. `sender` is acked once the entry is stored; None when there is nobody to ack."""
+    """One message, taken in by its twin. `sender` is acked once the entry is stored; None when there is nobody to ack.
+
+    arrived_at: when it came, if that was not with the batch.
+    """
 
     topic: str
     site: SiteTwin | None
     sender: DeviceTwin | None
     rows: list[Row]
     letters: list[DeadLetter]
+    arrived_at: UnixMs | None = None
 
 
 class DirtyMark(NamedTuple):
@@ -40,7 +44,6 @@ class Batch(NamedTuple):
 
 
 def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
-    received_at = at(now)
     samples: dict[tuple[DeviceId, UnixMs], SampleRecord] = {}
     letters: list[DeadLetter] = []
     marks: dict[tuple[SiteId, date], UnixMs] = {}
@@ -49,7 +52,8 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
         if entry.site is None:
             continue
         site = entry.site.record
-        for device, t, readings, shift_ms in _placed(entry.rows, entry.site, now) if entry.site.relearned else entry.rows:
+        received_at = at(now if entry.arrived_at is None else entry.arrived_at)
+        for device, t, readings, shift_ms in _placed(entry, entry.site, now) if entry.site.relearned else entry.rows:
             known = samples.get((device, t))
             if known is None:
                 samples[device, t] = (site.id, device, at(t), received_at, readings, shift_ms)
@@ -62,12 +66,13 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
     return Batch(list(samples.values()), letters, [DirtyMark(site, day, t) for (site, day), t in marks.items()])
 
 
-def _placed(rows: Iterable[Row], site: SiteTwin, now: UnixMs) -> Iterator[Row]:
+def _placed(entry: Entry, site: SiteTwin, now: UnixMs) -> Iterator[Row]:
     """With the times that the clocks' corrections give them now: they may have changed since the rows were taken in."""
-    for row in rows:
+    arrived_at = now if entry.arrived_at is None else entry.arrived_at
+    for row in entry.rows:
         twin = site.devices.get(row.device)
         told = row.t - (row.shift_ms or 0)
-        shift_ms = twin.corrector.shift_ms(told) if twin is not None and twin.corrector is not None else 0
+        shift_ms = twin.corrector.shift_ms(told, arrived_at) if twin is not None and twin.corrector is not None else 0
         fits = told + shift_ms <= now + FUTURE_SKEW_MAX_S * 1000
         yield row._replace(t=told + shift_ms, shift_ms=shift_ms or None) if fits else row
 

@@ -16,6 +16,7 @@ from fleet.placement import slot_of
 from fleet.profiles import DeviceProfile
 from fleet.site import SiteTwin
 from fleet.storage import twins
+from fleet.storage.corrections import replaced_lately
 from fleet.storage.database import AWAY, Pool
 from fleet.telemetry import UnixMs
 
@@ -43,6 +44,7 @@ class Catalog:
         self._profiles: dict[str, DeviceProfile] = {}
         self._routes: dict[str, Route] = {}
         self._missing: dict[tuple[SiteId, DeviceId], UnixMs] = {}  # looked for lately
+        self._relearning = asyncio.Lock()  # what was read first is taken over first
         self.sites: dict[SiteId, SiteTwin] = {}
         self.devices = 0
 
@@ -63,6 +65,22 @@ class Catalog:
         wanted = {site for text in texts if text not in self._routes for site in self._site_to_load(text, now)}
         if wanted:
             await self._load_patiently(sorted(wanted), now)
+
+    async def ensure_hardware(self, texts: Iterable[str], now: UnixMs) -> None:
+        """Relearns the sites in which a device that is corrected has other hardware now; waits out an absent PostgreSQL.
+
+        The registry knew of it before the new hardware got its certificate, so its first message finds its twin right.
+        """
+        corrected = {}
+        for text in texts:
+            try:
+                route = self._routes.get(text) or self.route(text)
+            except BadInput:
+                continue  # said again, to whoever can write it down
+            if route.device.corrector is not None:
+                corrected[route.site.record.id, route.device.id] = route.device.replaced_at
+        if corrected:
+            await self._relearn_patiently([(*key, known_at) for key, known_at in corrected.items()], now)
 
     def route(self, text: str) -> Route:
         """Whom this topic is about; checks that slot, site and device belong together.
@@ -108,6 +126,10 @@ class Catalog:
         """
         if slot_of(site) not in self._slots:
             return None
+        async with self._relearning:
+            return await self._relearn(site, now)
+
+    async def _relearn(self, site: SiteId, now: UnixMs) -> SiteTwin | None:
         async with self._pool.acquire() as connection:
             self._profiles = await twins.load_profiles(connection)
             records = await twins.sites_by_id(connection, [site])
@@ -173,6 +195,19 @@ class Catalog:
             except AWAY as error:
                 if attempt == 0:
                     log.warning("database_away", error=repr(error), waiting_sites=len(wanted))
+                await asyncio.sleep(COMMIT_RETRY_S[min(attempt, len(COMMIT_RETRY_S) - 1)])
+
+    async def _relearn_patiently(self, known: Sequence[tuple[SiteId, DeviceId, UnixMs]], now: UnixMs) -> None:
+        for attempt in itertools.count():
+            try:
+                async with self._pool.acquire() as connection:
+                    replaced = await replaced_lately(connection, known)
+                for site in sorted({site for site, _ in replaced}):
+                    await self.relearn(site, now)
+                return
+            except AWAY as error:
+                if attempt == 0:
+                    log.warning("database_away", error=repr(error), waiting_sites=len({site for site, _, _ in known}))
                 await asyncio.sleep(COMMIT_RETRY_S[min(attempt, len(COMMIT_RETRY_S) - 1)])
 
     async def _load(self, wanted: Sequence[SiteId], now: UnixMs) -> None:

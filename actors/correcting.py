@@ -16,7 +16,7 @@ from actors.upkeep import Upkeep, Work
 from actors.writer import Writer
 from fleet.calendar import days_between
 from fleet.codecs import native
-from fleet.corrections import Correction, clock_pieces
+from fleet.corrections import Correction, clocks
 from fleet.device import DeviceTwin
 from fleet.errors import BadInput, NotFound, Unavailable
 from fleet.ids import DeviceId, SiteId
@@ -24,7 +24,14 @@ from fleet.limits import CORRECTIONS_PERIOD_S, RETENTION_DAYS
 from fleet.measures import REGISTERS
 from fleet.site import SiteTwin
 from fleet.storage import energy, moved_samples
-from fleet.storage.corrections import Change, corrections_of, note_counted, pending_changes, pending_changes_of
+from fleet.storage.corrections import (
+    Change,
+    corrections_of,
+    note_counted,
+    pending_changes,
+    pending_changes_of,
+    replacements_of,
+)
 from fleet.storage.database import AWAY, Pool
 from fleet.storage.lease import Lease
 from fleet.storage.moved_samples import FutureLetter
@@ -121,14 +128,15 @@ class Correcting:
         earliest = max(since, now - RETENTION_DAYS * 86_400_000)
         async with self._pool.acquire() as connection:
             made = await corrections_of(connection, site, device.id)
-            pieces, from_at = clock_pieces(made), earliest - _reach_ms(made, clock_shift_s)
+            known = clocks(made, await replacements_of(connection, site, device.id))
+            from_at = _first_moved(made, earliest, clock_shift_s)
             if clock_shift_s:
-                await moved_samples.make_room(connection, site, device.id, pieces, from_at, now)
+                await moved_samples.make_room(connection, site, device.id, known, from_at, now)
             async with connection.transaction():
                 await self._lease.check(connection)
                 start, end = earliest, now
                 if clock_shift_s:
-                    span = await moved_samples.move_samples(connection, site, device.id, pieces, from_at, now)
+                    span = await moved_samples.move_samples(connection, site, device.id, known, from_at, now)
                     start, end = (min(start, span[0]), max(end, span[1])) if span else (start, end)
                 positions = [device.profile.index[name] + 1 for name in REGISTERS if name in device.profile.index]
                 start = await moved_samples.reach_back(connection, site, device.id, positions, start)
@@ -136,7 +144,8 @@ class Correcting:
                 await energy.mark_dirty(connection, [(site, day, start) for day in days])
                 await note_counted(connection, pending)
             if clock_shift_s:
-                device.tell_time(await moved_samples.newest_time(connection, site, device.id, now))
+                newest = await moved_samples.newest_time(connection, site, device.id, now, device.replaced_at)
+                device.tell_time(newest)
         log.info("corrected", site=site, device=device.id, since=since, days=len(days), clock_shift_s=clock_shift_s)
 
     async def _take_letters(self, twin: SiteTwin, device: DeviceTwin) -> None:
@@ -164,16 +173,18 @@ def _entry(twin: SiteTwin, device: DeviceTwin, letter: FutureLetter) -> Entry | 
         if about is not device or telemetry.raw:
             return None
         online = device.online
-        rows, refused = device.take_samples(Telemetry(wanted(device, telemetry.samples)), now_ms())
+        message = Telemetry(wanted(device, telemetry.samples))
+        rows, refused = device.take_samples(message, now_ms(), letter.received_at)
         device.online = online  # it says nothing now
     except BadInput:
         return None
-    return (
-        None if refused is not None and refused.code == "future_time" else Entry(f"kept/{device.id}", twin, None, rows, [])
-    )
+    if refused is not None and refused.code == "future_time":
+        return None
+    return Entry(f"kept/{device.id}", twin, None, rows, [], letter.received_at)
 
 
-def _reach_ms(made: list[Correction], clock_shift_s: float) -> int:
-    """How far before its time a correction of the clock may move samples, whatever the other ones do to them."""
-    standing = sum(abs(correction.value) for correction in made if correction.kind == "clock")
-    return round((abs(clock_shift_s) + standing) * 1000) if clock_shift_s else 0
+def _first_moved(made: list[Correction], since: UnixMs, clock_shift_s: float) -> UnixMs:
+    """Before this stored time a change at `since` moves nothing, whatever the corrections of the clock do to each other."""
+    clock = [correction for correction in made if correction.kind == "clock"]
+    reach_s = abs(clock_shift_s) + sum(abs(correction.value) for correction in clock)
+    return min([since, *(correction.from_at for correction in clock)]) - round(reach_s * 1000)

@@ -180,7 +180,9 @@ class TwinShard:
     async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
         arrived_at = now_ms()
-        await self._catalog.ensure((message.topic for message in messages if message.topic is not None), arrived_at)
+        texts = [message.topic for message in messages if message.topic is not None]
+        await self._catalog.ensure(texts, arrived_at)
+        await self._catalog.ensure_hardware(texts, arrived_at)
         entries: list[Entry] = []
         for position, message in enumerate(messages):
             if position % SLICE_MESSAGES_MAX == 0:

@@ -9,6 +9,11 @@ What was told is kept as it was told. Corrections compose in the order in which 
 
 So a device's history falls into segments, and in each of them every measure comes from one raw measure, scaled and shifted.
 An undone correction is left out, and everything is as if it had never been made.
+
+A correction ends with the hardware that it was made for: at the first replacement after it was made. One that is made after
+a replacement may begin before it: then somebody wanted it so. The times that two clocks tell overlap, so the arrival of a
+sample says whose it is: a clock's correction concerns what the hardware told that was there between its `from_at` and the
+time at which it was made.
 """
 
 from bisect import bisect_right
@@ -32,7 +37,10 @@ _EVER: Final = -(2**62)  # before every instant
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """measure: '' for the clock. value: -1 for a sign; seconds for the clock. from_at: true time."""
+    """measure: '' for the clock. value: -1 for a sign; seconds for the clock. from_at: true time.
+
+    ended_at: when the hardware that it was made for was replaced; it goes on correcting what lies before that.
+    """
 
     id: str
     device: DeviceId
@@ -42,6 +50,12 @@ class Correction(msgspec.Struct, frozen=True):
     from_at: UnixMs
     created_at: UnixMs
     undone_at: UnixMs | None = None
+    ended_at: UnixMs | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it bears upon what comes from now on."""
+        return self.undone_at is None and self.ended_at is None
 
 
 class Replacement(msgspec.Struct, frozen=True):
@@ -82,10 +96,20 @@ class ClockPiece(NamedTuple):
     shift_ms: int
 
 
-def in_force(corrections: Iterable[Correction]) -> list[Correction]:
-    """In the order in which they apply."""
-    standing = (correction for correction in corrections if correction.undone_at is None)
-    return sorted(standing, key=lambda correction: (correction.created_at, correction.id))
+class Clock(NamedTuple):
+    """Told what arrived from `since` until the next clock. pieces: oldest first, the first begins before every instant."""
+
+    since: UnixMs
+    pieces: tuple[ClockPiece, ...]
+
+    def shift_ms(self, told: UnixMs) -> int:
+        return self.pieces[bisect_right(self.pieces, told, key=lambda piece: piece.since) - 1].shift_ms
+
+
+def with_ends(corrections: Iterable[Correction], replacements: Iterable[Replacement]) -> list[Correction]:
+    """In the same order, each with its ended_at. Of one device, as everything here."""
+    swaps = _instants(replacements)
+    return [msgspec.structs.replace(each, ended_at=_end(each, swaps)) for each in corrections]
 
 
 def segments(
@@ -95,23 +119,33 @@ def segments(
 
     A clock correction makes no segment: when samples are stored, their times are right already.
     """
-    made = [correction for correction in in_force(corrections) if correction.kind != "clock"]
-    swaps = {replacement.at for replacement in replacements}
+    swaps = _instants(replacements)
+    made = [(each, _end(each, swaps)) for each in _standing(corrections) if each.kind != "clock"]
     found = [Segment(_EVER, {})]
-    for since in sorted({correction.from_at for correction in made} | swaps):
-        sources = _sources(profile, [correction for correction in made if correction.from_at <= since])
+    for since in sorted({each.from_at for each, _ in made}.union(swaps)):
+        counting = [each for each, end in made if each.from_at <= since and (end is None or since < end)]
+        sources = _sources(profile, counting)
         if since in swaps or sources != found[-1].sources:
             found.append(Segment(since, sources, since in swaps))
     return tuple(found)
 
 
-def clock_pieces(corrections: Iterable[Correction]) -> tuple[ClockPiece, ...]:
-    """By how much told times are moved; () when they are not. A correction counts where the time that it makes is in it."""
-    pieces = [ClockPiece(_EVER, 0)]
-    for correction in in_force(corrections):
-        if correction.kind == "clock":
-            pieces = _moved(pieces, round(correction.value * 1000), correction.from_at)
-    return tuple(pieces) if any(piece.shift_ms for piece in pieces) else ()
+def clocks(corrections: Iterable[Correction], replacements: Iterable[Replacement] = ()) -> tuple[Clock, ...]:
+    """By how much told times are moved, oldest hardware first; () when they are not.
+
+    A correction counts where the time that it makes is in it, and for the hardware that was there between its from_at and
+    the time at which it was made.
+    """
+    made = [each for each in _standing(corrections) if each.kind == "clock"]
+    starts = [_EVER, *_instants(replacements)]
+    found = []
+    for since, until in zip(starts, [*starts[1:], None], strict=True):
+        pieces = [ClockPiece(_EVER, 0)]
+        for each in made:
+            if since <= each.created_at and (until is None or each.from_at < until):
+                pieces = _moved(pieces, round(each.value * 1000), each.from_at)
+        found.append(Clock(since, tuple(pieces)))
+    return tuple(found) if any(piece.shift_ms for clock in found for piece in clock.pieces) else ()
 
 
 def check_correction(profile: DeviceProfile, kind: CorrectionKind, measure: str, value: float) -> None:
@@ -140,24 +174,24 @@ class Corrector:
     def __init__(
         self, profile: DeviceProfile, corrections: Iterable[Correction], replacements: Iterable[Replacement] = ()
     ) -> None:
-        known = list(corrections)
-        cut = segments(profile, known, replacements)
+        known, swaps = list(corrections), list(replacements)
+        cut = segments(profile, known, swaps)
         index = profile.index
         self._since = [segment.since for segment in cut]
         self._sources = [
             [(index[measure], index.get(source.measure), source) for measure, source in segment.sources.items()]
             for segment in cut
         ]
-        self._clock = clock_pieces(known)
-        self._clock_since = [piece.since for piece in self._clock]
+        self._clocks = clocks(known, swaps)
+        self._clocks_since = [clock.since for clock in self._clocks]
 
     @property
     def moves_time(self) -> bool:
-        return bool(self._clock)
+        return bool(self._clocks)
 
-    def shift_ms(self, told: UnixMs) -> int:
+    def shift_ms(self, told: UnixMs, arrived_at: UnixMs) -> int:
         """By how much a sample's time is moved."""
-        return self._clock[bisect_right(self._clock_since, told) - 1].shift_ms if self._clock else 0
+        return self._clocks[bisect_right(self._clocks_since, arrived_at) - 1].shift_ms(told) if self._clocks else 0
 
     def readings(self, at: UnixMs, told: Sequence[float | None]) -> list[float | None]:
         """What was told, corrected as of `at` (a time that is right)."""
@@ -173,8 +207,21 @@ def corrector(
     profile: DeviceProfile, corrections: Iterable[Correction], replacements: Iterable[Replacement] = ()
 ) -> Corrector | None:
     """None when what was told stands: so it is for nearly every device."""
-    standing = in_force(corrections)
+    standing = _standing(corrections)
     return Corrector(profile, standing, replacements) if standing else None
+
+
+def _standing(corrections: Iterable[Correction]) -> list[Correction]:
+    """In the order in which they apply."""
+    return sorted((each for each in corrections if each.undone_at is None), key=lambda each: (each.created_at, each.id))
+
+
+def _instants(replacements: Iterable[Replacement]) -> list[UnixMs]:
+    return sorted({replacement.at for replacement in replacements})
+
+
+def _end(correction: Correction, swaps: Sequence[UnixMs]) -> UnixMs | None:
+    return next((at for at in swaps if at > correction.created_at), None)
 
 
 def _sources(profile: DeviceProfile, made: Sequence[Correction]) -> dict[str, Source]:

@@ -76,6 +76,7 @@ class DeviceTwin:
         "online",
         "profile",
         "readings",
+        "replaced_at",
         "sample_at",
         "seen_at",
         "sequence",
@@ -94,6 +95,7 @@ class DeviceTwin:
         now: UnixMs,
         created_at: UnixMs | None = None,
         corrector: Corrector | None = None,
+        replaced_at: UnixMs = 0,
     ) -> None:
         self.id = device
         self.name = name
@@ -110,6 +112,9 @@ class DeviceTwin:
         self.judged = health
         self.snapshot_due = False
         self.corrector = corrector
+        self.replaced_at = replaced_at
+        if (snapshot.seen_at or 0) < replaced_at:
+            self._forget_told()
         self._correct()
         self._rate = TokenBucket(DEVICE_MESSAGES_BURST, now)
         self._letters = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, now)
@@ -131,11 +136,14 @@ class DeviceTwin:
             self._notice_at = now
         return due
 
-    def take_samples(self, message: Telemetry, now: UnixMs) -> tuple[list[Row], BadInput | None]:
+    def take_samples(
+        self, message: Telemetry, now: UnixMs, arrived_at: UnixMs | None = None
+    ) -> tuple[list[Row], BadInput | None]:
         """The rows to store, and what of the message was refused (the rest of it counts).
 
-        Late samples become rows but never replace a newer live value; samples from the future are refused. A clock that is
-        corrected is put right before that.
+        Late samples become rows but never replace a newer live value, nor do those of other hardware that was here before;
+        samples from the future are refused. A clock that is corrected is put right before that.
+        arrived_at: when it came, if that was not now.
         Raises BadInput (too_many_samples) when nothing of the message is taken.
         """
         if len(message.samples) > SAMPLES_PER_MESSAGE_MAX:
@@ -146,16 +154,18 @@ class DeviceTwin:
         rows: list[Row] = []
         refused: BadInput | None = None
         earliest, latest = now - _RETENTION_MS, now + FUTURE_SKEW_MAX_S * 1000
+        arrived_at = now if arrived_at is None else arrived_at
         clock = self.corrector if self.corrector is not None and self.corrector.moves_time else None
         for sample in message.samples:
-            shift_ms = None if clock is None else clock.shift_ms(sample.t) or None
+            shift_ms = None if clock is None else clock.shift_ms(sample.t, arrived_at) or None
             t = sample.t if shift_ms is None else sample.t + shift_ms
             if earliest <= t <= latest:
                 readings, problem = self._readings(sample)
                 refused = refused or problem
                 if readings is not None:
                     rows.append(Row(self.id, t, readings, shift_ms))
-                    self._show(t, readings)
+                    if arrived_at >= self.replaced_at:
+                        self._show(t, readings)
             elif t > latest:
                 refused = refused or BadInput(
                     "future_time", f"sample of t={t} is {(t - now) / 1000:.0f} s ahead of the platform's clock"
@@ -203,12 +213,17 @@ class DeviceTwin:
         )
 
     def relearn(self, registered: "DeviceTwin") -> None:
-        """Takes over what the registry says of this device now: name, serial, profile, corrections. Keeps what it heard."""
+        """Takes over what the registry says of this device now: name, serial, profile, corrections. Keeps what it heard, but
+        of other hardware than it has now.
+        """
         self.name, self.serial, self.created_at = registered.name, registered.serial, registered.created_at
         self.profile, self.corrector = registered.profile, registered.corrector
         self._told = _fitted(self._told, len(self.profile.channels))
-        self._correct()
         self.snapshot_due = self.snapshot_due or self.sample_at is not None
+        if self.replaced_at < registered.replaced_at:
+            self.replaced_at = registered.replaced_at
+            self._forget_told()
+        self._correct()
 
     def tell_time(self, newest: UnixMs | None) -> None:
         """Its clock was corrected: the newest sample's time is this now, and what comes next is newer."""
@@ -255,6 +270,10 @@ class DeviceTwin:
                 told[position] = value
         if self.corrector is not None:
             self._correct()
+
+    def _forget_told(self) -> None:
+        self._told = [None] * len(self.profile.channels)
+        self.sample_at = self.info = None
 
     def _correct(self) -> None:
         """The same list where nothing is corrected: told once and held once."""

@@ -99,7 +99,7 @@ def judged(known: Known, live: dict[DeviceId, DeviceLive]) -> list[DeviceChecks]
                     devices=list(facts.values()),
                 )
             ),
-            corrections=[each for each in known.corrections if each.device == device.id and each.undone_at is None],
+            corrections=[each for each in known.corrections if each.device == device.id and each.in_force],
         )
         for device in known.devices
     ]

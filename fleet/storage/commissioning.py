@@ -13,29 +13,36 @@ from fleet.limits import CHECK_RECENT_S, CHECK_REFUSALS_MAX, CHECK_SAMPLES_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
+# When the hardware came that is in the place of device d now: what another one said judges nobody any more.
+_HERE = """coalesce((SELECT max(r.at) FROM registry.replacement r WHERE r.site_id = $1 AND r.device_id = d.id),
+    '-infinity'::timestamptz)"""
 _TOLD_TIME: Final = re.compile(r"\bt=(-?\d{1,16})\b")  # as fleet.device says it of a time that cannot be
-_RECENT: Final = """
+_RECENT: Final = f"""
 SELECT s.device_id, s.at, s.received_at, s.readings FROM unnest($2::text[]) AS d (id) CROSS JOIN LATERAL (
     SELECT device_id, (extract(epoch FROM time) * 1000)::bigint AS at,
            (extract(epoch FROM received_at) * 1000)::bigint AS received_at, readings
     FROM telemetry.sample WHERE site_id = $1 AND device_id = d.id AND time > $3::timestamptz - interval '1 day'
+        AND received_at >= {_HERE}
     ORDER BY time DESC LIMIT $5
 ) s WHERE s.received_at > (extract(epoch FROM $3::timestamptz) - $4::float8) * 1000 ORDER BY s.device_id, s.at
-"""
-_REFUSALS: Final = """
+"""  # noqa: S608 - put together from constants
+_REFUSALS: Final = f"""
 SELECT l.device_id, l.code, l.detail, l.at FROM unnest($2::text[]) AS d (id) CROSS JOIN LATERAL (
     SELECT device_id, code, detail, (extract(epoch FROM received_at) * 1000)::bigint AS at FROM telemetry.dead_letter
     WHERE site_id = $1 AND device_id = d.id AND received_at > $3::timestamptz - interval '1 day'
+        AND received_at >= {_HERE}
     ORDER BY received_at DESC LIMIT $4
 ) l
-"""
-_FIRST: Final = """
+"""  # noqa: S608 - put together from constants
+_FIRST: Final = f"""
 SELECT d.id, s.at, s.received_at, s.readings FROM unnest($2::text[]) AS d (id) CROSS JOIN LATERAL (
     SELECT (extract(epoch FROM time) * 1000)::bigint AS at, (extract(epoch FROM received_at) * 1000)::bigint AS received_at,
            readings
-    FROM telemetry.sample WHERE site_id = $1 AND device_id = d.id ORDER BY time LIMIT 1
+    FROM telemetry.sample WHERE site_id = $1 AND device_id = d.id AND time > {_HERE} - interval '2 days'
+        AND received_at >= {_HERE}
+    ORDER BY time LIMIT 1
 ) s
-"""
+"""  # noqa: S608 - put together from constants
 
 
 class RecentRow(msgspec.Struct, frozen=True):
@@ -54,6 +61,7 @@ async def recent_samples(connection: Connection, site: SiteId, devices: Sequence
 
 
 async def first_samples(connection: Connection, site: SiteId, devices: Sequence[DeviceId]) -> dict[DeviceId, RecentRow]:
+    """Of the hardware that they have now."""
     rows = await connection.fetch(_FIRST, site, list(devices))
     return {row["id"]: RecentRow(*row.values()) for row in rows}
 

@@ -11,7 +11,15 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 import msgspec
 
-from fleet.corrections import Correction, CorrectionKind, Corrector, Replacement, check_correction, corrector
+from fleet.corrections import (
+    Correction,
+    CorrectionKind,
+    Corrector,
+    Replacement,
+    check_correction,
+    corrector,
+    with_ends,
+)
 from fleet.errors import BadInput, Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
@@ -52,13 +60,20 @@ _STANDING_REPLACEMENTS = """
     SELECT site_id, device_id, at, old_serial, new_serial FROM registry.replacement WHERE site_id = ANY($1::text[])
 """
 
-
+_REPLACED = """
+    SELECT k.site_id, k.device_id, (
+        SELECT max(r.at) FROM registry.replacement r WHERE r.site_id = k.site_id AND r.device_id = k.device_id
+    ) AS at FROM unnest($1::text[], $2::text[]) AS k(site_id, device_id)
+"""
 _CHANGES = """
     SELECT site_id, device_id, from_time AS since, CASE WHEN kind = 'clock' THEN value ELSE 0 END AS clock_shift_s,
            id || CASE WHEN undone_at IS NULL THEN '' ELSE '/undone' END AS key
     FROM registry.correction
     UNION ALL
-    SELECT site_id, device_id, at, 0, device_id || '/replaced/' || extract(epoch FROM at) FROM registry.replacement
+    SELECT site_id, device_id, at, (
+        SELECT coalesce(sum(abs(c.value)), 0) FROM registry.correction c
+        WHERE c.site_id = r.site_id AND c.device_id = r.device_id AND c.kind = 'clock' AND c.undone_at IS NULL
+    ), device_id || '/replaced/' || extract(epoch FROM at) FROM registry.replacement r
 """
 _PENDING = f"""
     SELECT c.* FROM ({_CHANGES}) c JOIN registry.site s ON s.id = c.site_id
@@ -80,7 +95,9 @@ Of = TypeVar("Of", Correction, Replacement)
 
 
 class Change(NamedTuple):
-    """A correction that was made or undone, or a replacement. clock_shift_s: by how much it moves a clock."""
+    """A correction that was made or undone, or a replacement. clock_shift_s: by how much it moves a clock; of a replacement,
+    by how much the clock of the hardware before was moved.
+    """
 
     site: SiteId
     device: DeviceId
@@ -97,8 +114,12 @@ class Changes(NamedTuple):
 
 
 async def corrections_of(connection: Connection, site: SiteId, device: DeviceId | None = None) -> list[Correction]:
-    """In the order in which they were made, the undone ones among them."""
-    return [_correction(row) for row in await connection.fetch(_CORRECTIONS, site, device)]
+    """In the order in which they were made, the undone and the ended ones among them."""
+    made = [_correction(row) for row in await connection.fetch(_CORRECTIONS, site, device)]
+    if not made:
+        return made
+    replaced = _by_device(await replacements_of(connection, site, device))
+    return [ended for each in made for ended in with_ends([each], replaced.get(each.device, ()))]
 
 
 async def replacements_of(connection: Connection, site: SiteId, device: DeviceId | None = None) -> list[Replacement]:
@@ -110,7 +131,10 @@ async def corrector_of(connection: Connection, site: SiteId, device: DeviceId) -
     """None where what was told stands."""
     made = await corrections_of(connection, site, device)
     definition: str | None = await connection.fetchval(_PROFILE, site, device) if made else None
-    return None if definition is None else corrector(msgspec.json.decode(definition, type=DeviceProfile), made)
+    if definition is None:
+        return None
+    replaced = await replacements_of(connection, site, device)
+    return corrector(msgspec.json.decode(definition, type=DeviceProfile), made, replaced)
 
 
 async def add_correction(
@@ -135,7 +159,7 @@ async def add_correction(
     check_correction(msgspec.json.decode(definition, type=DeviceProfile), kind, measure, value)
     if from_at > now:
         raise BadInput("bad_correction", "a correction counts from now on at the latest, not from a time to come")
-    standing = [known for known in await corrections_of(connection, site, device) if known.undone_at is None]
+    standing = [known for known in await corrections_of(connection, site, device) if known.in_force]
     for known in standing:
         if (known.kind, known.measure, known.value, known.from_at) == (kind, measure, value, from_at):
             return known
@@ -153,7 +177,8 @@ async def undo_correction(connection: Connection, site: SiteId, correction_id: s
     """Ask the twins (`corrected`) after the commit. Raises NotFound (unknown_correction), Conflict (already_undone)."""
     rows = await connection.fetch(_UNDO, site, correction_id, undone_by)
     if rows:
-        return _correction(rows[0])
+        undone = _correction(rows[0])
+        return with_ends([undone], await replacements_of(connection, site, undone.device))[0]
     if any(known.id == correction_id for known in await corrections_of(connection, site)):
         raise Conflict("already_undone", f"correction {correction_id} is undone already")
     raise NotFound("unknown_correction", f"no correction {correction_id}")
@@ -174,11 +199,20 @@ async def add_replacement(
     return Replacement(device, at, old_serial, new_serial)
 
 
-async def changes_of(connection: Connection, sites: Sequence[SiteId], *, replacements: bool = True) -> Changes:
-    """For the services: what is in force at these sites."""
+async def changes_of(connection: Connection, sites: Sequence[SiteId]) -> Changes:
+    """For the services: what was made at these sites and not undone."""
     made = [_correction(row) for row in await connection.fetch(_STANDING, sites)]
-    swapped = await connection.fetch(_STANDING_REPLACEMENTS, sites) if replacements else []
+    swapped = await connection.fetch(_STANDING_REPLACEMENTS, sites)
     return Changes(_by_device(made), _by_device(_replacement(row) for row in swapped))
+
+
+async def replaced_lately(
+    connection: Connection, known: Sequence[tuple[SiteId, DeviceId, UnixMs]]
+) -> set[tuple[SiteId, DeviceId]]:
+    """Which of these devices have other hardware than they had then."""
+    rows = await connection.fetch(_REPLACED, [each[0] for each in known], [each[1] for each in known])
+    newest = {(row["site_id"], row["device_id"]): _ms(row["at"]) for row in rows if row["at"] is not None}
+    return {(site, device) for site, device, at in known if newest.get((site, device), at) > at}
 
 
 async def pending_changes(connection: Connection, slots: Sequence[int], limit: int) -> list[Change]:

@@ -73,15 +73,17 @@ async def sites_by_slot(connection: Connection, slots: Sequence[int], after: Sit
 async def load_twins(
     connection: Connection, sites: Sequence[SiteRecord], profiles: dict[str, DeviceProfile], now: UnixMs
 ) -> list[SiteTwin]:
-    """The twins of these sites and of all their devices, as their snapshots left them; four queries however many."""
+    """The twins of these sites and of all their devices, as their snapshots left them; a few queries however many."""
     devices: dict[SiteId, list[DeviceTwin]] = {site.id: [] for site in sites}
     alerts = await load_open_alerts(connection, list(devices))
     health = await load_health(connection, list(devices))
-    corrections = (await changes_of(connection, list(devices), replacements=False)).corrections
+    changes = await changes_of(connection, list(devices))
     for row in await connection.fetch(_DEVICES, list(devices)):
         judged = health.get(row["site_id"], {}).get(row["id"])
-        corrects = corrector(profiles[row["profile_id"]], corrections.get(row["id"], ()))
-        devices[row["site_id"]].append(_device(row, profiles[row["profile_id"]], judged, corrects, now))
+        swaps, profile = changes.replacements.get(row["id"], ()), profiles[row["profile_id"]]
+        corrects = corrector(profile, changes.corrections.get(row["id"], ()), swaps)
+        replaced_at = max((swap.at for swap in swaps), default=0)
+        devices[row["site_id"]].append(_device(row, profile, judged, corrects, replaced_at, now))
     return [
         SiteTwin(site, devices[site.id], now, health.get(site.id, {}).get(""), alerts.get(site.id, ())) for site in sites
     ]
@@ -99,7 +101,12 @@ def _site(row: asyncpg.Record) -> SiteRecord:
 
 
 def _device(
-    row: asyncpg.Record, profile: DeviceProfile, judged: Health | None, corrects: Corrector | None, now: UnixMs
+    row: asyncpg.Record,
+    profile: DeviceProfile,
+    judged: Health | None,
+    corrects: Corrector | None,
+    replaced_at: UnixMs,
+    now: UnixMs,
 ) -> DeviceTwin:
     if row["seq"] is None:  # never heard of
         snapshot = Snapshot()
@@ -109,7 +116,9 @@ def _device(
         told = (row["readings"], row["online"], info, row["told"])
         snapshot = Snapshot(row["stream"], row["seq"], seen_at, sample_at, *told)
     created_at = _ms(row["created_at"])
-    return DeviceTwin(row["id"], row["name"], row["serial"], profile, snapshot, judged, now, created_at, corrects)
+    return DeviceTwin(
+        row["id"], row["name"], row["serial"], profile, snapshot, judged, now, created_at, corrects, replaced_at
+    )
 
 
 def _snapshot_columns(row: SnapshotRow) -> tuple[object, ...]:

@@ -333,9 +333,12 @@ def fixed(known: CommissioningFacts, fix: Fix) -> CommissioningFacts:
         pairs = zip(profile.channels, correct.readings(at, told), strict=True)
         return {channel: value for channel, value in pairs if value is not None}
 
-    recent = [Recent(one.at + correct.shift_ms(one.at), one.received_at, shown(one.at, one.values)) for one in judged.recent]
+    recent = [
+        Recent(one.at + correct.shift_ms(one.at, one.received_at), one.received_at, shown(one.at, one.values))
+        for one in judged.recent
+    ]
     assert judged.sample_at is not None
-    sample_at = judged.sample_at + correct.shift_ms(judged.sample_at)
+    sample_at = judged.sample_at + correct.shift_ms(judged.sample_at, judged.recent[-1].received_at)
     after = msgspec.structs.replace(
         judged, readings=shown(sample_at, judged.readings), sample_at=sample_at, recent=recent
     )  # fmt: skip

@@ -1,24 +1,24 @@
 """Corrections as functions of what was told: composed, from a time on, and gone without a trace when they are undone."""
 
 import random
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from actors.batch import Entry, at, collect
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_starts
 from fleet.clearsky import clear_sky
 from fleet.corrections import (
-    ClockPiece,
     Correction,
     CorrectionKind,
     Corrector,
     Replacement,
     Segment,
-    clock_pieces,
+    clocks,
     corrector,
     segments,
 )
@@ -75,36 +75,41 @@ def test_what_was_not_told_stays_unknown() -> None:
     assert Corrector(profile(), [SIGN]).readings(NOON, [1.0]) == [-1.0]
 
 
+WHEN = st.integers(1, 9) | st.integers(START, END + HOUR_MS)  # made before every replacement, or also after some
 corrections = st.builds(
     made,
     st.sampled_from(["sign"]),
     st.just(-1.0),
     st.just("grid_power_w"),
     st.integers(START - HOUR_MS, END),
-    st.integers(1, 9),
+    WHEN,
 ) | st.builds(
     made,
     st.sampled_from(["factor", "offset"]),
     st.sampled_from([0.001, 0.5, 3.0, 1000.0]),
     st.sampled_from(["grid_power_w", IMPORT, EXPORT]),
     st.integers(START - HOUR_MS, END),
-    st.integers(1, 9),
+    WHEN,
 )
+replacements = st.lists(st.builds(Replacement, st.just(METER), st.integers(START, END)), max_size=3)
 
 
-@given(st.lists(corrections, max_size=6))
-def test_an_undone_correction_leaves_no_trace(known: list[Correction]) -> None:
+@given(st.lists(corrections, max_size=6), replacements)
+def test_an_undone_correction_leaves_no_trace(known: list[Correction], swaps: list[Replacement]) -> None:
     undone = [made("factor", 7.0, IMPORT, START, 5, undone_at=NOON), made("clock", 60.0, undone_at=NOON)]
-    assert segments(profile(), [*known, *undone]) == segments(profile(), known)
-    assert clock_pieces([*known, *undone]) == ()
-    assert corrector(profile(), undone) is None
+    assert segments(profile(), [*known, *undone], swaps) == segments(profile(), known, swaps)
+    assert clocks([*known, *undone], swaps) == ()
+    assert corrector(profile(), undone, swaps) is None
 
 
-@given(st.lists(corrections, max_size=6, unique_by=lambda c: c.created_at), st.randoms(use_true_random=False))
-def test_the_order_in_which_they_are_listed_does_not_matter(known: list[Correction], luck: random.Random) -> None:
-    shuffled = list(known)
+@given(st.lists(corrections, max_size=6, unique_by=lambda c: c.created_at), replacements, st.randoms(use_true_random=False))
+def test_the_order_in_which_they_are_listed_does_not_matter(
+    known: list[Correction], swaps: list[Replacement], luck: random.Random
+) -> None:
+    shuffled, swapped = list(known), list(swaps)
     luck.shuffle(shuffled)
-    assert segments(profile(), shuffled) == segments(profile(), known)
+    luck.shuffle(swapped)
+    assert segments(profile(), shuffled, swapped) == segments(profile(), known, swaps)
 
 
 # clocks -----------------------------------------------------------------------------------------------------------
@@ -112,11 +117,11 @@ def test_the_order_in_which_they_are_listed_does_not_matter(known: list[Correcti
 
 def test_a_clock_is_moved_from_a_time_that_is_right() -> None:
     behind = Corrector(profile(), [made("clock", 3600, from_at=NOON)])
-    assert behind.shift_ms(NOON - HOUR_MS) == HOUR_MS
-    assert behind.shift_ms(NOON - HOUR_MS - 1) == 0
+    assert behind.shift_ms(NOON - HOUR_MS, NOON) == HOUR_MS
+    assert behind.shift_ms(NOON - HOUR_MS - 1, NOON) == 0
     ahead = Corrector(profile(), [made("clock", -3600, from_at=NOON)])
-    assert ahead.shift_ms(NOON + HOUR_MS) == -HOUR_MS
-    assert ahead.shift_ms(NOON + HOUR_MS - 1) == 0
+    assert ahead.shift_ms(NOON + HOUR_MS, NOON) == -HOUR_MS
+    assert ahead.shift_ms(NOON + HOUR_MS - 1, NOON) == 0
 
 
 def test_a_clock_correction_cuts_no_counter() -> None:
@@ -124,16 +129,30 @@ def test_a_clock_correction_cuts_no_counter() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(-7_200, 7_200), st.integers(-20_000, 20_000)), max_size=5), st.integers(-40_000, 40_000)
+    st.lists(st.tuples(st.integers(-7_200, 7_200), st.integers(-20_000, 20_000)), max_size=5),
+    st.integers(-40_000, 40_000),
+    st.lists(st.integers(-20_000, 20_000), max_size=3, unique=True),
+    st.integers(-30_000, 30_000),
 )
-def test_clocks_corrected_again_and_again_move_as_if_one_after_the_other(moves: list[tuple[int, int]], told: int) -> None:
-    known = [made("clock", s, from_at=NOON + from_s * 1000, number=number) for number, (s, from_s) in enumerate(moves)]
-    expected = NOON + told * 1000
-    for s, from_s in moves:
-        expected += s * 1000 if expected + s * 1000 >= NOON + from_s * 1000 else 0
-    pieces = clock_pieces(known) or (ClockPiece(0, 0),)
-    found = pieces[bisect_right([piece.since for piece in pieces], NOON + told * 1000) - 1]
-    assert NOON + told * 1000 + found.shift_ms == expected
+def test_clocks_corrected_again_and_again_move_as_if_one_after_the_other(
+    moves: list[tuple[int, int]], told: int, swapped: list[int], arrived: int
+) -> None:
+    """Each made two hours after the one before, and as far as it concerns the hardware that the sample comes from."""
+    known = [
+        made("clock", s, from_at=NOON + from_s * 1000, number=NOON + (number * 7_200 - 15_000) * 1000)
+        for number, (s, from_s) in enumerate(moves)
+    ]
+    swaps = sorted(NOON + s * 1000 for s in swapped)
+    told, arrived = NOON + told * 1000, NOON + arrived * 1000
+    expected = told
+    for each in known:
+        by_ms = round(each.value * 1000)
+        ended = any(each.created_at < swap <= arrived for swap in swaps)
+        not_yet = any(arrived < swap <= each.from_at for swap in swaps)
+        if not ended and not not_yet and expected + by_ms >= each.from_at:
+            expected += by_ms
+    corrects = Corrector(profile(), known, [Replacement(METER, at) for at in swaps])
+    assert told + corrects.shift_ms(told, arrived) == expected
 
 
 # the twin ---------------------------------------------------------------------------------------------------------
@@ -243,7 +262,6 @@ def counters(draw: st.DrawFn) -> dict[int, float]:
 
 
 stories = st.fixed_dictionaries({IMPORT: counters(), EXPORT: counters()})
-replacements = st.lists(st.builds(Replacement, st.just(METER), st.integers(START, END)), max_size=3)
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -282,11 +300,14 @@ def test_shuffles_and_repeats_change_nothing_and_nothing_is_negative(
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(stories)
-def test_corrections_made_and_undone_give_the_same_bits(told: Told) -> None:
-    undone = [made("sign", -1, "grid_power_w", START, undone_at=1), made("factor", 1e3, IMPORT, START, 2, undone_at=1)]
-    day = recompute_day(SITE, DAY, PARIS, series(told, undone, []), weight=SUN)
-    assert day == recompute_day(SITE, DAY, PARIS, series(told, [], []), weight=SUN)
+@given(stories, st.lists(corrections, max_size=3), replacements, st.lists(corrections, min_size=1, max_size=3))
+def test_corrections_made_and_undone_give_the_same_bits(
+    told: Told, known: list[Correction], swaps: list[Replacement], more: list[Correction]
+) -> None:
+    """Whichever of them were made before a replacement, and which after it."""
+    undone = [structs.replace(each, undone_at=END) for each in more]
+    day = recompute_day(SITE, DAY, PARIS, series(told, [*known, *undone], swaps), weight=SUN)
+    assert day == recompute_day(SITE, DAY, PARIS, series(told, known, swaps), weight=SUN)
 
 
 def test_a_meter_turned_at_noon_imports_before_and_exports_after() -> None:
