@@ -7,8 +7,8 @@ own certificate knocks until it is refused as revoked.
 import asyncio
 import os
 import signal
-import ssl
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import aiomqtt
@@ -18,6 +18,7 @@ from actors.broker_files import GUARD
 from actors.guard import canary
 from actors.guard.canary import Door
 from actors.guard.takeover import InternalDoor
+from certs.tls import client_context
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
 from fleet.storage import revocations
@@ -35,19 +36,19 @@ _SETTLE_S = 20.0
 _SECONDS = 600.0
 _RELOADS = 20
 _DEADLINE_S = 60.0
+_FLUSH = f"{topics.ROOT}/bench/flush"
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Seconds since the request. delivered: of the last message that came through. refused: a knock with its certificate."""
+    """Seconds since the request. delivered: of the last message that came through. refused: a knock with its certificate.
+
+    heard: its messages until then, the broker's queue towards the subscriber emptied.
+    """
 
     delivered: float
     refused: float
+    heard: int
     row: RevocationRow
-
-    @property
-    def installed_at(self) -> float:
-        assert self.row.installed_at is not None
-        return self.row.installed_at / 1000
 
 
 def run() -> Iterator[Figure]:
@@ -64,24 +65,23 @@ def run() -> Iterator[Figure]:
 async def measure(running: Platform) -> list[Figure]:
     reloads = await bare_reloads(running)
     note(f"a bare reload takes {percentile(reloads, 0.5) * 1000:.0f} ms (p50)")
-    last: dict[str, float] = {}
-    tap = asyncio.create_task(_listen(running, last))
+    tap = Tap()
+    listening = asyncio.create_task(tap.listen(running))
     connection = await connect(running.database.owner)
     try:
-        await _everyone(last)
+        await tap.everyone()
         devices = [(site.id, device.id) for site in running.plan.sites for device in site.devices][:_REVOCATIONS]
-        found = [await _one(running, connection, last, site, device) for site, device in devices]
+        found = [await _one(running, connection, tap, site, device) for site, device in devices]
         await asyncio.sleep(5.0)  # whoever got through after all is heard by now
-        late = sum(last[device] > one.installed_at for (_, device), one in zip(devices, found, strict=True))
+        await tap.flush()
+        late = sum(tap.count[device] - one.heard for (_, device), one in zip(devices, found, strict=True))
     finally:
-        tap.cancel()
+        listening.cancel()
         await connection.close()
     return _figures(found, reloads, late)
 
 
-async def _one(
-    running: Platform, connection: DirectConnection, last: dict[str, float], site: SiteId, device: DeviceId
-) -> Measured:
+async def _one(running: Platform, connection: DirectConnection, tap: "Tap", site: SiteId, device: DeviceId) -> Measured:
     knocking = asyncio.create_task(_knock(running, device))
     began = time.time()
     async with connection.transaction():
@@ -95,7 +95,8 @@ async def _one(
 
     row = await until(done, _DEADLINE_S)
     refused_at = await knocking
-    return Measured(max(0.0, last[device] - began), refused_at - began, row)
+    await tap.flush()
+    return Measured(max(0.0, tap.last[device] - began), refused_at - began, tap.count[device], row)
 
 
 async def _knock(running: Platform, device: DeviceId) -> float:
@@ -125,23 +126,41 @@ async def bare_reloads(running: Platform) -> list[float]:
     return taken
 
 
-async def _listen(running: Platform, last: dict[str, float]) -> None:
-    platform_ = running.broker.sp_twins
-    context = ssl.create_default_context(cafile=str(platform_.ca_file))
-    context.load_cert_chain(platform_.cert_file, platform_.key_file)
-    async with aiomqtt.Client(
-        platform_.host, platform_.port, identifier="bench-tap", tls_context=context, max_queued_incoming_messages=0
-    ) as client:
-        await client.subscribe(f"{topics.ROOT}/+/+/+/up/telemetry", qos=0)
-        async for message in client.messages:
-            last[topics.parse(str(message.topic)).device] = time.time()
+class Tap:
+    """Hears what the devices send: when each was last heard, and how often."""
 
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+        self.count: Counter[str] = Counter()
+        self._client: aiomqtt.Client | None = None
+        self._flushed = asyncio.Event()
 
-async def _everyone(last: dict[str, float]) -> None:
-    async def all_spoke() -> bool:
-        return len(last) >= CONNECTIONS
+    async def listen(self, running: Platform) -> None:
+        inner = running.broker.sp_twins
+        tls = client_context(ca_file=inner.ca_file, cert_file=inner.cert_file, key_file=inner.key_file)
+        async with aiomqtt.Client(inner.host, inner.port, identifier="bench-tap", tls_context=tls) as client:
+            await client.subscribe([(f"{topics.ROOT}/+/+/+/up/telemetry", 0), (_FLUSH, 0)])
+            self._client = client
+            async for message in client.messages:
+                if str(message.topic) == _FLUSH:
+                    self._flushed.set()
+                    continue
+                device = topics.parse(str(message.topic)).device
+                self.last[device] = time.time()
+                self.count[device] += 1
 
-    await until(all_spoke, _DEADLINE_S)
+    async def flush(self) -> None:
+        """Returns when everything that the broker had for us by now is heard: what we say ourselves comes after it."""
+        assert self._client is not None
+        self._flushed.clear()
+        await self._client.publish(_FLUSH)
+        await asyncio.wait_for(self._flushed.wait(), _DEADLINE_S)
+
+    async def everyone(self) -> None:
+        async def all_spoke() -> bool:
+            return len(self.last) >= CONNECTIONS
+
+        await until(all_spoke, _DEADLINE_S)
 
 
 def _figures(found: list[Measured], reloads: list[float], late: int) -> list[Figure]:
@@ -157,7 +176,7 @@ def _figures(found: list[Measured], reloads: list[float], late: int) -> list[Fig
         for label, share in (("p50", 0.5), ("p99", 0.99))
         for limit in [percentile(reloads, share)]
     ]
-    return [*figures, figure("revoke", "messages of a revoked device after its list was installed", late, "messages")]
+    return [*figures, figure("revoke", "messages of revoked devices after the proof", late, "messages")]
 
 
 def _after(row: RevocationRow, at: int | None) -> float:
