@@ -17,8 +17,7 @@ import psutil
 from cryptography import x509
 
 from fleet import topics
-from fleet.errors import BadInput
-from fleet.ids import device_id
+from fleet.ids import is_device_id
 
 ACL: Final = "acl"
 DENIED: Final = "denied"
@@ -46,7 +45,7 @@ class Denied(msgspec.Struct, frozen=True):
             lines = (home / DENIED).read_text(errors="replace").split()
         except FileNotFoundError:
             return cls()
-        return cls.of(filter(_is_device, lines), closed=CLOSED in lines)
+        return cls.of(filter(is_device_id, lines), closed=CLOSED in lines)
 
     def text(self) -> str:
         return "".join(f"{line}\n" for line in ((CLOSED,) if self.closed else ()) + self.devices)
@@ -59,7 +58,7 @@ def acl(denied: Denied = Denied(), mark: str | None = None) -> str:  # noqa: B00
         lines += ["", f"user {user}", rights]
     if mark is not None:
         lines += ["", f"user {GUARD}", f"topic write {topics.guard_mark(mark)}"]
-    for device in filter(_is_device, denied.devices):
+    for device in filter(is_device_id, denied.devices):
         lines += ["", f"user {device}", topics.ACL_DENIED]
     return "\n".join(lines) + "\n"
 
@@ -114,13 +113,6 @@ def _clear_up(file: Path) -> None:
         pid = int(left.suffix[1:])
         if pid == os.getpid() or not psutil.pid_exists(pid):
             left.unlink(missing_ok=True)
-
-
-def _is_device(text: str) -> bool:
-    try:
-        return bool(device_id(text))
-    except BadInput:
-        return False
 
 
 def _state(file: Path) -> os.stat_result | None:

@@ -19,7 +19,7 @@ from certs.csr import Request
 from certs.profiles import Life
 from certs.refusals import Refusal, Tried, check_code, check_usable, collision
 from fleet.errors import FleetError
-from fleet.ids import RESERVED_PREFIX, DeviceId, SiteId
+from fleet.ids import RESERVED_PREFIX, DeviceId, SiteId, is_device_id
 from fleet.storage import audit, certificates, claims, enrolled, notices
 from fleet.storage.certificates import Entry
 from fleet.storage.claims import HeldClaim
@@ -223,7 +223,9 @@ async def _again(connection: Connection, claim: HeldClaim, request: Request) -> 
 async def _check_meant_for(connection: Connection, device: DeviceId, request: Request) -> None:
     """The subject is ignored, but for what shows a mix-up. Raises Refusal (csr_for_another_device)."""
     others = sorted(request.devices - {device})
-    names = sorted(request.common_names - {device})
+    names = sorted(
+        name for name in request.common_names - {device} if is_device_id(name) or name.startswith(RESERVED_PREFIX)
+    )
     if not others and names:
         others = [name for name in names if name.startswith(RESERVED_PREFIX)]
         if not others and await enrolled.some_exist(connection, names):
@@ -239,7 +241,7 @@ async def _usable(connection: Connection, serial: str) -> Entry:
     if known is None or held is None:
         raise Refusal("certificate_unknown", "the ledger does not know this certificate")
     line = await certificates.entry(connection, serial)  # as it stands now that nobody changes it any more
-    known = line or known
+    known = msgspec.structs.replace(line or known, site=held.site)  # where its place is now
     check_usable(known, held, datetime.now(UTC))
     return known
 

@@ -26,6 +26,13 @@ def device_id(text: str) -> DeviceId:
     return DeviceId(_checked(text, "device"))
 
 
+def is_device_id(text: str) -> bool:
+    try:
+        return bool(device_id(text))
+    except BadInput:
+        return False
+
+
 def _checked(text: str, kind: str) -> str:
     if not _FORM.fullmatch(text):
         raise BadInput("bad_id", f"{kind} id must be 1 to 32 of a-z, 0-9 and inner hyphens: {text[:40]!r}")

@@ -10,7 +10,10 @@ from fleet.storage.database import Connection
 
 
 class HeldDevice(msgspec.Struct, frozen=True):
-    """A device whose row this transaction holds: it is enrolled, renewed and revoked one after the other."""
+    """A device whose row this transaction holds: it is enrolled, renewed and revoked one after the other.
+
+    revoked_at: or retired; a place that is given up takes its hardware's rights along.
+    """
 
     site: SiteId
     serial: str | None
@@ -29,7 +32,7 @@ class Place(msgspec.Struct, frozen=True):
 
 async def hold(connection: Connection, device: DeviceId) -> HeldDevice | None:
     row = await connection.fetchrow(
-        "SELECT site_id, serial, revoked_at FROM registry.device WHERE id = $1 FOR UPDATE", device
+        "SELECT site_id, serial, coalesce(revoked_at, retired_at) FROM registry.device WHERE id = $1 FOR UPDATE", device
     )
     return None if row is None else HeldDevice(*row.values())
 

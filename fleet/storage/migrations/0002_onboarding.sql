@@ -21,7 +21,8 @@ ALTER TABLE registry.site
 ALTER TABLE registry.device
     ADD COLUMN gateway_id text COLLATE "C" REFERENCES registry.device,
     ADD COLUMN enrolled_at timestamptz,
-    ADD COLUMN revoked_at timestamptz;
+    ADD COLUMN revoked_at timestamptz,
+    ADD CONSTRAINT device_id_form CHECK (id ~ '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$');  -- fleet.ids; access lists hold it
 CREATE INDEX ON registry.device (id) WHERE revoked_at IS NOT NULL;
 
 -- Every version of a profile that there ever was; registry.profile holds the one in force. created_by NULL: shipped.
@@ -118,7 +119,7 @@ CREATE INDEX ON telemetry.dead_letter (site_id, source, id) WHERE source IS NOT 
 CREATE TABLE pki.claim (
     id            text COLLATE "C" PRIMARY KEY,
     site_id       text COLLATE "C" NOT NULL REFERENCES registry.site,
-    device_id     text COLLATE "C" NOT NULL CHECK (device_id NOT LIKE 'sp-%'),
+    device_id     text COLLATE "C" NOT NULL CHECK (device_id NOT LIKE 'sp-%' AND device_id ~ '^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$'),
     profile_id    text COLLATE "C" NOT NULL REFERENCES registry.profile,
     device_name   text NOT NULL,
     serial        text,
@@ -143,7 +144,7 @@ CREATE INDEX ON pki.claim (site_id, created_at);
 -- successor was issued; it is revoked once that one has been used (confirmed_at), so a device that lost the answer is not
 -- locked out.
 CREATE TABLE pki.certificate (
-    serial         text COLLATE "C" PRIMARY KEY,   -- hexadecimal, lower case
+    serial         text COLLATE "C" PRIMARY KEY CHECK (serial ~ '^[0-9a-f]{1,40}$'),
     site_id        text COLLATE "C" NOT NULL,
     device_id      text COLLATE "C" NOT NULL,
     key_hash       bytea NOT NULL,                 -- SHA-256 of the public key (SubjectPublicKeyInfo, DER)
@@ -171,7 +172,7 @@ CREATE UNIQUE INDEX certificate_one_in_force ON pki.certificate (device_id) WHER
 CREATE TABLE pki.revocation (
     id            text COLLATE "C" PRIMARY KEY,
     site_id       text COLLATE "C" NOT NULL,
-    device_id     text COLLATE "C" NOT NULL,
+    device_id     text COLLATE "C" NOT NULL REFERENCES registry.device,
     reason        text NOT NULL CHECK (reason IN ('lost', 'stolen', 'compromised', 'replaced', 'retired', 'other')),
     note          text NOT NULL DEFAULT '',
     requested_by  text COLLATE "C",
