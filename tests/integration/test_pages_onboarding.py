@@ -282,3 +282,15 @@ async def test_alarms_of_revocation_come_first(portal: Web) -> None:
     html = (await read(portal, "/ops")).text
     assert html.index('data-code="crl_expired"') < html.index('data-testid="ops-online"')
     assert "le courtier ne laisse plus entrer personne" in html
+
+
+async def test_an_installer_whom_a_site_is_shared_with_is_offered_nothing(portal: Web) -> None:
+    await portal.execute("UPDATE registry.site SET installer_organisation_id = NULL")
+    await portal.execute("INSERT INTO registry.site_share (site_id, person_id) VALUES ($1, 'ines')", ALPHA)
+    for path in (f"/sites/{ALPHA}", f"/sites/{ALPHA}/checks", f"/devices/{ALPHA_METER}"):
+        answer = await read(portal, path)
+        assert answer.status_code == 200
+        for offer in ("add-device", "to-report", "replace-open"):
+            assert f'data-testid="{offer}"' not in answer.text, (path, offer)
+    for path in (f"/sites/{ALPHA}/add", f"/sites/{ALPHA}/report"):
+        assert (await read(portal, path)).status_code == 403

@@ -153,6 +153,7 @@ async def _make_claim(services: Services, visit: Visit, site: str, new: NewClaim
 async def _shown(visit: Visit, site: str, *, serial: str = "", scanned: str = "", request_id: str = "") -> AddPage:
     async with visit.enter() as connection:
         row = await registry.site(connection, parse_site(site))
+        await visit.must_keep(connection, row.id)
         devices = await registry.devices_of(connection, row.id)
         profiles = [each.definition for each in await profile_versions.profiles(connection)]
         waiting = await waiting_sources(connection, row.id)

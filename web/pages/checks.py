@@ -25,6 +25,7 @@ async def checks_page(
     """Without the twins the page says so: a judgement of yesterday would be worse than none."""
     async with visit.enter() as connection:
         row = await registry.site(connection, parse_site(site))
+        keeper = await registry.keeps(connection, row.id)
     devices: list[DeviceChecks] | None
     try:
         devices = await checks_of(services, visit, row.id)
@@ -36,6 +37,7 @@ async def checks_page(
         person=visit.person,
         site=row,
         devices=devices,
+        keeper=keeper,
         failed=sum(check.state == "failed" for each in devices or [] for check in each.checks),
         now=now_ms(),
     )

@@ -40,6 +40,7 @@ async def claim_page(
     state = await claim_state(services, visit, claim)
     async with visit.enter() as connection:
         site = await registry.site(connection, state.site)
+        keeper = await registry.keeps(connection, state.site)
     code = remembered(request, state.claim_id) if state.state == "waiting" else None
     shown = ClaimPage(
         state=state,
@@ -47,7 +48,7 @@ async def claim_page(
         answer=shown_again(services, state, code) if code else None,
         checks=await _checks(services, visit, state),
     )
-    response = page(request, "claim.html", person=visit.person, shown=shown, now=now_ms())
+    response = page(request, "claim.html", person=visit.person, shown=shown, keeper=keeper, now=now_ms())
     if state.state != "waiting":
         forget(response, state.claim_id)
     return response

@@ -190,7 +190,7 @@ async def _shown(services: Services, visit: Visit, device: str) -> DevicePage:
         corrections=stored.corrections,
         replacements=stored.replacements,
         revocations=stored.revocations,
-        may_change=role in ("installer", "ops", "admin"),
+        may_change=stored.keeper,
         may_revoke=role != "installer" and row.gateway is None and row.enrolled_at is not None,
     )
 
@@ -201,6 +201,7 @@ class _Stored(msgspec.Struct, frozen=True):
     corrections: list[Correction]
     replacements: list[Replacement]
     revocations: list[RevocationRow]
+    keeper: bool
 
 
 async def _stored(connection: Connection, row: DeviceRow) -> _Stored:
@@ -210,6 +211,7 @@ async def _stored(connection: Connection, row: DeviceRow) -> _Stored:
         corrections=await corrections.corrections_of(connection, row.site, row.id),
         replacements=await corrections.replacements_of(connection, row.site, row.id),
         revocations=await revocations.revocations_of(connection, row.id),
+        keeper=await registry.keeps(connection, row.site),
     )
 
 
@@ -239,6 +241,7 @@ def _page(
         person=visit.person,
         status=refusal.status if refusal else 200,
         shown=shown,
+        keeper=shown.may_change,
         refusal=refusal,
         reasons=REASONS,
         is_new=is_new,

@@ -118,6 +118,7 @@ async def _page(
         person=visit.person,
         status=refusal.status if refusal else 200,
         content=content,
+        keeper=True,  # nobody else gets a draft
         missing=missing_of(content, open_claims),
         reports=made,
         signed=next((row for row in made if row.number == signed), None),

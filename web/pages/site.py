@@ -39,7 +39,7 @@ from web.pages.rendering import now_ms, page
 from web.pages.times import Period
 from web.services import Services
 from web.sites import parse_site
-from web.visits import MAKERS, Visit
+from web.visits import Visit
 
 _ALERTS_MAX = 50
 
@@ -111,6 +111,7 @@ async def site_page(
         span = shown(period, parse_day(day, today), today=today, since=since)
         energy = await energy_of(connection, row, span, now, language_of(request))
         waiting = await waiting_sources(connection, row.id)
+        keeper = await registry.keeps(connection, row.id)
     return page(
         request,
         "site.html",
@@ -119,7 +120,7 @@ async def site_page(
         present=await present_of(services, row, devices, alerts, now),
         energy=energy,
         seen=seen_sources(waiting, devices, []),
-        maker=visit.person.role in MAKERS,
+        maker=keeper,
         periods=PERIODS,
         today=today,
         now=now,
