@@ -131,7 +131,7 @@ def segments(
 
 
 def clocks(corrections: Iterable[Correction], replacements: Iterable[Replacement] = ()) -> tuple[Clock, ...]:
-    """By how much told times are moved, oldest hardware first; () when they are not.
+    """By how much told times are moved: one clock for each hardware, the oldest first.
 
     A correction counts where the time that it makes is in it, and for the hardware that was there between its from_at and
     the time at which it was made.
@@ -145,7 +145,7 @@ def clocks(corrections: Iterable[Correction], replacements: Iterable[Replacement
             if since <= each.created_at and (until is None or each.from_at < until):
                 pieces = _moved(pieces, round(each.value * 1000), each.from_at)
         found.append(Clock(since, tuple(pieces)))
-    return tuple(found) if any(piece.shift_ms for clock in found for piece in clock.pieces) else ()
+    return tuple(found)
 
 
 def check_correction(profile: DeviceProfile, kind: CorrectionKind, measure: str, value: float) -> None:
@@ -184,14 +184,11 @@ class Corrector:
         ]
         self._clocks = clocks(known, swaps)
         self._clocks_since = [clock.since for clock in self._clocks]
-
-    @property
-    def moves_time(self) -> bool:
-        return bool(self._clocks)
+        self.moves_time = any(piece.shift_ms for clock in self._clocks for piece in clock.pieces)
 
     def shift_ms(self, told: UnixMs, arrived_at: UnixMs) -> int:
         """By how much a sample's time is moved."""
-        return self._clocks[bisect_right(self._clocks_since, arrived_at) - 1].shift_ms(told) if self._clocks else 0
+        return self._clocks[bisect_right(self._clocks_since, arrived_at) - 1].shift_ms(told)
 
     def readings(self, at: UnixMs, told: Sequence[float | None]) -> list[float | None]:
         """What was told, corrected as of `at` (a time that is right)."""

@@ -158,10 +158,9 @@ async def forget_letters(connection: Connection, letters: Sequence[int]) -> None
 
 
 def _arguments(site: SiteId, device: DeviceId, clocks: Sequence[Clock], since: UnixMs, now: UnixMs) -> tuple[object, ...]:
-    known = clocks or (Clock(0, (ClockPiece(0, 0),)),)
     pieces = [
         (_time(told), _time(until), piece.shift_ms, _time(first), _time(last))
-        for clock, first, last in _spans(known)
+        for clock, first, last in _spans(clocks)
         for piece, told, until in _spans(clock.pieces)
     ]
     told, until, shifts, first, last = (list(column) for column in zip(*pieces, strict=True))
