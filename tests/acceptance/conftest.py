@@ -1,75 +1,25 @@
-"""The demo as a user starts it, and Chromium to look at it."""
+"""What the browser tests share: one demo and one browser per module, and an ear for complaints."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from actors.local.ports import free_port
-from tests.servers import server_folder
-
-_START_DEADLINE_S = 180.0
-_CHROMIUM = "/usr/bin/chromium"
-_ARGUMENTS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What ready.json says. est_ca: whom a device trusts when it enrols at est_url. mail: a folder of .eml files."""
-
-    url: str
-    logins: dict[str, dict[str, str]]
-    est_url: str
-    est_ca: Path
-    mail: Path
+from tests.demo import DESKTOP, PHONE, Demo, chromium, running_demo
 
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    """Six sites, on free ports, in a folder of its own."""
-    with server_folder("acceptance") as folder:
-        command = [sys.executable, "-m", "actors.local.cli", "demo", "--sites", "6", "--data-dir", str(folder / "data")]
-        command += [word for name in ("--port", "--mqtt-port", "--est-port") for word in (name, str(free_port()))]
-        with (folder / "demo.log").open("w+") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "LANG": "C.UTF-8"})
-            try:
-                yield _ready(folder / "data" / "ready.json", process, folder / "demo.log")
-            finally:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=60) == 0
+    with running_demo() as running:
+        yield running
 
 
-def _ready(file: Any, process: "subprocess.Popen[bytes]", log: Any) -> Demo:
-    end = time.monotonic() + _START_DEADLINE_S
-    while not file.exists():
-        assert time.monotonic() < end, f"the demo did not become ready: {log.read_text()}"
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.1)
-            pytest.fail(f"the demo ended: {log.read_text()}")
-    found = json.loads(file.read_bytes())
-    return Demo(found["url"], found["logins"], found["est"]["url"], Path(found["est"]["ca"]), Path(found["mail"]))
-
-
-@pytest.fixture(scope="module")  # not longer: as long as it lives, its event loop runs and no other one can
+@pytest.fixture(scope="module")  # not longer: see chromium
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_ARGUMENTS))
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @dataclass
@@ -99,9 +49,6 @@ def complaints() -> Iterator[Complaints]:
     heard = Complaints()
     yield heard
     assert heard.lines == []
-
-
-PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 
 @pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])

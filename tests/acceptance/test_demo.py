@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.conftest import PHONE, Demo
+from tests.demo import PHONE, Demo
 
 LIVE_MS = 40_000  # a device reports every ten seconds, the feed shows it within a second
 ALERT_MS = 180_000  # nobody is called offline in the first minute and a half after a start
