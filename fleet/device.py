@@ -64,6 +64,7 @@ class DeviceTwin:
 
     __slots__ = (
         "_letters",
+        "_newest",
         "_notice_at",
         "_rate",
         "_told",
@@ -112,6 +113,7 @@ class DeviceTwin:
         self.judged = health
         self.snapshot_due = False
         self.corrector = corrector
+        self._newest: tuple[UnixMs, Readings] | None = None  # when the sample arrived that is shown, and all that it said
         self.replaced_at = replaced_at
         if (snapshot.seen_at or 0) < replaced_at:
             self._forget_told()
@@ -165,7 +167,7 @@ class DeviceTwin:
                 if readings is not None:
                     rows.append(Row(self.id, t, readings, shift_ms))
                     if arrived_at >= self.replaced_at:
-                        self._show(t, readings)
+                        self._show(t, readings, arrived_at)
             elif t > latest:
                 refused = refused or BadInput(
                     "future_time", f"sample of t={t} is {(t - now) / 1000:.0f} s ahead of the platform's clock"
@@ -259,11 +261,12 @@ class DeviceTwin:
                     refused = BadInput("bad_value", f"{measure} = {value} is not a number within ±{READING_ABS_MAX:g}")
         return (readings if kept else None), refused
 
-    def _show(self, t: UnixMs, readings: Readings) -> None:
+    def _show(self, t: UnixMs, readings: Readings, arrived_at: UnixMs) -> None:
         """Moves the live values forward in event time; a channel that says nothing keeps its last value."""
         if self.sample_at is not None and t < self.sample_at:
             return
         self.sample_at = t
+        self._newest = (arrived_at, readings)
         told = self._told
         for position, value in enumerate(readings):
             if value is not None:
@@ -272,8 +275,12 @@ class DeviceTwin:
             self._correct()
 
     def _forget_told(self) -> None:
-        self._told = [None] * len(self.profile.channels)
-        self.sample_at = self.info = None
+        """There is other hardware now. If it spoke before we learned of it, its newest sample is what we know."""
+        arrived_at, readings = self._newest or (0, None)
+        if arrived_at < self.replaced_at:
+            self.sample_at, readings = None, None
+        self._told = _fitted(readings, len(self.profile.channels))
+        self.info = None
 
     def _correct(self) -> None:
         """The same list where nothing is corrected: told once and held once."""

@@ -107,7 +107,7 @@ def judged(known: Known, live: dict[DeviceId, DeviceLive]) -> list[DeviceChecks]
 
 def _device_facts(known: Known, device: DeviceRow, live: DeviceLive | None) -> DeviceFacts:
     profile = known.profiles[device.profile]
-    replaced = [each.at for each in known.replacements if each.device == device.id]
+    replaced_at = max((each.at for each in known.replacements if each.device == device.id), default=0)
     shown = Corrector(
         profile,
         [each for each in known.corrections if each.device == device.id],
@@ -118,15 +118,17 @@ def _device_facts(known: Known, device: DeviceRow, live: DeviceLive | None) -> D
         for row in known.recent
         if row.device == device.id
     ]
+    seen_at = device.seen_at if live is None else live.seen_at
+    if seen_at is not None and seen_at < replaced_at:  # other hardware was
+        seen_at = live = None
     if live is not None:
-        readings, sample_at, seen_at = live.readings, live.sample_at, live.seen_at
+        readings, sample_at = live.readings, live.sample_at
     else:
-        readings = recent[-1].values if recent else {}
-        sample_at, seen_at = recent[-1].at if recent else None, device.seen_at
+        readings, sample_at = (recent[-1].values, recent[-1].at) if recent else ({}, None)
     return DeviceFacts(
         device=device.id,
         profile=profile,
-        since=max([device.enrolled_at or device.created_at, *replaced]),
+        since=max(device.enrolled_at or device.created_at, replaced_at),
         readings=readings,
         sample_at=sample_at,
         seen_at=seen_at,

@@ -29,6 +29,12 @@ async def portal(database: Database, tmp_path: Path) -> AsyncIterator[Web]:
         yield running
 
 
+async def replaced(portal: Web, device: str) -> None:
+    await portal.execute(
+        "INSERT INTO registry.replacement (site_id, device_id, at) VALUES ($1, $2, clock_timestamp())", ALPHA, device
+    )
+
+
 async def gateway(portal: Web) -> None:
     """A gateway at alpha, which speaks for a serial that nobody has."""
     await portal.execute(
@@ -194,6 +200,12 @@ async def test_a_correction_and_back(portal: Web) -> None:
     (action,) = [action for action in Seen(html).actions if action.endswith("/undo")]
     assert (await post(portal, action, next="//evil.example")).headers["location"] == path
     assert 'data-undone="yes"' in (await read(portal, path)).text
+    assert 'data-ended="no"' in (await read(portal, path)).text
+    await post(portal, f"{path}/corrections", **fix)
+    await replaced(portal, ALPHA_METER)
+    html = (await read(portal, path)).text
+    assert html.count('data-ended="yes"') == 2
+    assert html.count("Terminée avec le remplacement") == 1  # the one that was taken back says only that
     assert (await post(portal, f"{path}/corrections", **(fix | {"value": "7"}))).status_code == 422
     await log_in(portal, "alice@example.org")
     assert (await post(portal, f"{path}/corrections", **fix)).status_code == 404

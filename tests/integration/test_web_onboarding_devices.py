@@ -198,7 +198,26 @@ async def test_checks_come_with_their_fix_and_with_what_is_corrected(web: Web) -
     assert (await web.client.get(path, headers=headers)).status_code == 200
 
 
-async def test_a_clock_that_is_wrong_shows_in_what_was_refused(web: Web) -> None:
+async def test_other_hardware_is_checked_by_what_it_says_itself(web: Web) -> None:
+    headers = await web.token("ines@example.org")
+    path = f"/api/v1/devices/{ALPHA_METER}/corrections"
+    await web.client.post(path, json=FIX, headers=headers)
+    await refuse_the_future(web)
+    await web.execute(
+        "INSERT INTO registry.replacement (site_id, device_id, at) VALUES ($1, $2, clock_timestamp())", ALPHA, ALPHA_METER
+    )
+    (ended,) = (await web.client.get(path, headers=headers)).json()["items"]
+    assert ended["undone_at"] is None
+    assert ended["ended_at"] > ended["created_at"]
+    found = (await web.client.get(f"/api/v1/sites/{ALPHA}/checks", headers=headers)).json()["items"]
+    meter = next(each for each in found if each["device"] == ALPHA_METER)
+    assert meter["corrections"] == []
+    assert {check["state"] for check in meter["checks"]} <= {"waiting", "later", "not_applicable"}, meter["checks"]
+    again = await web.client.post(path, json=FIX, headers=headers)
+    assert (again.json()["id"] != ended["id"], again.json()["ended_at"]) == (True, None)
+
+
+async def refuse_the_future(web: Web) -> None:
     await web.execute(
         "INSERT INTO telemetry.dead_letter (received_at, site_id, device_id, topic, code, detail, size_bytes, head)"
         " SELECT now(), $1, $2, '', 'future_time', format('sample of t=%s is 7200 s ahead of the platform''s clock',"
@@ -206,6 +225,10 @@ async def test_a_clock_that_is_wrong_shows_in_what_was_refused(web: Web) -> None
         ALPHA,
         ALPHA_METER,
     )
+
+
+async def test_a_clock_that_is_wrong_shows_in_what_was_refused(web: Web) -> None:
+    await refuse_the_future(web)
     live = web.twins.sites[ALPHA]
     silent = [msgspec.structs.replace(device, sample_at=None, seen_at=None, readings={}) for device in live.devices]
     web.twins.sites[ALPHA] = msgspec.structs.replace(live, devices=silent)

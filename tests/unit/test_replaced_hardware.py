@@ -70,6 +70,16 @@ def test_a_twin_forgets_what_other_hardware_told() -> None:
     assert twin.readings[0] == 2.0
 
 
+def test_a_twin_that_learns_late_keeps_what_the_new_hardware_told() -> None:
+    twin = device_twin()
+    twin.take_samples(telemetry((NOON, {"grid_power_w": 1.0, "ac_voltage_v": 231.0})), NOON)
+    twin.take_samples(telemetry((NOON + 5, {"grid_power_w": 2.0})), NOON + 5)
+    other = device_twin()
+    other.replaced_at = NOON + 5
+    twin.relearn(other)
+    assert (twin.readings, twin.sample_at) == ([2.0, None, None, None], NOON + 5)
+
+
 @pytest.mark.parametrize(("seen_at", "shown"), [(NOON, None), (NOON + 1, 5.0)])
 def test_a_snapshot_of_other_hardware_is_not_shown(seen_at: int, shown: float | None) -> None:
     snapshot = Snapshot("s", 1, seen_at, NOON, [5.0, None, None, None], True)
