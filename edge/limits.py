@@ -55,6 +55,7 @@ SUNSPEC_MODELS_MAX = 50  # in one device; more is a register map that never ends
 
 # The agent
 AGENT_REQUEST_TIMEOUT_S = 20.0  # one answer of the enrolment server, over a phone's hotspot in a cellar
+AGENT_ANSWER_S = 120.0  # a whole answer of it, however slowly its bytes come
 AGENT_ANSWER_BYTES_MAX = 256 * 1024  # certificates in base64 are about 4 KiB
 AGENT_RETRY_FIRST_S = 1.0  # upper end of the first random wait; doubles with every failure
 AGENT_RETRY_MAX_S = 60.0

@@ -26,6 +26,15 @@ def replace(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def open_own(path: Path) -> int:
+    """A file to lock, made when it is missing; never what somebody else's link points at. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
+
+
 def make_folder(folder: Path) -> None:
     """With its parents; nobody else may look into it."""
     if folder.is_dir():

@@ -8,11 +8,13 @@ where it ended, with the same key, and the authority gives the same key the same
 """
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import msgspec
 from cryptography import x509
@@ -26,6 +28,13 @@ from fleet.errors import BadInput, Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.telemetry import UnixMs
 
+T = TypeVar("T")
+
+# What a server says about us ends in topics, in files, and on root's terminal.
+_Name = msgspec.Meta(pattern=r"^(?!sp-)[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")  # fleet.ids
+_Line = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_LAST_MS = 4_102_444_800_000  # the year 2100
+
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody set out to do. claim: its id, not its code. renews: the identity that this one follows."""
@@ -37,24 +46,24 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Broker(msgspec.Struct, frozen=True):
-    host: str
-    port: int
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
 class CertificateTerms(msgspec.Struct, frozen=True):
-    serial: str
-    renew_at: UnixMs
+    serial: _Line
+    renew_at: Annotated[UnixMs, msgspec.Meta(ge=0, le=_LAST_MS)]
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
     """What the authority says to whoever shows the certificate: who the device is, and where it publishes."""
 
-    device: DeviceId
-    site: SiteId
-    name: str
-    profile: str
-    serial: str | None
-    interval_s: float
+    device: Annotated[DeviceId, _Name]
+    site: Annotated[SiteId, _Name]
+    name: _Line
+    profile: _Line
+    serial: _Line | None
+    interval_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
     mqtt: Broker
     certificate: CertificateTerms
 
@@ -119,16 +128,24 @@ class Identity:
         files.replace(self.chain, b"".join(pem))
 
     def keep_connection(self, connection: ConnectionInfo) -> None:
+        """Raises BadInput (answer_not_understood): the broker lets nobody publish under another name than his own."""
+        named = [each.value for each in self.certificate().subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        if named != [connection.device]:
+            raise BadInput("answer_not_understood", text("not_our_device", device=connection.device))
         files.replace(self._connection, msgspec.json.encode(connection))
 
     def intent(self) -> Intent:
-        return msgspec.json.decode(_read(self._intent), type=Intent)
+        return _stored(self._intent, Intent)
 
     def connection(self) -> ConnectionInfo:
-        return msgspec.json.decode(_read(self._connection), type=ConnectionInfo)
+        return _stored(self._connection, ConnectionInfo)
 
     def certificate(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificates(_read(self.chain))[0]
+        """Raises BadInput (bad_state)."""
+        try:
+            return x509.load_pem_x509_certificates(_read(self.chain))[0]
+        except ValueError:
+            raise BadInput("bad_state", text("bad_state", file=self.chain)) from None
 
     def expires_at(self) -> datetime:
         return self.certificate().not_valid_after_utc
@@ -205,7 +222,7 @@ class Home:
         """While a certificate is asked for. Raises Conflict (enrolment_running), BadInput (bad_state)."""
         try:
             files.make_folder(self.folder)
-            lock = (self.folder / "enrolment.lock").open("w")
+            lock = os.fdopen(files.open_own(self.folder / "enrolment.lock"), "w")
         except OSError as error:
             raise BadInput("bad_state", text("folder_unusable", folder=self.folder, reason=error.strerror)) from None
         with lock:
@@ -222,3 +239,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadInput("bad_state", text("folder_unusable", folder=path, reason=error.strerror)) from None
+
+
+def _stored(path: Path, kind: type[T]) -> T:
+    """Raises BadInput (bad_state)."""
+    try:
+        return msgspec.json.decode(_read(path), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadInput("bad_state", text("bad_state", file=path)) from None

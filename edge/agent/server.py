@@ -7,7 +7,11 @@ server's code or server_untrusted, server_certificate_dates, server_other_name, 
 import base64
 import binascii
 import http.client
+import re
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
@@ -15,11 +19,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from edge.agent.home import ConnectionInfo, Identity
 from edge.agent.texts import language, text
-from edge.limits import AGENT_ANSWER_BYTES_MAX, AGENT_REQUEST_TIMEOUT_S
+from edge.limits import AGENT_ANSWER_BYTES_MAX, AGENT_ANSWER_S, AGENT_REQUEST_TIMEOUT_S
 from fleet.claim_code import ClaimCode
 from fleet.errors import BadInput, Unavailable
 
@@ -28,6 +33,7 @@ _CONNECTION: Final = "/.well-known/solarperform/connection"
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_…
 _OTHER_NAME: Final = (62, 63, 64)
 _SHOWN_CHARS: Final = 300
+_CODE: Final = re.compile(r"[a-z0-9_]{1,40}")
 
 
 class Answer(NamedTuple):
@@ -113,10 +119,12 @@ class Server:
         self, method: str, path: str, tls: ssl.SSLContext, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         asking = http.client.HTTPSConnection(self.host, self._port, timeout=AGENT_REQUEST_TIMEOUT_S, context=tls)
+        patience = _Patience(asking)
         try:
             asking.request(method, path, body, {"Accept-Language": language(), **(headers or {})})
             answer = asking.getresponse()
             content = answer.read(AGENT_ANSWER_BYTES_MAX)
+            patience.check()
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(error) from None
         except ssl.SSLError as error:
@@ -125,6 +133,7 @@ class Server:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unavailable("server_unreachable", text("server_unreachable", host=self.host, reason=reason)) from None
         finally:
+            patience.end()
             asking.close()
         if answer.status != http.HTTPStatus.OK:
             raise _problem(answer.status, content)
@@ -136,6 +145,30 @@ class Server:
         if error.verify_code in _OTHER_NAME:
             return BadInput("server_other_name", text("server_other_name", host=self.host, reason=error.verify_message))
         return BadInput("server_untrusted", text("server_untrusted", host=self.host, reason=error.verify_message))
+
+
+class _Patience:
+    """Hangs up on a server that answers, but so slowly that it never ends."""
+
+    def __init__(self, asking: http.client.HTTPSConnection) -> None:
+        self._asking = asking
+        self._over = False
+        self._timer = threading.Timer(AGENT_ANSWER_S, self._hang_up)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def check(self) -> None:
+        """Raises TimeoutError."""
+        if self._over:
+            raise TimeoutError(f"no whole answer within {AGENT_ANSWER_S:g} s")
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _hang_up(self) -> None:
+        self._over = True
+        with suppress(OSError, AttributeError):  # it may be closed by now
+            socket.socket.shutdown(self._asking.sock, socket.SHUT_RDWR)  # below TLS, which another thread is at
 
 
 def _refused_by_tls(error: ssl.SSLError) -> BadInput | Unavailable:
@@ -151,22 +184,31 @@ def _problem(status: int, content: bytes) -> BadInput | Unavailable:
     try:
         problem = msgspec.json.decode(content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = Problem(content[:_SHOWN_CHARS].decode("utf-8", "replace").strip(), f"http_{status}")
-    detail = problem.detail or text("refused_without_words", status=status)
+        problem = Problem(content[:_SHOWN_CHARS].decode("utf-8", "replace"), f"http_{status}")
+    detail = _plain(problem.detail) or text("refused_without_words", status=status)
+    code = problem.code if _CODE.fullmatch(problem.code) else f"http_{status}"
     again = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or status == http.HTTPStatus.TOO_MANY_REQUESTS
-    return Unavailable(problem.code, detail) if again else BadInput(problem.code, detail)
+    return Unavailable(code, detail) if again else BadInput(code, detail)
+
+
+def _plain(said: str) -> str:
+    """What anybody's server says goes to a terminal: no control characters, and not for ever."""
+    return "".join(each if each.isprintable() else " " for each in said[:_SHOWN_CHARS]).strip()
 
 
 def _certificates(body: bytes) -> list[x509.Certificate]:
-    """PKCS #7, certificates only, in base64 (RFC 7030 section 4.1.3)."""
+    """PKCS #7, certificates only, in base64 (RFC 7030 section 4.1.3); each can be read to its end."""
     try:
-        return pkcs7.load_der_pkcs7_certificates(base64.b64decode(b"".join(body.split()), validate=True))
-    except (ValueError, binascii.Error) as error:
-        raise BadInput("answer_not_understood", text("answer_not_understood", reason=error)) from None
+        found = pkcs7.load_der_pkcs7_certificates(base64.b64decode(b"".join(body.split()), validate=True))
+        for each in found:
+            _ = each.subject, each.issuer, each.extensions, each.public_key()
+    except (ValueError, TypeError, binascii.Error, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise BadInput("answer_not_understood", text("answer_not_understood", reason=_plain(str(error)))) from None
+    return found
 
 
 def _date(header: str | None) -> datetime | None:
     try:
         return parsedate_to_datetime(header).astimezone(UTC) if header else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
