@@ -9,7 +9,7 @@ from fleet.telemetry import UnixMs
 ConfigValue = bool | float | str
 CommandStatus = Literal["accepted", "succeeded", "failed"]
 
-_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._:-]+$")]
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$(?!\n)")]
 
 
 class DesiredConfig(msgspec.Struct, frozen=True):

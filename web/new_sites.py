@@ -19,7 +19,7 @@ from fleet.storage.registry import SiteRow
 from web.services import Services
 from web.visits import MAKERS, Visit
 
-LINE = r"^[^\x00-\x1f\x7f]*$"  # no control characters
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # no control characters; "$" alone lets a last line end pass
 SiteName = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=LINE, examples=["Mairie, toit sud"])]
 PersonName = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=LINE, examples=["Claire Martin"])]
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=200, examples=["claire@example.org"])]
@@ -27,14 +27,15 @@ Address = Annotated[str, msgspec.Meta(max_length=300, pattern=LINE, examples=["1
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90, examples=[44.73])]
 Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180, examples=[5.02])]
 Pdl = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{14}$", examples=["12345678901234"], description="Grid connection (Enedis)")
+    str, msgspec.Meta(pattern=r"^[0-9]{14}$(?!\n)", examples=["12345678901234"], description="Grid connection (Enedis)")
 ]
-Department = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9]{2}|2[AB]|9[78][0-9])$", examples=["26"])]
+Department = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9]{2}|2[AB]|9[78][0-9])$(?!\n)", examples=["26"])]
 Arrays = Annotated[list[PvArray], msgspec.Meta(max_length=ARRAYS_PER_SITE_MAX)]
 RequestId = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9_-]{8,64}$", description="Your own random name for this form: sent twice, it makes one thing"
+        pattern=r"^[A-Za-z0-9_-]{8,64}$(?!\n)",
+        description="Your own random name for this form: sent twice, it makes one thing",
     ),
 ]
 _TRIES = 5  # ids at random: the second one is free, or something else is wrong

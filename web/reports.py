@@ -157,7 +157,10 @@ async def _tell_owner(services: Services, connection: Connection, content: Repor
         link=link,
         days=INVITATION_DAYS,
     )
-    subject = said["invitation_subject"].format(site=content.site.name)
+    name = "".join(
+        each if each.isprintable() else " " for each in content.site.name
+    )  # a thin space is no reason not to write
+    subject = said["invitation_subject"].format(site=name)
     try:
         await queue_mail(connection, recipient=owner.email, subject=subject[:MAIL_SUBJECT_CHARS_MAX], body=body)
     except BadInput as error:  # an address from before they were checked: the report is signed all the same

@@ -20,7 +20,7 @@ from web.visits import OPEN, acting, client_address
 class SetupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    email: Annotated[str, msgspec.Meta(min_length=3, max_length=200, pattern=r"^[^@\s]+@[^@\s]+$")]
+    email: Annotated[str, msgspec.Meta(min_length=3, max_length=200, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")]
     password: Annotated[str, msgspec.Meta(max_length=256)]
 
 

@@ -31,8 +31,8 @@ from fleet.telemetry import UnixMs
 T = TypeVar("T")
 
 # What a server says about us ends in topics, in files, and on root's terminal.
-_Name = msgspec.Meta(pattern=r"^(?!sp-)[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")  # fleet.ids
-_Line = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_Name = msgspec.Meta(pattern=r"^(?!sp-)[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")  # fleet.ids
+_Line = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 _LAST_MS = 4_102_444_800_000  # the year 2100
 
 
@@ -46,7 +46,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Broker(msgspec.Struct, frozen=True):
-    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 

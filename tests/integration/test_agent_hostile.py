@@ -97,6 +97,7 @@ async def test_sound_facts_are_taken(hostile: Hostile) -> None:
     [
         {"device": "../../etc/cron.d/x"},
         {"device": "#"},
+        {"device": "inv-1\n"},
         {"device": "sp-twins"},
         {"site": "a/b"},
         {"site": "+"},
@@ -169,28 +170,30 @@ async def test_a_redirection_is_not_followed(hostile: Hostile) -> None:
 
 async def body_without_end(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    while True:
+    while not writer.is_closing():
         writer.write(b"[" * 65_536)
         await writer.drain()
+        await asyncio.sleep(0)
 
 
 async def headers_without_end(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\n")
-    while True:
+    while not writer.is_closing():
         writer.write(b"X-More: " + b"x" * 1_000 + b"\r\n")
         await writer.drain()
+        await asyncio.sleep(0)
 
 
 async def byte_by_byte(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
+    while not writer.is_closing():
         writer.write(b"x")
         await writer.drain()
         await asyncio.sleep(0.05)
 
 
 async def continue_without_end(writer: asyncio.StreamWriter) -> None:
-    while True:
+    while not writer.is_closing():
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(0.01)

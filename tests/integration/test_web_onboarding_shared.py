@@ -136,3 +136,30 @@ async def test_a_claim_with_an_odd_name_is_an_unknown_one(web: Web, path: str, c
     method = "POST" if path.endswith("cancel") else "GET"
     answer = await web.client.request(method, path.format(claim), headers=headers)
     assert answer.status_code == 404, answer.text
+
+
+@pytest.mark.parametrize(
+    "name", ["École\u202f!", "Toit\u00a0sud", "\u200fבית\u202e", "\N{SUN WITH FACE} 𝔐airie", "</script><b>", "x" * 120]
+)
+async def test_the_owner_is_told_whatever_his_site_is_called(shared: Web, name: str) -> None:
+    """French puts thin spaces before its signs: they are no line ends."""
+    headers = await shared.token("ines@example.org")
+    changed = await shared.client.patch(f"/api/v1/sites/{ALPHA}", json={"name": name}, headers=headers)
+    assert changed.status_code == 200, changed.text
+    signed = await shared.client.post(f"/api/v1/sites/{ALPHA}/reports", json={"signed_name": name[:60]}, headers=headers)
+    assert signed.status_code == 201, signed.text
+    (mail,) = await shared.execute("SELECT * FROM accounts.mail")
+    assert mail["subject"].isprintable()
+    assert name in mail["body"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "Mairie\n"}, {"name": "a\r\nBcc: x@y.z"}, {"name": "a\u2028b"}, {"name": "\0"}, {"name": "\x85"},
+     {"pdl": "12345678901234\n"}, {"department": "26\n"}, {"address": "x\n"}],
+    ids=str,
+)  # fmt: skip
+async def test_what_is_one_line_is_one_line(shared: Web, change: dict[str, str]) -> None:
+    headers = await shared.token("ines@example.org")
+    answer = await shared.client.patch(f"/api/v1/sites/{ALPHA}", json=change, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), answer.text

@@ -14,7 +14,7 @@ from fleet.serials import SERIAL_PATTERN
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Host = Annotated[str, Meta(min_length=1, max_length=253)]
 Period = Annotated[float, Meta(ge=INPUT_PERIOD_MIN_S, le=INPUT_PERIOD_MAX_S)]
-Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$")]  # also part of file names
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$(?!\n)")]  # also part of file names
 Serial = Annotated[str, Meta(min_length=SERIAL_CHARS_MIN, max_length=SERIAL_CHARS_MAX, pattern=SERIAL_PATTERN)]
 UnitId = Annotated[int, Meta(ge=0, le=247)]
 
@@ -41,7 +41,7 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     password_file: str | None = None
     tls: bool = False
     ca_file: str | None = None
-    victron_portal: Annotated[str, Meta(pattern="^(?:auto|[A-Za-z0-9]{1,40})$")] | None = None
+    victron_portal: Annotated[str, Meta(pattern=r"^(?:auto|[A-Za-z0-9]{1,40})$(?!\n)")] | None = None
 
 
 class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
