@@ -11,6 +11,7 @@ from actors.local import assets, debian, mosquitto
 from actors.local.texts import text
 from fleet.errors import FleetError
 
+TEST_PROCESSES = "3"  # a test spends most of its time waiting for real servers; a file's tests stay together and in order
 ROOT = Path(__file__).resolve().parents[2]
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -29,9 +30,10 @@ def test(arguments: Sequence[str]) -> int:
     mosquitto.find()
     if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
         print(text("tests_without_chromium"), file=sys.stderr)
-    results = [_run([sys.executable, "-m", "pytest", *arguments])]
-    if not arguments:  # they were meant for pytest
-        results.append(_front_end("test"))
+    if arguments:
+        return _run([sys.executable, "-m", "pytest", *arguments])
+    results = [_run([sys.executable, "-m", "pytest", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"])]
+    results.append(_front_end("test"))
     return 1 if any(results) else 0
 
 
