@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Self
 
+import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -94,6 +95,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: list[FieldError] = []
 
 
+# What PostgreSQL says of U+0000, as text and within JSON: no text of anybody's holds it by accident.
+_NO_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
 # How a page shows a problem; the API answers JSON.
 ProblemPage = Callable[[Request[Any, Any, Any], Problem], Response[Any]]
 
@@ -149,6 +153,8 @@ def _facts(error: Exception) -> tuple[int, str, str, list[FieldError]]:
         return status, error.code, error.detail if status != 401 else "", []
     if isinstance(error, ValidationException):
         return 422, "invalid_request", "", _field_errors(error)
+    if isinstance(error, _NO_TEXT):
+        return 422, "invalid_request", "a text holds U+0000, which is no character of a text", []
     for kind, code in _LITESTAR_CODES.items():
         if isinstance(error, kind):
             return error.status_code, code, "", []

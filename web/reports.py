@@ -40,7 +40,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """signed_name: typed by the signatory, as a signature."""
 
     signed_name: PersonName
-    notes: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
+    notes: Annotated[str, msgspec.Meta(max_length=2_000, pattern=r"^[^\x00]*$")] = ""
     request_id: RequestId | None = None
 
 

@@ -37,7 +37,7 @@ async def accept_invitation(request: Request[Any, Any, Any], services: NamedDepe
     address = client_address(request)
     token = fields.get("token", "")[:200]
     locale: Language = "en" if fields.get("locale") == "en" else "fr"
-    password, name = fields.get("password", "")[:256], fields.get("name", "")[:120]
+    password, name = fields.get("password", "")[:256], _line(fields.get("name", ""))[:120]
     try:
         if password != fields.get("again", ""):
             raise BadInput("passwords_differ", "the two passwords are not the same")
@@ -48,6 +48,10 @@ async def accept_invitation(request: Request[Any, Any, Any], services: NamedDepe
     response = Redirect("/", status_code=303)
     set_cookies(response, grant, services)
     return response
+
+
+def _line(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _page(
