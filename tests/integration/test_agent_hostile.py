@@ -21,8 +21,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from actors.local.ports import LOOPBACK
 from edge.agent import server as server_module
 from edge.agent.home import ConnectionInfo, Home, Identity
+from edge.agent.inputs.mqtt import MqttInput
+from edge.agent.inputs.settings import MqttSettings
 from edge.agent.server import Server, verifying
 from fleet.errors import BadInput, FleetError, Unavailable
+from fleet.telemetry import RawMessage, Sample
 
 Speak = Callable[[asyncio.StreamWriter], Awaitable[None]]
 FACTS: dict[str, Any] = {
@@ -231,3 +234,62 @@ def test_the_lock_is_the_services_own_and_no_link_to_elsewhere(tmp_path: Path) -
     with pytest.raises(BadInput), Home(folder).alone():
         pass
     assert victim.read_text() == "precious"
+
+
+def published(topic: bytes, payload: bytes) -> bytes:
+    body = len(topic).to_bytes(2, "big") + topic + payload
+    length, left = b"", len(body)
+    while True:
+        left, digit = divmod(left, 128)
+        length += bytes([digit | (128 if left else 0)])
+        if not left:
+            return b"\x30" + length + body
+
+
+class Basket:
+    """Where an input's messages go."""
+
+    def __init__(self) -> None:
+        self.messages: list[RawMessage] = []
+        self.filled = asyncio.Event()
+
+    def raw(self, messages: list[RawMessage]) -> None:
+        self.messages += messages
+        self.filled.set()
+
+    def samples(self, samples: list[Sample], source: str | None) -> None:
+        raise AssertionError(f"a broker's messages are no samples: {samples} of {source}")
+
+
+async def test_a_houses_broker_that_says_what_no_broker_may_disturbs_nothing() -> None:
+    """Topics that are no text, payloads of megabytes: dropped, and what is sound goes on."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(500)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(500)
+        writer.write(b"\x90\x03" + subscribe[2:4] + b"\x00")
+        for topic in (b"\xff\xfe", b"a\x00b", b"\xed\xa0\x80", b"t" * 60_000):
+            writer.write(published(topic, b"x"))
+        for _ in range(5):
+            writer.write(published(b"large", b"x" * 2_000_000))
+            await writer.drain()
+        writer.write(published(b"sound", b"42"))
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(speak, LOOPBACK, 0)
+    basket = Basket()
+    told = MqttInput(MqttSettings(host=LOOPBACK, port=listening.sockets[0].getsockname()[1], topics=("#",)))
+    running = asyncio.create_task(told.run(basket))
+    try:
+        async with asyncio.timeout(20):
+            await basket.filled.wait()
+    finally:
+        running.cancel()
+        listening.close()
+        with suppress(asyncio.CancelledError):
+            await running
+    assert [(each.topic, each.payload) for each in basket.messages] == [("sound", b"42")]
+    assert told.dropped >= 6

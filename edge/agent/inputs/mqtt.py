@@ -56,6 +56,8 @@ class MqttInput:
             timeout=INPUT_TIMEOUT_S,
             max_queued_incoming_messages=RAW_MESSAGES_PER_S_MAX * _BURST_S,
         )
+        # A topic that is no UTF-8 raises within paho, which would then look at the same packet again, for ever.
+        client._client.suppress_exceptions = True
         try:
             async with client, asyncio.TaskGroup() as tasks:
                 for topic in settings.topics:
