@@ -207,7 +207,7 @@ class _Printer:
             (said["signed_by"], content.signed_name),
             (said["account"], f"{content.technician} ({content.technician_email})"),
             (said["signed_at"], self._time(content.signed_at)),
-            (said["copy"], said["copy_says"] if self._masked else ""),
+            (said["copy"], said["copy_says"] if self._masked and content.site.pdl else ""),
         ]
         return _filled(rows)
 
