@@ -178,7 +178,7 @@ async def test_an_unknown_serial_asks_what_it_is(portal: Web) -> None:
     [
         ("WIFI:S:Livebox;T:WPA;P:secret;;", "scanned_wifi"),
         ("https://example.org/manual", "scanned_web_address"),
-        (claim_code.make().typed, "scanned_enrolment_code"),
+        pytest.param(claim_code.make().typed, "scanned_enrolment_code", id="a code of ours"),
         ("4006381333931", "scanned_product_code"),
         ("", "not_a_device_code"),
     ],
