@@ -65,7 +65,7 @@ _WRONG: Final[Mapping[tuple[str, str], str]] = {
     ("sun", "no_power"): N_("The sun shines (about %(clear_sky_power_w)s possible), and nothing comes."),
     ("consumption", "negative"): N_("The consumption comes out negative: %(consumption_w)s."),
 }
-_TODO: Final[Mapping[tuple[str, str], str]] = {
+_REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("sign", "negative_production"): N_("Turn the current clamp of the inverter around, or correct the sign here."),
     ("sign", "impossible_export"): N_("Turn the meter's current clamp around, or correct the sign here."),
     ("sign", "follows_production"): N_("Turn the meter's current clamp around, or correct the sign here."),
@@ -77,7 +77,7 @@ _TODO: Final[Mapping[tuple[str, str], str]] = {
     ("sun", "too_much"): N_("Look at the peak power entered for the site, and at the unit."),
     ("sun", "no_power"): N_("Look at the inverter, its switches and its strings. Under a very dark sky, wait."),
 }
-_TODO_IN_GENERAL: Final[Mapping[str, str]] = {
+_REMEDIES_IN_GENERAL: Final[Mapping[str, str]] = {
     "sign": N_("Look at the device's settings, or correct the sign here."),
     "unit": N_("Look at the device's settings, or correct the unit here."),
     "clock": N_("Set the device's clock (NTP, time zone), or correct its times here."),
@@ -107,7 +107,7 @@ def check(found: Check, timezone: str, now: UnixMs, language: Language) -> Check
     reason = str(found.evidence.get("reason", ""))
     todo = ""
     if found.state == "failed":
-        todo = say(language, _TODO.get((found.code, reason), _TODO_IN_GENERAL[found.code]))
+        todo = say(language, _REMEDIES.get((found.code, reason), _REMEDIES_IN_GENERAL[found.code]))
     return CheckWords(title(found.code, language), verdict(found.state, language), _finding(found, reason, language)
                       + _again(found, timezone, now, language), todo)  # fmt: skip
 
