@@ -8,7 +8,8 @@ SAMPLES_PER_MESSAGE_MAX = 500
 MEASURES_PER_SAMPLE_MAX = 64  # a three-phase hybrid inverter with 12 strings reports about 50
 READING_ABS_MAX = 1e13  # 10 TWh in Wh: nothing that we meter counts further
 FUTURE_SKEW_MAX_S = 300  # clocks of cheap loggers wander by minutes; what is later is quarantined
-RETENTION_DAYS = 400  # raw samples: a year to compare with, and a month to repair; older ones are refused
+RETENTION_DAYS = 400  # raw samples: a year to compare with, and a month to repair; a message's older ones are refused
+HISTORY_DAYS = 11 * 366  # samples from files: a decade of minutes is little, and totals are made of them
 
 # Mosquitto
 BROKER_PACKET_HEADROOM_BYTES = 1_024  # fixed header, topic (at most ~150) and MQTT 5 properties around the payload
@@ -164,6 +165,24 @@ CORRECTIONS_PERIOD_S = 15.0  # how late one counts that the twins were not told 
 CORRECTION_FACTOR_MAX = 1e6  # and its inverse: mW told as kW is the worst that we can think of
 CLOCK_CORRECTION_MAX_S = 10 * 366 * 86_400  # a device that woke up at its firmware's birthday
 PROFILE_BYTES_MAX = 32 * 1024
+
+# Files
+FILE_BYTES_MAX = 4 * 1024**3  # of one file, as sent; ten years of a large site's five-minute rows are 2 GB
+FILE_UNPACKED_BYTES_MAX = 8 * 1024**3  # what an archive may grow to
+FILE_UNPACK_RATIO_MAX = 200  # text shrinks to a twentieth at the best; beyond this it is a bomb
+FILE_UNPACK_RATIO_FREE_BYTES = 1024**2  # ... but a small file of zeros is no danger
+ARCHIVE_MEMBERS_MAX = 1_000
+FILE_HEAD_BYTES = 16 * 1024  # enough to recognise any format
+FILE_CHUNK_BYTES = 256 * 1024  # read and unpacked in one piece
+FILE_LINE_CHARS_MAX = 64 * 1024  # 13 inverters side by side with 20 columns each are about 3,000
+FILE_CELLS_MAX = 4_096  # of one line
+FILE_WHOLE_BYTES_MAX = 32 * 1024**2  # of a format that cannot be read in pieces (JSON, CBOR)
+FILE_ROWS_PER_BLOCK = 4_096  # of one device; what is held of each at a time
+FILE_CELLS_GATHERED_MAX = 400_000  # of all devices together: ~15 MB of numbers
+FILE_SERIALS_MAX = 500  # devices in one file
+REFUSED_LINES_KEPT_MAX = 1_000  # of one file, with their text; more are counted
+REFUSED_TEXT_CHARS_MAX = 200
+INTERVAL_MAX_S = 25 * 3_600  # the longest interval that energy is told of: the day on which summer time ends
 
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed

@@ -9,9 +9,22 @@ from typing import Final
 # Counters of a site, in the order in which a day stores them. All of them only ever grow, in Wh.
 REGISTERS: Final = ("pv_energy_wh", "import_energy_wh", "export_energy_wh", "charge_energy_wh", "discharge_energy_wh")
 
+# What a source tells instead of a counter that only grows, by register. Energy of the interval that ends at the sample's
+# time and is `interval_s` long; and a counter that starts anew at each local midnight.
+INTERVAL_OF: Final = {register: register.replace("_energy_wh", "_interval_wh") for register in REGISTERS}
+DAY_COUNTER_OF: Final = {register: register.replace("_energy_wh", "_day_energy_wh") for register in REGISTERS}
+INTERVAL_LENGTH: Final = "interval_s"
+
 _PLAIN: Final = frozenset(
     (
         *REGISTERS,
+        *INTERVAL_OF.values(),
+        *DAY_COUNTER_OF.values(),
+        INTERVAL_LENGTH,
+        "apparent_power_va",  # drawn from the grid; never a W
+        "export_apparent_power_va",
+        "reactive_power_var",
+        "power_factor",
         "pv_power_w",
         "grid_power_w",
         "battery_power_w",

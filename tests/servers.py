@@ -51,6 +51,8 @@ class Database:
     sp_pki: DatabaseSettings
     sp_guard: DatabaseSettings
     sp_notifier: DatabaseSettings
+    sp_sftp: DatabaseSettings
+    sp_importer: DatabaseSettings
 
 
 @dataclass(frozen=True)

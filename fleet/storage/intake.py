@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import DEAD_LETTER_KEEP_DAYS, PARTITIONS_AHEAD_DAYS, RETENTION_DAYS
+from fleet.limits import DEAD_LETTER_KEEP_DAYS, HISTORY_DAYS, PARTITIONS_AHEAD_DAYS, RETENTION_DAYS
 from fleet.storage.database import Connection
 
 # site, device, time, received_at, readings, by how many ms a clock correction has moved it
@@ -77,7 +77,9 @@ async def housekeeping(connection: Connection, now: datetime) -> int:
     today = now.astimezone(UTC).date()
     await create_partitions(connection, (today + timedelta(days=ahead) for ahead in range(PARTITIONS_AHEAD_DAYS + 1)))
     dropped: int = await connection.fetchval(
-        "SELECT telemetry.drop_sample_partitions($1)", today - timedelta(days=RETENTION_DAYS + 1)
+        "SELECT telemetry.drop_sample_partitions($1, $2)",
+        today - timedelta(days=RETENTION_DAYS + 1),
+        today - timedelta(days=HISTORY_DAYS + 31),
     )
     await connection.execute(
         "DELETE FROM telemetry.dead_letter WHERE received_at < $1", now - timedelta(days=DEAD_LETTER_KEEP_DAYS)

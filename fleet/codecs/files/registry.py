@@ -1,0 +1,16 @@
+"""All file formats, and which of them a file is in."""
+
+from typing import Final
+
+from fleet.codecs.files.reading import FileFormat
+
+FORMATS: Final[tuple[FileFormat, ...]] = ()
+
+
+def by_id(format_id: str) -> FileFormat | None:
+    return next((each for each in FORMATS if each.id == format_id), None)
+
+
+def recognised(head: bytes) -> FileFormat | None:
+    """The format of a file that begins like this (unpacked, FILE_HEAD_BYTES or all of it); None: nobody knows it."""
+    return next((each for each in FORMATS if each.recognises(head)), None)
