@@ -93,7 +93,7 @@ class Definition(NamedTuple):
 Found = Rows | Refusal | Definition
 
 
-class Unreadable(Exception):  # noqa: N818 - as fleet.errors
+class Unreadable(Exception):
     """The file as a whole cannot be read as this format: nothing of it is taken in."""
 
     def __init__(self, code: str, line: int = 0, column: int | None = None, text: str = "", **gaps: str) -> None:

@@ -40,7 +40,8 @@ WORDS: Final[Mapping[str, Words]] = {
         "A line of more than {chars_max} characters: this is no file of readings.",
     ),
     "too_many_serials": Words(
-        "Plus de {serials_max} appareils dans un fichier : découpez-le.", "More than {serials_max} devices in one file: split it."
+        "Plus de {serials_max} appareils dans un fichier : découpez-le.",
+        "More than {serials_max} devices in one file: split it.",
     ),
     "unknown_zone": Words(
         "Le fuseau horaire {zone} n'est pas connu : corrigez le réglage de l'enregistreur.",
@@ -53,10 +54,10 @@ WORDS: Final[Mapping[str, Words]] = {
     # lines
     "bad_time": Words("Ce n'est pas une date et heure lisible.", "This is no date and time that can be read."),
     "time_does_not_exist": Words(
-        "Cette heure n'existe pas en {zone} (passage à l'heure d'été) : si l'horloge reste à l'heure d'hiver, réglez le fuseau"
-        " de l'enregistreur sur un décalage fixe, par exemple +01:00.",
-        "This time does not exist in {zone} (summer time begins): if the clock stays at winter time, set the logger's zone to a"
-        " fixed offset, such as +01:00.",
+        "Cette heure n'existe pas en {zone} (passage à l'heure d'été) : si l'horloge reste à l'heure d'hiver, réglez"
+        " le fuseau de l'enregistreur sur un décalage fixe, par exemple +01:00.",
+        "This time does not exist in {zone} (summer time begins): if the clock stays at winter time, set the logger's"
+        " zone to a fixed offset, such as +01:00.",
     ),
     "ambiguous_date": Words(
         "Jour et mois ne se distinguent pas : réglez l'ordre des dates de l'enregistreur (jour/mois ou mois/jour).",
