@@ -22,12 +22,16 @@ class Sample(msgspec.Struct, gc=False):
     v: dict[str, float | None]
 
 
-class RawMessage(msgspec.Struct, gc=False):
-    """A third party's message as a gateway received it; its profile names the codec. payload: base64 in JSON."""
+class RawMessage(msgspec.Struct, gc=False, omit_defaults=True):
+    """A third party's message as a gateway received it; its profile names the codec. payload: base64 in JSON.
+
+    retained: a copy that the house's broker had kept, from nobody knows when. It may define something; it measures nothing.
+    """
 
     t: UnixMs
     topic: Annotated[str, msgspec.Meta(max_length=RAW_TOPIC_CHARS_MAX, pattern=_NO_NUL)]
     payload: bytes
+    retained: bool = False
 
 
 class Telemetry(msgspec.Struct):

@@ -3,17 +3,15 @@
 A profile names its codec. Codecs are pure: one message in, samples out; nothing is remembered between two messages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from fleet.codecs import opendtu, shelly, victron, zlinky
-from fleet.codecs.decoded import Decoded
+from fleet.codecs.decoded import Codec, Decoded, fresh
 from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
-
-Codec = Callable[[RawMessage], list[Decoded]]
 
 _BY_TOPIC: Final[tuple[Codec, ...]] = (opendtu.decode, victron.decode, shelly.decode)
 
@@ -30,11 +28,11 @@ def _any(message: RawMessage) -> list[Decoded]:
 
 
 CODECS: Final[Mapping[str, Codec]] = {
-    "any": _any,
-    "opendtu": opendtu.decode,
-    "shelly": shelly.decode,
-    "victron": victron.decode,
-    "zlinky": zlinky.decode,
+    "any": fresh(_any),
+    "opendtu": fresh(opendtu.decode),
+    "shelly": fresh(shelly.decode),
+    "victron": fresh(victron.decode),
+    "zlinky": fresh(zlinky.decode),
 }
 
 

@@ -1,6 +1,7 @@
 """What a codec makes of a third party's message, and the numbers in it."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,6 +24,18 @@ class Decoded(NamedTuple):
     serial: str | None
     sample: Sample
     local: bool = False
+
+
+Codec = Callable[[RawMessage], list[Decoded]]
+
+
+def fresh(codec: Codec) -> Codec:
+    """For messages that explain nothing but themselves: a copy that a broker had kept, from last week maybe, is none."""
+
+    def decode(message: RawMessage) -> list[Decoded]:
+        return [] if message.retained else codec(message)
+
+    return decode
 
 
 def sample(message: RawMessage, values: dict[str, float | None]) -> Sample:

@@ -133,7 +133,7 @@ def house() -> Iterator[HouseBroker]:
         yield broker
 
 
-async def test_a_houses_messages_go_on_untouched_and_copies_do_not(house: HouseBroker, tmp_path: Path) -> None:
+async def test_a_houses_messages_go_on_untouched_and_copies_are_marked(house: HouseBroker, tmp_path: Path) -> None:
     sink = Kept()
     async with talking(house) as client:
         await client.publish("solar/114182940773/0/power", b"111", retain=True, qos=1)
@@ -143,11 +143,14 @@ async def test_a_houses_messages_go_on_untouched_and_copies_do_not(house: HouseB
             async def heard() -> bool:
                 await client.publish("solar/114182940773/0/power", b"312.4", qos=1)
                 await client.publish("other/topic", b"x", qos=1)
-                return bool(sink.messages)
+                return len(sink.messages) > 1
 
             await until(heard, period_s=0.2)
-    assert {(message.topic, message.payload) for message in sink.messages} == {("solar/114182940773/0/power", b"312.4")}
-    (decoded,) = decode_raw("opendtu", sink.messages[0])
+    copy, live = sink.messages[:2]
+    assert {message.topic for message in sink.messages} == {"solar/114182940773/0/power"}
+    assert [(message.payload, message.retained) for message in (copy, live)] == [(b"111", True), (b"312.4", False)]
+    assert decode_raw("opendtu", copy) == []
+    (decoded,) = decode_raw("opendtu", live)
     assert decoded.sample.v == {"pv_power_w": 312.4}
 
 

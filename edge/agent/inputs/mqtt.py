@@ -1,6 +1,7 @@
 """A broker in the house: its messages go on untouched, stamped with their arrival.
 
-Retained messages are left out: they are copies of unknown age, and what still holds is said again soon.
+Copies that the broker had retained are marked as such: of unknown age, they measure nothing, but some of them say what other
+messages mean (Home Assistant's discovery).
 """
 
 import asyncio
@@ -33,7 +34,7 @@ _BURST_S = 20  # a Venus OS says everything at once when it is woken
 
 
 class MqttInput:
-    """One broker. `dropped` counts the messages that were too long, too many, or copies."""
+    """One broker. `dropped` counts the messages that were too long or too many."""
 
     def __init__(self, settings: MqttSettings) -> None:
         self.name = settings.name
@@ -78,11 +79,10 @@ class MqttInput:
         settings = self._settings
         return Unavailable("local_broker_away", f"the broker at {settings.host}:{settings.port}: {error}")
 
-    def take(self, message: RawMessage, *, retained: bool, now: UnixMs) -> None:
-        """One message in, unless it is a copy, too long, or one too many."""
+    def take(self, message: RawMessage, now: UnixMs) -> None:
+        """One message in, unless it is too long, or one too many."""
         sound = (
-            not retained
-            and len(message.payload) <= RAW_PAYLOAD_BYTES_MAX
+            len(message.payload) <= RAW_PAYLOAD_BYTES_MAX
             and len(message.topic) <= RAW_TOPIC_CHARS_MAX
             and "\x00" not in message.topic
         )
@@ -114,7 +114,7 @@ class MqttInput:
             if self._portal == "auto" and topic.startswith("N/"):
                 self._portal = topic.split("/", 2)[1]
                 await self._wake(client, self._portal)
-            self.take(RawMessage(now, topic, payload), retained=bool(message.retain), now=now)
+            self.take(RawMessage(now, topic, payload, bool(message.retain)), now)
 
     async def _hand_on(self, sink: Sink) -> None:
         try:
