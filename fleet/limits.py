@@ -186,6 +186,22 @@ LOCAL_DAYS_KNOWN_MAX = 20_000  # of one time zone, with their offset: half a cen
 REFUSED_LINES_KEPT_MAX = 1_000  # of one file, with their text; more are counted
 REFUSED_TEXT_CHARS_MAX = 200
 INTERVAL_MAX_S = 25 * 3_600  # the longest interval that energy is told of: the day on which summer time ends
+UPLOAD_FORM_BYTES_MAX = 32 * 1024**2  # files in a plain form, for browsers without scripts; larger ones come by themselves
+UPLOAD_FILES_PER_FORM_MAX = 50
+UPLOADS_PER_MIN = 120  # of one person: a folder of daily files dropped at once
+UPLOADS_AT_ONCE_PER_PERSON = 4
+UPLOADS_AT_ONCE = 16  # of all people; each writes to the disk
+UPLOAD_BYTES_PER_DAY_MAX = 32 * 1024**3  # of one person: several years of several large sites
+UPLOAD_IDLE_S = 60.0  # without a byte: a phone that has changed cells comes back sooner, or not at all
+UPLOAD_FREE_BYTES_MIN = 512 * 1024**2  # what an upload leaves free: the database may live on the same disk
+UPLOAD_PIECE_BYTES = 1024**2  # written and hashed at a time
+FILE_NAME_CHARS_MAX = 200
+PREVIEW_BYTES = 2 * 1024**2  # of a file whose format is being described: some days of five-minute rows
+PREVIEW_TIMEOUT_S = 10.0  # reading that takes half a second
+PREVIEWS_AT_ONCE = 2  # each takes a core
+PREVIEW_POINTS_MAX = 1_000  # of one curve; more are not told apart on a screen
+PREVIEW_REFUSALS_MAX = 20
+COMPANY_FORMATS_MAX = 200  # of one company
 
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed

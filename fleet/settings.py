@@ -56,6 +56,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies   addresses whose X-Forwarded-For is believed
     allowed_hosts     further names that requests may ask for, such as the service's name among containers
     est_url           where devices enrol, as the installer's screen shows it; est_ca_file: its trust anchor
+    intake_folder     shared with the importer: uploads/ takes what people send, originals/ holds every file as it came
+    sftp_public_host, sftp_port, sftp_host_key_file   the drop box, as a logger is told of it; the file: its public host keys
     """
 
     host: str
@@ -71,6 +73,10 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allowed_hosts: tuple[str, ...] = ()
     est_url: str | None = None
     est_ca_file: Path | None = None
+    intake_folder: Path | None = None
+    sftp_public_host: str | None = None
+    sftp_port: int | None = None
+    sftp_host_key_file: Path | None = None
 
 
 class PkiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""What other processes say about claims and revocations: one listening connection for all browsers that watch one."""
+"""What other processes say about claims, revocations and files: one listening connection for all browsers that watch one."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from fleet.settings import DatabaseSettings
 from fleet.storage import notices
 from fleet.storage.database import AWAY, connect
 
-_CHANNELS = (notices.CLAIM, notices.REVOCATION)
+_CHANNELS = (notices.CLAIM, notices.REVOCATION, notices.FILE)
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
 _ALIVE_S = 15.0  # how often an idle connection is asked whether it still is one
 _SETTLE_S = 0.25  # several notices in a row are one look at the database

@@ -9,6 +9,7 @@ CLAIM = "sp_claim"  # payload: id of a claim that was made, tried, used or cance
 REVOCATION = "sp_revocation"  # payload: id of a revocation that was requested or got a step further
 CRL = "sp_crl"  # payload: number of a revocation list that was signed
 MAIL = "sp_mail"  # no payload: an e-mail was laid down
+FILE = "sp_file"  # payload: id of a file that came, is to be read again, or has got further
 POLL_S = 5.0
 
 
