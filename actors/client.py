@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from actors.ray_environment import set_environment
+from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import FleetError, Unavailable
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S
@@ -59,6 +60,15 @@ class Twins:
         """The bulk door; see TwinShard.store_history."""
         stored: int = await self._ask_about(site, "store_history", blocks, timeout_s=BULK_TIMEOUT_S)
         return stored
+
+    async def store_columns(
+        self, site: SiteId, file_number: int, blocks: list[ColumnBlock], arrived_at: UnixMs
+    ) -> BulkReport:
+        """The bulk door for files; see actors.bulk. Raises NotFound (unknown_site), BadInput (unknown_device, bad_block)."""
+        report: BulkReport = await self._ask_about(
+            site, "store_columns", file_number, blocks, arrived_at, timeout_s=BULK_TIMEOUT_S
+        )
+        return report
 
     async def roll_up(self) -> None:
         """Returns when the days that were dirty are recomputed, on all shards."""

@@ -16,6 +16,7 @@ import psutil
 import structlog
 
 from actors.batch import Entry
+from actors.bulk import Bulk
 from actors.catalog import Catalog
 from actors.clock import now_ms
 from actors.correcting import Correcting
@@ -30,6 +31,7 @@ from actors.upkeep import Upkeep
 from actors.writer import Writer
 from certs.tls import client_context
 from fleet import topics
+from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
@@ -84,6 +86,7 @@ class TwinShard:
             await self._catalog.load_all(now_ms())
             self._writer = Writer(settings.database, self._lease, self._counters)
             self._intake = Intake(self._catalog, self._counters)
+            self._bulk = Bulk(settings.database, self._lease, self._catalog, self._is_busy)
             self._feeds = Feeds(self._catalog, self._intake, self._counters)
             self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake)
             self._placing = Placing(self._pool, self._lease, self._slots, self._catalog, self._writer, self._intake.sources)
@@ -116,6 +119,7 @@ class TwinShard:
             if self._ready.is_set():
                 await self._upkeep.last_words()
                 await self._writer.close()
+                await self._bulk.close()
             self._pool.terminate()
 
     async def _open_pool(self) -> Pool:
@@ -220,6 +224,16 @@ class TwinShard:
                 await asyncio.sleep(0)
         await self._writer.commit(entries, now)
         return sum(len(entry.rows) for entry in entries)
+
+    async def store_columns(
+        self, site: SiteId, file_number: int, blocks: list[ColumnBlock], arrived_at: UnixMs
+    ) -> BulkReport:
+        """See actors.bulk."""
+        return await self._bulk.store(site, file_number, blocks, arrived_at)
+
+    def _is_busy(self) -> bool:
+        session = self._upkeep.session
+        return session is not None and session.waiting > 0
 
     # asks -----------------------------------------------------------------------------------------------------------
 

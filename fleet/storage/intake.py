@@ -21,7 +21,9 @@ _STORE = """
     INSERT INTO telemetry.sample AS stored (site_id, device_id, time, received_at, readings, shift_ms)
     SELECT site_id, device_id, time, received_at, readings, shift_ms FROM pg_temp.incoming
     ON CONFLICT (site_id, device_id, time) DO UPDATE
-        SET readings = telemetry.merged(stored.readings, excluded.readings)
+        SET readings = telemetry.merged(stored.readings, excluded.readings),
+            ranks = CASE WHEN stored.rank IS NOT NULL
+                    THEN telemetry.ranks_after_filling(stored.readings, stored.rank, stored.ranks) END
         WHERE stored.readings IS DISTINCT FROM telemetry.merged(stored.readings, excluded.readings)
 """
 _STORE_LETTER = """

@@ -99,6 +99,7 @@ CREATE TABLE imports.file (
     attempts        integer NOT NULL DEFAULT 0,      -- readings of it that were begun: one that kills us is not tried for ever
     started_at      timestamptz,
     finished_at     timestamptz,
+    state_at        timestamptz NOT NULL DEFAULT now(),   -- since when it is in its state: kept by a trigger
     blocks          integer,                         -- to store; NULL: not read to the end yet
     blocks_done     integer NOT NULL DEFAULT 0,
     bytes_read      bigint NOT NULL DEFAULT 0,
@@ -118,6 +119,13 @@ CREATE INDEX ON imports.file (device_id, number DESC);
 CREATE INDEX ON imports.file (number) WHERE state IN ('received', 'reading', 'storing');
 CREATE INDEX ON imports.file (site_id, sha256);
 CREATE INDEX ON imports.file (sha256) WHERE original_gone_at IS NULL;
+CREATE FUNCTION imports.note_state() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.state_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER note_state BEFORE UPDATE OF state ON imports.file
+    FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION imports.note_state();
 
 -- The first refusals of a file, in its order; lines_refused counts them all.
 CREATE TABLE imports.refusal (
@@ -199,6 +207,31 @@ CREATE TABLE telemetry.sample_revision (
     PRIMARY KEY (site_id, device_id, time, revised_at, file_number)
 );
 CREATE INDEX ON telemetry.sample_revision (file_number);
+
+-- One row about an instant, of what stands and what a file tells: channel by channel the higher rank, files before live values,
+-- and of equal rank (one file that says it twice) the greater value, so that no order matters.
+CREATE FUNCTION telemetry.ranked(
+    stored double precision[], rank bigint, ranks bigint[], told double precision[], told_rank bigint,
+    OUT readings double precision[], OUT new_ranks bigint[], OUT differs boolean
+) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_agg(CASE WHEN takes THEN t ELSE s END ORDER BY i),
+           array_agg(CASE WHEN takes THEN told_rank ELSE r END ORDER BY i),
+           bool_or(takes AND s IS DISTINCT FROM t AND s IS NOT NULL)
+    FROM (
+        SELECT i, s, t, r, t IS NOT NULL AND (s IS NULL OR r IS NULL OR told_rank > r OR (told_rank = r AND t > s)) AS takes
+        FROM (SELECT i, s, t, CASE WHEN s IS NULL THEN NULL WHEN ranks IS NULL THEN rank ELSE ranks[i] END AS r
+              FROM unnest(stored, told) WITH ORDINALITY AS u(s, t, i)) cells
+    ) decided
+$$;
+
+-- What a live message fills into a row that a file has told of stays known as live.
+CREATE FUNCTION telemetry.ranks_after_filling(
+    stored double precision[], rank bigint, ranks bigint[]
+) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_agg(CASE WHEN s IS NULL THEN NULL WHEN ranks IS NULL THEN rank ELSE ranks[i] END ORDER BY i)
+    FROM unnest(stored) WITH ORDINALITY AS u(s, i)
+$$;
 
 -- Days whose samples retention has dropped: their totals stand for ever, and are not recomputed from what is left.
 ALTER TABLE telemetry.site_day ADD COLUMN sealed boolean NOT NULL DEFAULT false;
@@ -342,4 +375,5 @@ GRANT INSERT (id, site_id, device_id, via, person_id, name, size_bytes, sha256, 
 GRANT UPDATE (state, settings) ON imports.file TO sp_web;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.sample_revision, telemetry.codec_memory TO sp_twins;
-GRANT EXECUTE ON FUNCTION telemetry.drop_sample_partitions, telemetry.create_sample_partition, telemetry.merged TO sp_twins;
+GRANT EXECUTE ON FUNCTION telemetry.drop_sample_partitions, telemetry.create_sample_partition, telemetry.merged, telemetry.ranked,
+    telemetry.ranks_after_filling TO sp_twins;

@@ -1,0 +1,142 @@
+"""Rows from files in the database: added once, corrected with their history, in whatever order files are stored."""
+
+import random
+import time
+from itertools import permutations
+
+import pytest
+
+from fleet.columns import DAY_MS, BulkReport
+from fleet.errors import BadInput
+from fleet.ids import SiteId
+from tests.bulk_rig import block, bulk_door
+from tests.fleet_rig import fetch, seed_fleet
+from tests.servers import Database
+
+SITE = SiteId("s-one")
+SITES = [("s-one", {"m-one": "meter", "i-one": "inverter"})]
+DAY = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS - 40 * DAY_MS
+ROWS = "SELECT device_id, time, readings FROM telemetry.sample ORDER BY device_id, time"
+
+
+async def stored(database: Database) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in await fetch(database, ROWS)]
+
+
+async def test_the_same_rows_again_add_nothing(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    rows = [(DAY + i * 60_000, {"grid_power_w": float(i), "import_energy_wh": i * 10.0}) for i in range(100)]
+    async with bulk_door(database) as door:
+        assert await door.store(SITE, 1, [block("m-one", rows)], DAY) == BulkReport(new=100)
+        first = await stored(database)
+        assert await door.store(SITE, 1, [block("m-one", rows)], DAY) == BulkReport(same=100)
+        assert await door.store(SITE, 2, [block("m-one", rows[40:], file_number=2)], DAY) == BulkReport(same=60)
+    assert await stored(database) == first
+    assert await fetch(database, "SELECT * FROM telemetry.sample_revision") == []
+
+
+async def test_another_value_is_a_correction_with_its_history(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        await door.store(SITE, 1, [block("m-one", [(DAY, {"import_energy_wh": 10.0})])], DAY)
+        again = block("m-one", [(DAY, {"import_energy_wh": 12.0, "grid_power_w": 5.0})], file_number=2)
+        assert await door.store(SITE, 2, [again], DAY) == BulkReport(corrected=1)
+    assert (await stored(database))[0][2] == [5.0, 12.0, None, None]
+    (revision,) = await fetch(database, "SELECT file_number, before FROM telemetry.sample_revision")
+    assert tuple(revision) == (2, [None, 10.0, None, None])
+
+
+async def test_a_corrected_curve_outranks_a_raw_one_that_comes_later(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        await door.store(SITE, 1, [block("m-one", [(DAY, {"import_energy_wh": 10.0})], corrected=True)], DAY)
+        raw = block("m-one", [(DAY, {"import_energy_wh": 12.0})], file_number=2)
+        assert await door.store(SITE, 2, [raw], DAY) == BulkReport(same=1)
+    assert (await stored(database))[0][2] == [None, 10.0, None, None]
+
+
+async def test_a_file_that_has_less_of_the_day_changes_nothing_of_one_that_has_more(database: Database) -> None:
+    """A transfer that failed comes again, after the grown file of the same day: its last row was provisional."""
+    await seed_fleet(database, SITES)
+    early = [(DAY, {"import_energy_wh": 10.0}), (DAY + 600_000, {"import_energy_wh": 10.5})]
+    grown = [(DAY, {"import_energy_wh": 10.0}), (DAY + 600_000, {"import_energy_wh": 11.0}), (DAY + 900_000, {"import_energy_wh": 12.0})]  # fmt: skip
+    async with bulk_door(database) as door:
+        await door.store(SITE, 1, [block("m-one", grown, file_number=1)], DAY)
+        await door.store(SITE, 2, [block("m-one", early, file_number=2)], DAY)
+    assert [row[2][1] for row in await stored(database)] == [10.0, 11.0, 12.0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_order_of_contradicting_files_matters(database: Database, seed: int) -> None:
+    """Partial rows, shared instants, the same instant twice in one file, blocks stored twice, live rows in between."""
+    rng = random.Random(seed)
+    measures = ("grid_power_w", "import_energy_wh", "export_energy_wh")
+    files = []
+    for number in range(1, 4):
+        chosen = rng.sample(measures, rng.randint(1, 3))
+        rows = [(DAY + rng.randrange(6) * 60_000, {name: float(rng.randrange(3)) for name in chosen}) for _ in range(8)]
+        rng.shuffle(rows)
+        cut = rng.randrange(1, 8)
+        corrected = rng.random() < 0.3
+        files.append((number, [block("m-one", part, file_number=number, corrected=corrected) for part in (rows[:cut], rows[cut:])]))
+    seen = set()
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        for order in permutations(files):
+            await fetch(database, "TRUNCATE telemetry.sample")
+            for number, blocks in order:
+                for each in rng.sample(blocks, len(blocks)):
+                    await door.store(SITE, number, [each], DAY)
+                if rng.random() < 0.5:
+                    await door.store(SITE, number, blocks, DAY)
+            seen.add(repr(await stored(database)))
+    assert len(seen) == 1
+
+
+async def test_what_cannot_be_stored_is_counted(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    now = time.time_ns() // 1_000_000
+    rows = [
+        (DAY, {"grid_power_w": 1.0}),
+        (DAY, {"grid_power_w": 2.0}),
+        (now + 3_600_000, {"grid_power_w": 1.0}),
+        (now - 20 * 366 * DAY_MS, {"grid_power_w": 1.0}),
+        (DAY + 1_000, {"grid_power_w": 1e300}),
+        (DAY + 2_000, {"pv_power_w": 1.0}),
+    ]
+    async with bulk_door(database) as door:
+        report = await door.store(SITE, 1, [block("m-one", rows)], DAY)
+        assert report == BulkReport(new=1, same=1, late=1, future=1, useless=2)
+        with pytest.raises(BadInput, match="unknown_device"):
+            await door.store(SITE, 1, [block("m-two", rows)], DAY)
+    assert (await stored(database))[0][2] == [2.0, None, None, None]
+
+
+async def test_days_of_years_ago_are_marked_and_lie_in_few_partitions(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    start = DAY - 900 * DAY_MS
+    rows = [(start + i * 3_600_000 * 6, {"import_energy_wh": float(i)}) for i in range(4 * 800)]
+    async with bulk_door(database) as door:
+        report = await door.store(SITE, 1, [block("m-one", rows)], DAY)
+    assert report == BulkReport(new=3_200)
+    (days,) = await fetch(database, "SELECT count(*) FROM telemetry.dirty_day")
+    assert days["count"] >= 800
+    (tables,) = await fetch(database, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'telemetry.sample'::regclass")
+    assert tables["count"] <= 30
+
+
+async def test_a_day_whose_samples_are_gone_keeps_its_total(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    old = DAY - 800 * DAY_MS
+    async with bulk_door(database) as door:
+        await fetch(
+            database,
+            "INSERT INTO telemetry.site_day (site_id, day, timezone, pv_q, import_q, export_q, charge_q, discharge_q,"
+            " quality_q, computed_at, sealed) VALUES ($1, to_timestamp($2)::date, 'Europe/Paris', '{}', '{}', '{}', '{}', '{}',"
+            " '{}', now(), true)",
+            SITE, old // 1000,
+        )  # fmt: skip
+        rows = [(old + 43_200_000, {"import_energy_wh": 1.0}), (old + DAY_MS + 43_200_000, {"import_energy_wh": 2.0})]
+        assert await door.store(SITE, 1, [block("m-one", rows)], DAY) == BulkReport(new=1, late=1)
+
+
