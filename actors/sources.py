@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from actors.catalog import Route
-from fleet.codecs import decode_raw
+from fleet.codecs.registry import decode_raw
 from fleet.device import DeviceTwin, Row
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId

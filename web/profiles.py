@@ -8,7 +8,7 @@ from litestar import Request, Response, Router, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
-from fleet.codecs import CODECS
+from fleet.codecs.registry import CODECS
 from fleet.errors import BadInput
 from fleet.ids import SiteId
 from fleet.limits import PROFILE_SITES_AT_ONCE

@@ -10,7 +10,7 @@ import pytest
 
 from edge.agent.inputs import Input, ModbusSettings, MqttSettings, SunspecSettings, make_input
 from edge.agent.inputs.settings import Register
-from fleet.codecs import decode_raw
+from fleet.codecs.registry import decode_raw
 from fleet.errors import FleetError, Unavailable
 from fleet.telemetry import RawMessage, Sample
 from tests.fleet_rig import until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.codecs import CODECS, decode_raw
+from fleet.codecs.registry import CODECS, decode_raw
 from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
 from fleet.measures import is_measure

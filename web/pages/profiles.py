@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
-from fleet.codecs import CODECS
+from fleet.codecs.registry import CODECS
 from fleet.errors import BadInput, FleetError
 from fleet.profiles import DeviceProfile
 from fleet.storage import profile_versions
