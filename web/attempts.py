@@ -3,7 +3,10 @@
 The counts live in one process and are forgotten at its restart; a guesser gains a few tries by that, not more.
 """
 
+from collections import Counter as Tally
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fleet.limits import (
     ATTEMPT_KEYS_MAX,
@@ -12,6 +15,10 @@ from fleet.limits import (
     LOGIN_FAILURES_PER_ADDRESS,
     LOGIN_FAILURES_PER_PAIR,
     LOGIN_WINDOW_S,
+    UPLOAD_BYTES_PER_DAY_MAX,
+    UPLOADS_AT_ONCE,
+    UPLOADS_AT_ONCE_PER_PERSON,
+    UPLOADS_PER_MIN,
 )
 from web.errors import TooMany
 
@@ -28,15 +35,15 @@ class Counter:
         began_s, count = self._windows.get(key, (now_s, 0))
         return count if now_s - began_s < self._window_s else 0
 
-    def add(self, key: str, now_s: float) -> int:
+    def add(self, key: str, now_s: float, amount: int = 1) -> int:
         began_s, count = self._windows.get(key, (now_s, 0))
         if now_s - began_s >= self._window_s:
             began_s, count = now_s, 0
-        self._windows[key] = (began_s, count + 1)
+        self._windows[key] = (began_s, count + amount)
         self._windows.move_to_end(key)
         if len(self._windows) > self._keys_max:
             self._windows.popitem(last=False)
-        return count + 1
+        return count + amount
 
     def take_back(self, key: str) -> None:
         """One try that was none."""
@@ -87,6 +94,35 @@ class RequestRate:
         """Raises TooMany (too_many_requests)."""
         if self._requests.add(address, now_s) > self._per_min:
             raise TooMany("too_many_requests", f"at most {self._per_min} such requests a minute")
+
+
+class UploadRate:
+    """Files that people send: so many a minute and so many bytes a day of each, and few at once."""
+
+    def __init__(self) -> None:
+        self._files = Counter(60.0)
+        self._bytes = Counter(86_400.0)
+        self._running: Tally[str] = Tally()
+
+    @contextmanager
+    def slot(self, person: str, announced_bytes: int, now_s: float) -> Iterator[None]:
+        """Raises TooMany (too_many_uploads)."""
+        if self._running[person] >= UPLOADS_AT_ONCE_PER_PERSON or self._running.total() >= UPLOADS_AT_ONCE:
+            raise TooMany("too_many_uploads", "as many files as there may be are being sent already")
+        if self._files.add(person, now_s) > UPLOADS_PER_MIN:
+            raise TooMany("too_many_uploads", f"at most {UPLOADS_PER_MIN} files a minute")
+        if self._bytes.count(person, now_s) + announced_bytes > UPLOAD_BYTES_PER_DAY_MAX:
+            raise TooMany("too_many_uploads", f"at most {UPLOAD_BYTES_PER_DAY_MAX // 1024**3} GiB a day")
+        self._running[person] += 1
+        try:
+            yield
+        finally:
+            self._running[person] -= 1
+            if not self._running[person]:
+                del self._running[person]
+
+    def count(self, person: str, size_bytes: int, now_s: float) -> None:
+        self._bytes.add(person, now_s, size_bytes)
 
 
 def _keys(email: str, address: str) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ import structlog
 from fleet.limits import SSE_HEARTBEAT_S, SSE_RECHECK_S
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
-from web.attempts import LoginAttempts, RequestRate
+from web.attempts import LoginAttempts, RequestRate, UploadRate
 from web.fresh_codes import FreshCodes
 from web.live import LiveFeed
 from web.metrics import Metrics
@@ -42,6 +42,7 @@ class Services:
     passwords: Passwords = field(default_factory=Passwords)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     rate: RequestRate = field(default_factory=RequestRate)
+    uploads: UploadRate = field(default_factory=UploadRate)
     streams: Counter[str] = field(default_factory=Counter)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat_s: float = SSE_HEARTBEAT_S

@@ -1,0 +1,65 @@
+"""Files as they came: kept compressed by the importer under their hash, handed out unpacked and as nothing but bytes."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import zstandard
+from litestar.response import Stream
+
+from fleet.limits import FILE_CHUNK_BYTES
+from fleet.storage.import_lists import FileRow
+from web.errors import Gone
+from web.services import Services
+from web.uploads import clean_name, intake_folder
+
+_PLAIN: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def original_path(services: Services, row: FileRow) -> Path:
+    """Compressed in originals/, or in uploads/ as it came while the importer has not taken it yet.
+
+    Raises Gone (original_gone), Unavailable (no_intake).
+    """
+    folder = intake_folder(services)
+    kept = folder / "originals" / row.sha256[:2] / f"{row.sha256}.zst"
+    waiting = folder / "uploads" / row.id
+    for path in (kept, waiting):
+        if row.has_original and path.is_file():
+            return path
+    raise Gone("original_gone", "the file itself is not kept any more; what was read of it stays")
+
+
+async def original(services: Services, row: FileRow) -> Stream:
+    """Saved by the browser, never shown. Raises as original_path."""
+    path = await asyncio.to_thread(original_path, services, row)
+    headers = {"Content-Disposition": disposition(row.name), "X-Content-Type-Options": "nosniff"}
+    return Stream(_told(path), media_type="application/octet-stream", headers=headers)
+
+
+def disposition(name: str) -> str:
+    """RFC 6266: the name in plain letters, and as it is in percent-encoded UTF-8."""
+    shown = clean_name(name)
+    plain = _PLAIN.sub("_", shown)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """The bytes as they came, in pieces; blocking."""
+    with path.open("rb") as file:
+        if path.suffix != ".zst":
+            while piece := file.read(FILE_CHUNK_BYTES):
+                yield piece
+            return
+        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
+            while piece := reader.read(FILE_CHUNK_BYTES):
+                yield piece
+
+
+async def _told(path: Path) -> AsyncIterator[bytes]:
+    pieces = unpacked(path)
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
