@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
 from fleet.limits import RAW_GRID_S
 from fleet.telemetry import RawMessage, Sample, UnixMs
@@ -26,14 +27,14 @@ class Decoded(NamedTuple):
     local: bool = False
 
 
-Codec = Callable[[RawMessage], list[Decoded]]
+Codec = Callable[[RawMessage, Memory], list[Decoded]]
 
 
-def fresh(codec: Codec) -> Codec:
+def fresh(alone: Callable[[RawMessage], list[Decoded]]) -> Codec:
     """For messages that explain nothing but themselves: a copy that a broker had kept, from last week maybe, is none."""
 
-    def decode(message: RawMessage) -> list[Decoded]:
-        return [] if message.retained else codec(message)
+    def decode(message: RawMessage, _: Memory) -> list[Decoded]:
+        return [] if message.retained else alone(message)
 
     return decode
 

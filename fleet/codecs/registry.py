@@ -1,18 +1,17 @@
 """All codecs by the names that profiles call them, and a gateway's way to find the right one by itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from fleet.codecs import opendtu, shelly, victron, zlinky
-from fleet.codecs.decoded import Decoded
+from fleet.codecs.decoded import Codec, Decoded, fresh
+from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
 
-Codec = Callable[[RawMessage], list[Decoded]]
-
-_BY_TOPIC: Final[tuple[Codec, ...]] = (opendtu.decode, victron.decode, shelly.decode)
+_BY_TOPIC: Final = (opendtu.decode, victron.decode, shelly.decode)
 
 
 def _any(message: RawMessage) -> list[Decoded]:
@@ -27,18 +26,19 @@ def _any(message: RawMessage) -> list[Decoded]:
 
 
 CODECS: Final[Mapping[str, Codec]] = {
-    "any": _any,
-    "opendtu": opendtu.decode,
-    "shelly": shelly.decode,
-    "victron": victron.decode,
-    "zlinky": zlinky.decode,
+    "any": fresh(_any),
+    "opendtu": fresh(opendtu.decode),
+    "shelly": fresh(shelly.decode),
+    "victron": fresh(victron.decode),
+    "zlinky": fresh(zlinky.decode),
 }
 
 
-def decode_raw(codec: str, message: RawMessage) -> list[Decoded]:
+def decode_raw(codec: str, message: RawMessage, memory: Memory | None = None) -> list[Decoded]:
     """The samples in one message; none when it is about something else, or about a device without a usable name.
 
-    Raises BadInput (unknown_codec, too_large, bad_payload).
+    memory: of the sender; what the message teaches is in it afterwards, also when something of the message is refused.
+    Raises BadInput (unknown_codec, too_large, bad_payload, and what the codecs with a memory raise).
     """
     decode = CODECS.get(codec)
     if decode is None:
@@ -47,4 +47,8 @@ def decode_raw(codec: str, message: RawMessage) -> list[Decoded]:
         raise BadInput(
             "too_large", f"{len(message.payload)} bytes at {message.topic[:80]}; {RAW_PAYLOAD_BYTES_MAX} are taken"
         )
-    return [found for found in decode(message) if found.serial is None or is_serial(found.serial)]
+    return [
+        found
+        for found in decode(message, memory if memory is not None else Memory())
+        if found.serial is None or is_serial(found.serial)
+    ]
