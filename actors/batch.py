@@ -9,6 +9,7 @@ from fleet.device import DeviceTwin, Row
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import FUTURE_SKEW_MAX_S
 from fleet.site import SiteTwin
+from fleet.storage.codec_memory import Lesson
 from fleet.storage.intake import DeadLetter, SampleRecord
 from fleet.telemetry import UnixMs
 
@@ -16,7 +17,7 @@ from fleet.telemetry import UnixMs
 class Entry(NamedTuple):
     """One message, taken in by its twin. `sender` is acked once the entry is stored; None when there is nobody to ack.
 
-    arrived_at: when it came, if that was not with the batch.
+    arrived_at: when it came, if that was not with the batch. learned: what it taught its sender's codec.
     """
 
     topic: str
@@ -25,6 +26,7 @@ class Entry(NamedTuple):
     rows: list[Row]
     letters: list[DeadLetter]
     arrived_at: UnixMs | None = None
+    learned: tuple[Lesson, ...] = ()
 
 
 class DirtyMark(NamedTuple):
@@ -36,19 +38,23 @@ class DirtyMark(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """samples: one per (device, time), whatever the messages repeated."""
+    """samples: one per (device, time), whatever the messages repeated; lessons: the newest of each key."""
 
     samples: list[SampleRecord]
     letters: list[DeadLetter]
     marks: list[DirtyMark]
+    lessons: list[Lesson]
 
 
 def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
     samples: dict[tuple[DeviceId, UnixMs], SampleRecord] = {}
     letters: list[DeadLetter] = []
     marks: dict[tuple[SiteId, date], UnixMs] = {}
+    lessons: dict[tuple[SiteId, DeviceId, str], Lesson] = {}
     for entry in entries:
         letters += entry.letters
+        for lesson in entry.learned:
+            lessons[lesson[:3]] = lesson
         if entry.site is None:
             continue
         site = entry.site.record
@@ -63,7 +69,8 @@ def collect(entries: Iterable[Entry], now: UnixMs) -> Batch:
             key = (site.id, local_day(t, site.timezone))
             if t < marks.get(key, t + 1):
                 marks[key] = t
-    return Batch(list(samples.values()), letters, [DirtyMark(site, day, t) for (site, day), t in marks.items()])
+    dirty = [DirtyMark(site, day, t) for (site, day), t in marks.items()]
+    return Batch(list(samples.values()), letters, dirty, list(lessons.values()))
 
 
 def _placed(entry: Entry, site: SiteTwin, now: UnixMs) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import DEAD_LETTER_HEAD_BYTES, DEAD_LETTERS_PER_DEVICE_PER_MIN, RAW_TOPIC_CHARS_MAX
 from fleet.rate import TokenBucket
 from fleet.site import SiteTwin
+from fleet.storage.codec_memory import Lesson
 from fleet.storage.intake import DeadLetter
 from fleet.telemetry import RawMessage, Telemetry, UnixMs
 
@@ -91,6 +92,14 @@ class Intake:
         return self._take_decoded(text, payload, telemetry, route, now)
 
     def _take_decoded(self, text: str, payload: bytes, telemetry: Telemetry, route: Route, now: UnixMs) -> Entry:
+        entry = self._entry(text, payload, telemetry, route, now)
+        learned = route.device.learned()
+        if learned:
+            site, device = route.site.record.id, route.device.id
+            return entry._replace(learned=tuple(Lesson(site, device, *lesson) for lesson in learned.items()))
+        return entry
+
+    def _entry(self, text: str, payload: bytes, telemetry: Telemetry, route: Route, now: UnixMs) -> Entry:
         try:
             rows, refused, kept = self.sources.take(route, telemetry, now)
         except BadInput as error:

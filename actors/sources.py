@@ -187,7 +187,7 @@ def _decoded(route: Route, messages: list[RawMessage]) -> tuple[dict[str | None,
     refused: BadInput | None = None
     for message in messages:
         try:
-            found = decode_raw(codec, message)
+            found = decode_raw(codec, message, route.device.memory)
         except BadInput as error:
             refused = refused or error
             continue

@@ -1,4 +1,4 @@
-"""One transaction per batch: lease, samples, dead letters, days to recompute. Only after it may anything be acked.
+"""One transaction per batch: lease, samples, dead letters, lessons, days to recompute. Only after it may anything be acked.
 
 Crash contract: a batch is stored whole or not at all; storing it twice changes nothing.
 """
@@ -14,7 +14,7 @@ from actors.batch import Batch, DirtyMark, Entry, collect
 from actors.counters import Counters
 from fleet.limits import COMMIT_RETRY_S, COMMIT_TIMEOUT_S
 from fleet.settings import DatabaseSettings
-from fleet.storage import energy, intake
+from fleet.storage import codec_memory, energy, intake
 from fleet.storage.database import AWAY, DirectConnection, connect
 from fleet.storage.intake import DeadLetter
 from fleet.storage.lease import Lease
@@ -80,6 +80,8 @@ class Writer:
                 self._counters.duplicates += len(batch.samples) - stored
             if batch.letters:
                 await intake.store_dead_letters(connection, batch.letters)
+            if batch.lessons:
+                await codec_memory.store(connection, batch.lessons)
             if marks:
                 await energy.mark_dirty(connection, marks)
         self._note(batch, marks)

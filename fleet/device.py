@@ -5,6 +5,7 @@ Pure: it takes (message, now) and returns what is to be stored; it does no I/O a
 
 from typing import NamedTuple
 
+from fleet.codecs.memory import Memory
 from fleet.corrections import Corrector
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
@@ -64,6 +65,7 @@ class DeviceTwin:
 
     __slots__ = (
         "_letters",
+        "_memory",
         "_newest",
         "_notice_at",
         "_rate",
@@ -97,6 +99,7 @@ class DeviceTwin:
         created_at: UnixMs | None = None,
         corrector: Corrector | None = None,
         replaced_at: UnixMs = 0,
+        memory: Memory | None = None,
     ) -> None:
         self.id = device
         self.name = name
@@ -112,6 +115,7 @@ class DeviceTwin:
         self.info = snapshot.info
         self.judged = health
         self.snapshot_due = False
+        self._memory = memory
         self.corrector = corrector
         self._newest: tuple[UnixMs, Readings] | None = None  # when the sample arrived that is shown, and all that it said
         self.replaced_at = replaced_at
@@ -195,6 +199,17 @@ class DeviceTwin:
         self.snapshot_due = True
 
     @property
+    def memory(self) -> Memory:
+        """What its messages have taught the codec of its profile; most devices never teach anything."""
+        if self._memory is None:
+            self._memory = Memory()
+        return self._memory
+
+    def learned(self) -> dict[str, bytes | None]:
+        """See Memory.learned."""
+        return {} if self._memory is None else self._memory.learned()
+
+    @property
     def health(self) -> Health:
         return self.judged or _UNKNOWN
 
@@ -216,7 +231,7 @@ class DeviceTwin:
 
     def relearn(self, registered: "DeviceTwin") -> None:
         """Takes over what the registry says of this device now: name, serial, profile, corrections. Keeps what it heard, but
-        of other hardware than it has now.
+        of other hardware than it has now; what it was taught is about those behind it, and stays.
         """
         self.name, self.serial, self.created_at = registered.name, registered.serial, registered.created_at
         self.profile, self.corrector = registered.profile, registered.corrector

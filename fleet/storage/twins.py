@@ -7,11 +7,13 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
+from fleet.codecs.memory import Memory
 from fleet.corrections import Corrector, corrector
 from fleet.device import DeviceTwin, Snapshot
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.site import SiteRecord, SiteTwin
+from fleet.storage import codec_memory
 from fleet.storage.corrections import changes_of
 from fleet.storage.database import Connection
 from fleet.storage.supervision import load_health, load_open_alerts
@@ -78,12 +80,15 @@ async def load_twins(
     alerts = await load_open_alerts(connection, list(devices))
     health = await load_health(connection, list(devices))
     changes = await changes_of(connection, list(devices))
+    memories = await codec_memory.load(connection, list(devices))
     for row in await connection.fetch(_DEVICES, list(devices)):
         judged = health.get(row["site_id"], {}).get(row["id"])
         swaps, profile = changes.replacements.get(row["id"], ()), profiles[row["profile_id"]]
         corrects = corrector(profile, changes.corrections.get(row["id"], ()), swaps)
         replaced_at = max((swap.at for swap in swaps), default=0)
-        devices[row["site_id"]].append(_device(row, profile, judged, corrects, replaced_at, now))
+        learned = memories.get((row["site_id"], row["id"]))
+        memory = None if learned is None else Memory(learned)
+        devices[row["site_id"]].append(_device(row, profile, judged, corrects, replaced_at, memory, now))
     return [
         SiteTwin(site, devices[site.id], now, health.get(site.id, {}).get(""), alerts.get(site.id, ())) for site in sites
     ]
@@ -106,6 +111,7 @@ def _device(
     judged: Health | None,
     corrects: Corrector | None,
     replaced_at: UnixMs,
+    memory: Memory | None,
     now: UnixMs,
 ) -> DeviceTwin:
     if row["seq"] is None:  # never heard of
@@ -117,7 +123,7 @@ def _device(
         snapshot = Snapshot(row["stream"], row["seq"], seen_at, sample_at, *told)
     created_at = _ms(row["created_at"])
     return DeviceTwin(
-        row["id"], row["name"], row["serial"], profile, snapshot, judged, now, created_at, corrects, replaced_at
+        row["id"], row["name"], row["serial"], profile, snapshot, judged, now, created_at, corrects, replaced_at, memory
     )
 
 
