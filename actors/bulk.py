@@ -35,7 +35,8 @@ from fleet.limits import (
 from fleet.settings import DatabaseSettings
 from fleet.site import SiteTwin
 from fleet.storage import bulk, energy, intake
-from fleet.storage.copy_rows import Int64s, Matrix, sample_rows
+from fleet.storage.bulk import Piece
+from fleet.storage.copy_rows import Int64s, Matrix, SampleRows
 from fleet.storage.database import AWAY, DirectConnection, connect
 from fleet.storage.lease import Lease
 from fleet.telemetry import Sample, Telemetry, UnixMs
@@ -70,7 +71,7 @@ class Bulk:
         self._busy = busy
         self._idle: list[DirectConnection] = []
         self._places = asyncio.Semaphore(BULK_AT_ONCE)
-        self._partitions: set[date] = set()
+        self._partitions: dict[int, str] = {}  # number of the day since 1970 → partition
 
     async def store(self, site: SiteId, file_number: int, blocks: Sequence[ColumnBlock], arrived_at: UnixMs) -> BulkReport:
         """At most BULK_SAMPLES_MAX rows a call. arrived_at: when the file came.
@@ -130,12 +131,12 @@ class Bulk:
             rows, late = await self._unsealed(connection, twin, rows)
             if not len(rows.t):
                 return BulkReport(late=late)
-            await self._create_partitions(connection, rows.t)
-            made = sample_rows(device.id, rows.t, rows.readings, rows.ranks, rows.shift_ms)
+            pieces = await self._pieces(connection, rows.t)
+            made = SampleRows(site, device.id, at(arrived_at), rows.t, rows.readings, rows.ranks, rows.shift_ms)
             span = at(int(rows.t[0])), at(int(rows.t[-1]))
             async with connection.transaction():
                 await self._lease.check(connection)
-                stored = await bulk.store_rows(connection, site, file_number, made, len(rows.t), span, at(arrived_at))
+                stored = await bulk.store_rows(connection, site, device.id, file_number, made, pieces, span)
                 if stored.new or stored.corrected:
                     await energy.mark_dirty(connection, _marks(site, twin.record.timezone, rows.t))
         except BaseException:
@@ -157,17 +158,28 @@ class Bulk:
         keep = np.fromiter((local_day(t, zone) not in sealed for t in rows.t.tolist()), bool, len(rows.t))
         return rows.only(keep), int((~keep).sum())
 
-    async def _create_partitions(self, connection: DirectConnection, t: Int64s) -> None:
-        days = {datetime.fromtimestamp(day * 86_400, UTC).date() for day in np.unique(t // _DAY_MS).tolist()}
-        missing = days - self._partitions
-        if missing:
-            await intake.create_partitions(connection, missing)
-            self._partitions |= missing
+    async def _pieces(self, connection: DirectConnection, t: Int64s) -> list[Piece]:
+        """Which of the rows, in order of time, lie in which partition; made where there is none."""
+        days, firsts = np.unique(t // _DAY_MS, return_index=True)
+        pieces: list[Piece] = []
+        for day, first, end in zip(days.tolist(), firsts.tolist(), [*firsts[1:].tolist(), len(t)], strict=True):
+            if day not in self._partitions:
+                self._partitions[day] = await intake.create_partition(connection, _date(day))
+            partition = self._partitions[day]
+            if pieces and pieces[-1].partition == partition:
+                pieces[-1] = pieces[-1]._replace(end=end)
+            else:
+                pieces.append(Piece(partition, first, end))
+        return pieces
 
     async def _connect(self) -> DirectConnection:
         connection = await connect(self._settings, command_timeout_s=COMMIT_TIMEOUT_S)
         await bulk.prepare(connection)
         return connection
+
+
+def _date(day: int) -> date:
+    return datetime.fromtimestamp(day * 86_400, UTC).date()
 
 
 def _fitting(device: DeviceTwin, block: ColumnBlock, now: UnixMs, arrived_at: UnixMs) -> tuple[_Rows, BulkReport]:

@@ -3,24 +3,27 @@
 Crash contract: a block is stored whole or not at all; storing it twice changes nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from fleet.ids import SiteId
-from fleet.storage.copy_rows import HEADER, TRAILER
+import asyncpg
+
+from fleet.ids import DeviceId, SiteId
+from fleet.storage.copy_rows import COLUMNS, HEADER, TRAILER, SampleRows
 from fleet.storage.database import Connection
 
 _STAGING = """
     CREATE TEMP TABLE IF NOT EXISTS incoming_rows (
-        device_id text COLLATE "C", time timestamptz, readings float8[], rank bigint, shift_ms bigint
+        site_id text COLLATE "C", device_id text COLLATE "C", received_at timestamptz, time timestamptz, rank bigint,
+        shift_ms bigint, readings float8[]
     ) ON COMMIT DELETE ROWS
 """
-_ADD = """
-    INSERT INTO telemetry.sample (site_id, device_id, time, received_at, readings, shift_ms, rank)
-    SELECT $1, device_id, time, $2, readings, shift_ms, rank FROM pg_temp.incoming_rows
+_MEETS = "SELECT EXISTS (SELECT FROM telemetry.sample WHERE site_id = $1 AND device_id = $2 AND time >= $3 AND time <= $4)"
+_ADD = f"""
+    INSERT INTO telemetry.sample ({", ".join(COLUMNS)}) SELECT {", ".join(COLUMNS)} FROM pg_temp.incoming_rows
     ON CONFLICT (site_id, device_id, time) DO NOTHING
-"""
+"""  # noqa: S608 - column names of our own
 # Rows that were added a moment ago are equal in both, and so are those of a block that is stored a second time.
 _IMPROVE = """
     WITH met AS (
@@ -59,6 +62,14 @@ class Stored(NamedTuple):
     corrected: int
 
 
+class Piece(NamedTuple):
+    """The rows [first, end) lie in this partition."""
+
+    partition: str
+    first: int
+    end: int
+
+
 async def prepare(connection: Connection) -> None:
     """Once per connection, outside of a transaction: the staging table."""
     await connection.execute(_STAGING)
@@ -67,17 +78,27 @@ async def prepare(connection: Connection) -> None:
 async def store_rows(
     connection: Connection,
     site: SiteId,
+    device: DeviceId,
     file_number: int,
-    rows: Iterable[bytes],
-    count: int,
+    rows: SampleRows,
+    pieces: Sequence[Piece],
     span: tuple[datetime, datetime],
-    received_at: datetime,
 ) -> Stored:
-    """Within a transaction. rows: as fleet.storage.copy_rows makes them, `count` of them, one per device and instant, all of
-    them within `span`, which keeps PostgreSQL from looking into every partition.
+    """Within a transaction. rows: one per instant, all within `span`, so that PostgreSQL need not look into every partition.
+
+    Where the device has said nothing yet, they go straight into their partitions: nearly as fast as COPY is.
     """
-    await connection.copy_to_table("incoming_rows", schema_name="pg_temp", source=_copy(rows), format="binary")
-    status = await connection.execute(_ADD, site, received_at)
+    count = len(rows.t)
+    if not await connection.fetchval(_MEETS, site, device, *span):
+        try:
+            async with connection.transaction():
+                for piece in pieces:
+                    await _copy(connection, piece.partition, "telemetry", rows.encoded(piece.first, piece.end))
+            return Stored(count, 0)
+        except asyncpg.UniqueViolationError:
+            pass  # it said something in this very moment
+    await _copy(connection, "incoming_rows", "pg_temp", rows.encoded(0, count))
+    status = await connection.execute(_ADD)
     added = int(status.rsplit(" ", 1)[1])
     if added == count:
         return Stored(added, 0)
@@ -91,8 +112,11 @@ async def sealed_days(connection: Connection, site: SiteId, first: date, last: d
     return {row["day"] for row in await connection.fetch(_SEALED, site, first, last)}
 
 
-async def _copy(rows: Iterable[bytes]) -> AsyncIterator[bytes]:
-    yield HEADER
-    for piece in rows:
-        yield piece
-    yield TRAILER
+async def _copy(connection: Connection, table: str, schema: str, rows: Iterable[bytes]) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield HEADER
+        for piece in rows:
+            yield piece
+        yield TRAILER
+
+    await connection.copy_to_table(table, schema_name=schema, columns=COLUMNS, source=source(), format="binary")

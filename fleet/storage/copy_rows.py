@@ -5,6 +5,7 @@ then the elements, each after its length (array_send).
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -12,54 +13,67 @@ from numpy.typing import NDArray
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
-_EPOCH_2000_US: Final = 946_684_800_000_000
+COLUMNS: Final = ("site_id", "device_id", "received_at", "time", "rank", "shift_ms", "readings")
+_EPOCH_US: Final = 946_684_800_000_000  # PostgreSQL counts from 2000 on
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FLOAT8_OID: Final = 701
 
 Int64s = NDArray[np.int64]
 Matrix = NDArray[np.float64]
 
 
-def sample_rows(device: str, t: Int64s, readings: Matrix, ranks: Int64s, shift_ms: Int64s) -> Iterator[bytes]:
-    """Fields: device_id text, time timestamptz, readings float8[], rank bigint, shift_ms bigint (NULL where it is 0).
+class SampleRows:
+    """Rows of one device in the order of COLUMNS. readings: rows x channels, NaN = NULL. shift_ms: 0 = NULL."""
 
-    readings: rows x channels, NaN = NULL. Rows that lack the same channels have the same width, so they are made in one go;
-    they come out group by group.
-    """
-    known = ~np.isnan(readings)
-    pattern = np.packbits(np.column_stack([known, shift_ms != 0]), axis=1)
-    kinds, kind_of = np.unique(pattern, axis=0, return_inverse=True)
-    for kind in range(len(kinds)):
-        rows = np.flatnonzero(kind_of == kind)
-        first = rows[0]
-        yield _alike(device, t[rows], readings[rows], ranks[rows], shift_ms[rows], known[first], bool(shift_ms[first]))
+    def __init__(
+        self, site: str, device: str, received_at: datetime, t: Int64s, readings: Matrix, ranks: Int64s, shift_ms: Int64s
+    ) -> None:
+        received_us = (received_at - _EPOCH) // timedelta(microseconds=1)
+        self._opening = len(COLUMNS).to_bytes(2, "big") + b"".join(
+            len(value).to_bytes(4, "big") + value
+            for value in (site.encode(), device.encode(), received_us.to_bytes(8, "big", signed=True))
+        )
+        self.t, self._readings, self._ranks, self._shift_ms = t, readings, ranks, shift_ms
+        self._known = ~np.isnan(readings)
+
+    def encoded(self, first: int, end: int) -> Iterator[bytes]:
+        """The rows [first, end). Those that lack the same channels have the same width, so they are made in one go; they
+        come out group by group.
+        """
+        known, shifted = self._known[first:end], self._shift_ms[first:end] != 0
+        pattern = np.packbits(np.column_stack([known, shifted]), axis=1)
+        if (pattern == pattern[0]).all():
+            yield self._alike(slice(first, end), known[0], bool(shifted[0]))
+            return
+        kinds, kind_of = np.unique(pattern, axis=0, return_inverse=True)
+        for kind in range(len(kinds)):
+            rows = np.flatnonzero(kind_of == kind)
+            yield self._alike(rows + first, known[rows[0]], bool(shifted[rows[0]]))
+
+    def _alike(self, which: slice | Int64s, known: NDArray[np.bool_], shifted: bool) -> bytes:
+        t = self.t[which]
+        rows: Any = np.empty(len(t), dtype=_row_type(len(self._opening), known, shifted))
+        rows["opening"] = np.void(self._opening)
+        rows["time_len"], rows["time"] = 8, t * 1000 - _EPOCH_US
+        rows["rank_len"], rows["rank"] = 8, self._ranks[which]
+        rows["shift_len"] = 8 if shifted else -1
+        if shifted:
+            rows["shift"] = self._shift_ms[which]
+        rows["array_len"], rows["dims"], rows["nulls"] = 20 + 4 * len(known) + 8 * int(known.sum()), 1, int(not known.all())
+        rows["oid"], rows["size"], rows["bound"] = _FLOAT8_OID, len(known), 1
+        readings = self._readings[which]
+        for channel, is_known in enumerate(known):
+            rows[f"len{channel}"] = 8 if is_known else -1
+            if is_known:
+                rows[f"value{channel}"] = readings[:, channel]
+        made: bytes = rows.tobytes()
+        return made
 
 
-def _alike(
-    device: str, t: Int64s, readings: Matrix, ranks: Int64s, shift_ms: Int64s, known: NDArray[np.bool_], shifted: bool
-) -> bytes:
-    name = device.encode()
-    channels = len(known)
-    array_bytes = 20 + 4 * channels + 8 * int(known.sum())
-    fields: list[tuple[str, str]] = [("count", ">i2"), ("name_len", ">i4"), ("name", f"S{len(name)}")]
-    fields += [("time_len", ">i4"), ("time", ">i8"), ("array_len", ">i4"), ("dims", ">i4"), ("nulls", ">i4"), ("oid", ">i4")]
-    fields += [("size", ">i4"), ("bound", ">i4")]
-    for channel in range(channels):
-        fields.append((f"l{channel}", ">i4"))
-        if known[channel]:
-            fields.append((f"v{channel}", ">f8"))
-    fields += [("rank_len", ">i4"), ("rank", ">i8"), ("shift_len", ">i4"), *([("shift", ">i8")] if shifted else [])]
-    rows: Any = np.zeros(len(t), dtype=np.dtype(fields))
-    rows["count"], rows["name_len"], rows["name"] = 5, len(name), name
-    rows["time_len"], rows["time"] = 8, t * 1000 - _EPOCH_2000_US
-    rows["array_len"], rows["dims"], rows["nulls"], rows["oid"] = array_bytes, 1, int(not known.all()), _FLOAT8_OID
-    rows["size"], rows["bound"] = channels, 1
-    for channel in range(channels):
-        rows[f"l{channel}"] = 8 if known[channel] else -1
-        if known[channel]:
-            rows[f"v{channel}"] = readings[:, channel]
-    rows["rank_len"], rows["rank"] = 8, ranks
-    rows["shift_len"] = 8 if shifted else -1
-    if shifted:
-        rows["shift"] = shift_ms
-    made: bytes = rows.tobytes()
-    return made
+def _row_type(opening_bytes: int, known: NDArray[np.bool_], shifted: bool) -> np.dtype[Any]:
+    fields = [("opening", f"V{opening_bytes}"), ("time_len", ">i4"), ("time", ">i8"), ("rank_len", ">i4"), ("rank", ">i8")]
+    fields += [("shift_len", ">i4"), *([("shift", ">i8")] if shifted else [])]
+    fields += [(name, ">i4") for name in ("array_len", "dims", "nulls", "oid", "size", "bound")]
+    for channel, is_known in enumerate(known):
+        fields += [(f"len{channel}", ">i4"), *([(f"value{channel}", ">f8")] if is_known else [])]
+    return np.dtype(fields)

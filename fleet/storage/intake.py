@@ -71,7 +71,13 @@ async def store_dead_letters(connection: Connection, letters: Iterable[DeadLette
 async def create_partitions(connection: Connection, days: Iterable[date]) -> None:
     """Outside of the batch's transaction: a partition must not disappear with a batch that fails."""
     for day in sorted(days):
-        await connection.execute("SELECT telemetry.create_sample_partition($1)", day)
+        await create_partition(connection, day)
+
+
+async def create_partition(connection: Connection, day: date) -> str:
+    """Its name; it may be older, and hold other days as well."""
+    name: str = await connection.fetchval("SELECT telemetry.create_sample_partition($1)", day)
+    return name
 
 
 async def housekeeping(connection: Connection, now: datetime) -> int:

@@ -49,6 +49,7 @@ CREATE TABLE imports.pull_source (
     host_key      text NOT NULL,                     -- pinned: one line, as ssh-keyscan prints it without the name
     auth          text NOT NULL CHECK (auth IN ('password', 'key')),
     secret        bytea NOT NULL,
+    public_key    text,                              -- auth 'key': for the server's authorized_keys
     folder        text NOT NULL DEFAULT '.',
     pattern       text NOT NULL DEFAULT '*',
     every_s       integer NOT NULL CHECK (every_s >= 60),
@@ -245,32 +246,52 @@ CREATE TABLE telemetry.codec_memory (
     PRIMARY KEY (site_id, device_id, key)
 );
 
--- A day's partition, or in the past a month's: years of history are not thousands of tables.
-CREATE OR REPLACE FUNCTION telemetry.create_sample_partition(day date) RETURNS void
+-- A day's partition, or in the past a month's: years of history are not thousands of tables. Returns its name. COPY works only
+-- where there is no row-level security: into the partition itself, which nobody but the twins may do.
+DROP FUNCTION telemetry.create_sample_partition(date);
+CREATE FUNCTION telemetry.create_sample_partition(day date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     month date := date_trunc('month', day)::date;
     next_month date := (date_trunc('month', day) + interval '1 month')::date;
     daily text := format('sample_%s', to_char(day, 'YYYYMMDD'));
     monthly text := format('sample_%s', to_char(day, 'YYYYMM'));
+    made text;
 BEGIN
-    IF to_regclass(format('telemetry.%I', daily)) IS NOT NULL OR to_regclass(format('telemetry.%I', monthly)) IS NOT NULL THEN
-        RETURN;
+    made := CASE WHEN to_regclass(format('telemetry.%I', daily)) IS NOT NULL THEN daily
+                 WHEN to_regclass(format('telemetry.%I', monthly)) IS NOT NULL THEN monthly END;
+    IF made IS NOT NULL THEN
+        RETURN made;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('telemetry.create_sample_partition', 0));
-    IF to_regclass(format('telemetry.%I', daily)) IS NOT NULL OR to_regclass(format('telemetry.%I', monthly)) IS NOT NULL THEN
-        RETURN;
+    -- Asked of the table itself: to_regclass may still remember that there was none before we waited.
+    SELECT c.relname INTO made FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'telemetry.sample'::regclass AND c.relname IN (daily, monthly);
+    IF made IS NOT NULL THEN
+        RETURN made;
     END IF;
     IF next_month <= (now() AT TIME ZONE 'UTC')::date - 31 AND NOT EXISTS (
         SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'telemetry.sample'::regclass AND c.relname LIKE format('sample_%s__', to_char(day, 'YYYYMM')))
     THEN
+        made := monthly;
         EXECUTE format('CREATE TABLE telemetry.%I PARTITION OF telemetry.sample FOR VALUES FROM (%L) TO (%L)',
-                       monthly, month::text || ' 00:00+00', next_month::text || ' 00:00+00');
+                       made, month::text || ' 00:00+00', next_month::text || ' 00:00+00');
     ELSE
+        made := daily;
         EXECUTE format('CREATE TABLE telemetry.%I PARTITION OF telemetry.sample FOR VALUES FROM (%L) TO (%L)',
-                       daily, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+                       made, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
     END IF;
+    EXECUTE format('GRANT INSERT ON telemetry.%I TO sp_twins', made);
+    RETURN made;
+END $$;
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'telemetry.sample'::regclass LOOP
+        EXECUTE format('GRANT INSERT ON %s TO sp_twins', partition);
+    END LOOP;
 END $$;
 
 -- Drops the days before keep_from, and the months (of history from files) before keep_months_from. The days that lose their
