@@ -206,6 +206,21 @@ PREVIEW_POINTS_MAX = 1_000  # of one curve; more are not told apart on a screen
 PREVIEW_REFUSALS_MAX = 20
 COMPANY_FORMATS_MAX = 200  # of one company
 
+# The drop box (SFTP), and fetching from customers' own servers
+SSH_KEY_LINE_CHARS_MAX = 4_000  # RSA with 16,384 bits is 2,800
+SSH_RSA_BITS_MIN = 2_048
+SSH_RSA_BITS_MAX = 8_192  # a larger one costs the server's core more than it can protect
+DROP_ACCOUNTS_PER_SITE_MAX = 50
+DROP_KEYS_PER_ACCOUNT_MAX = 10  # each is tried at a log-in
+DROP_EXPECTED_EVERY_S_MIN = 3_600
+DROP_EXPECTED_EVERY_S_MAX = 400 * 86_400
+DROP_CREDENTIAL_POLL_S = 5.0  # how long a live session may outlive its account, key or password
+PULL_SOURCES_PER_SITE_MAX = 20
+PULL_EVERY_S_MIN = 300  # customers' servers are not ours to hammer
+PULL_EVERY_S_MAX = 7 * 86_400
+PULL_SECRET_CHARS_MAX = 256  # of a password
+PULL_CONNECT_S = 20.0  # to reach a customer's server, and again to log in
+
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed
 CRL_LIFE_S = 72 * 3_600.0  # an expired list shuts everybody out: a long weekend without the authority is survived
