@@ -24,6 +24,7 @@ class ReadingSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_un
     date_order  of dates such as 01/07/24
     stamp       which end of its interval a time names
     role        what is measured, where a file says only "energy"
+    serial      whose readings they are, where a file does not tell: a device's serial, or its id
     """
 
     format_id: str | None = None
@@ -31,6 +32,7 @@ class ReadingSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_un
     date_order: DateOrder | None = None
     stamp: StampEnd | None = None
     role: Role | None = None
+    serial: str | None = None
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -77,7 +77,8 @@ CREATE TABLE imports.pulled_file (
 
 -- Every file that ever came, and what became of it. number: in order of arrival; part of its rows' rank (telemetry.sample).
 -- state: received → reading → storing → imported | partly (some lines refused) | quarantined (nothing taken; problem says why)
---        | same (these bytes were imported already) | undone
+--        | same (these bytes were imported already) | undoing → undone
+-- stored_with: the settings and format that its rows were stored with; NULL: none are.
 -- settings: the reading settings used, or to be used the next time. rows_*: of samples; new + same + corrected + waiting + late = read.
 CREATE TABLE imports.file (
     number          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -91,8 +92,9 @@ CREATE TABLE imports.file (
     sha256          bytea NOT NULL,
     received_at     timestamptz NOT NULL DEFAULT now(),
     state           text NOT NULL DEFAULT 'received' CHECK (state IN
-                    ('received', 'reading', 'storing', 'imported', 'partly', 'quarantined', 'same', 'undone')),
+                    ('received', 'reading', 'storing', 'imported', 'partly', 'quarantined', 'same', 'undoing', 'undone')),
     settings        jsonb NOT NULL DEFAULT '{}',
+    stored_with     jsonb,
     format_id       text,
     problem_code    text,
     problem_gaps    jsonb NOT NULL DEFAULT '{}',
@@ -117,7 +119,7 @@ CREATE TABLE imports.file (
 );
 CREATE INDEX ON imports.file (site_id, number DESC);
 CREATE INDEX ON imports.file (device_id, number DESC);
-CREATE INDEX ON imports.file (number) WHERE state IN ('received', 'reading', 'storing');
+CREATE INDEX ON imports.file (number) WHERE state IN ('received', 'reading', 'storing', 'undoing');
 CREATE INDEX ON imports.file (site_id, sha256);
 CREATE INDEX ON imports.file (sha256) WHERE original_gone_at IS NULL;
 CREATE FUNCTION imports.note_state() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,0 +1,144 @@
+"""A file that was read, on disk: its rows in blocks, ready for the twins, and what there is to say of it.
+
+Crash contract: a spool with a summary is whole. One without is what a reading left that did not come to its end.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+
+from fleet.codecs.files.reading import Refusal, Rows
+from fleet.columns import DAY_MS, ColumnBlock, rank_of
+from fleet.ids import DeviceId
+from fleet.limits import REFUSED_LINES_KEPT_MAX
+from fleet.telemetry import UnixMs
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+class SpooledBlock(msgspec.Struct, frozen=True):
+    """t, values: as in fleet.columns.ColumnBlock."""
+
+    serial: str
+    measures: tuple[str, ...]
+    corrected: bool
+    t: bytes
+    values: bytes
+
+
+class Told(msgspec.Struct):
+    """What a file has of one device. newest: number of the day since 1970 (UTC) → its last instant."""
+
+    rows: int = 0
+    measures: set[str] = msgspec.field(default_factory=set)
+    newest: dict[int, UnixMs] = msgspec.field(default_factory=dict)
+
+
+class Summary(msgspec.Struct):
+    """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all."""
+
+    format_id: str | None = None
+    problem: Refusal | None = None
+    blocks: int = 0
+    rows: int = 0
+    lines_refused: int = 0
+    refusals: list[Refusal] = []
+    first_at: UnixMs | None = None
+    last_at: UnixMs | None = None
+    devices: dict[str, Told] = {}
+    definitions: dict[str, str] = {}
+
+
+class SpoolWriter:
+    """Takes what a format finds. Each file's spool is written by one reader at a time."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _summary_path(folder, number).unlink(missing_ok=True)
+        self._folder, self._number = folder, number
+        self._file: BinaryIO = _blocks_path(folder, number).open("wb")
+        self.summary = Summary()
+
+    def rows(self, rows: Rows, serial: str) -> None:
+        summary = self.summary
+        t = np.array(rows.t, "<i8")
+        values = b"".join(np.array(column, "<f8").tobytes() for column in rows.values)
+        frame = msgspec.msgpack.encode(SpooledBlock(serial, rows.measures, rows.corrected, t.tobytes(), values))
+        self._file.write(_LENGTH.pack(len(frame)))
+        self._file.write(frame)
+        summary.blocks += 1
+        summary.rows += len(rows.t)
+        first, last = int(t.min()), int(t.max())
+        summary.first_at = first if summary.first_at is None else min(summary.first_at, first)
+        summary.last_at = last if summary.last_at is None else max(summary.last_at, last)
+        told = summary.devices.setdefault(serial, Told())
+        told.rows += len(rows.t)
+        told.measures.update(rows.measures)
+        by_day = np.sort(t)
+        days, firsts = np.unique(by_day // DAY_MS, return_index=True)
+        for day, newest in zip(days.tolist(), by_day[[*(firsts[1:] - 1), len(by_day) - 1]].tolist(), strict=True):
+            told.newest[day] = max(newest, told.newest.get(day, newest))
+
+    def refusal(self, refusal: Refusal) -> None:
+        self.summary.lines_refused += 1
+        if len(self.summary.refusals) < REFUSED_LINES_KEPT_MAX:
+            self.summary.refusals.append(refusal)
+
+    def definition(self, name: str, text: str) -> None:
+        self.summary.definitions[name] = text
+
+    def finish(self) -> Summary:
+        """Whole, and on disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        path = _summary_path(self._folder, self._number)
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.msgpack.encode(self.summary))
+        fresh.rename(path)
+        return self.summary
+
+
+class Spool:
+    """One that is whole. Raises FileNotFoundError when there is none."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._blocks = _blocks_path(folder, number)
+        self._number = number
+        self.summary = msgspec.msgpack.decode(_summary_path(folder, number).read_bytes(), type=Summary)
+
+    def blocks(self, done: int) -> Iterator[SpooledBlock]:
+        """From the one after the `done` first ones on."""
+        with self._blocks.open("rb") as file:
+            for number in range(self.summary.blocks):
+                (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+                if number < done:
+                    file.seek(length, os.SEEK_CUR)
+                else:
+                    yield msgspec.msgpack.decode(file.read(length), type=SpooledBlock)
+
+    def columns(self, block: SpooledBlock, device: DeviceId) -> ColumnBlock:
+        """With each row's rank, for which the whole file had to be known."""
+        newest = self.summary.devices[block.serial].newest
+        ranks = {day: rank_of(self._number, last, corrected=block.corrected) for day, last in newest.items()}
+        days, day_of = np.unique(np.frombuffer(block.t, "<i8") // DAY_MS, return_inverse=True)
+        of_days = np.array([ranks[day] for day in days.tolist()], "<i8")
+        return ColumnBlock(device, block.measures, block.t, block.values, of_days[day_of].tobytes())
+
+
+def forget(folder: Path, number: int) -> None:
+    for path in (_summary_path(folder, number), _blocks_path(folder, number)):
+        path.unlink(missing_ok=True)
+
+
+def _blocks_path(folder: Path, number: int) -> Path:
+    return folder / f"{number}.blocks"
+
+
+def _summary_path(folder: Path, number: int) -> Path:
+    return folder / f"{number}.summary"

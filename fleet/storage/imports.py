@@ -1,0 +1,303 @@
+"""Files on their way in, as the importer sees them: what arrived, how far it is, what became of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from fleet.codecs.files.reading import ReadingSettings, Refusal
+from fleet.columns import BulkReport
+from fleet.ids import DeviceId, SiteId
+from fleet.storage.database import Connection
+from fleet.telemetry import UnixMs
+
+
+class Arrival(NamedTuple):
+    """A file that lies in the originals by now. device: the logger that sent it; its account's settings count."""
+
+    id: str
+    site: SiteId
+    device: DeviceId | None
+    via: str
+    name: str
+    size_bytes: int
+    sha256: bytes
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A file with something to do. stored_with: what its rows were stored with before; None: it has none stored."""
+
+    number: int
+    id: str
+    site: SiteId
+    device: DeviceId | None
+    via: str
+    name: str
+    size_bytes: int
+    sha256: bytes
+    received_at: UnixMs
+    state: str
+    settings: ReadingSettings
+    stored_with: dict[str, object] | None
+    attempts: int
+    blocks: int | None
+    blocks_done: int
+    timezone: str
+    first_at: UnixMs | None
+    last_at: UnixMs | None
+
+
+class SerialRows(msgspec.Struct, frozen=True):
+    """How many rows a file has of a device. device None: no device of the site has that serial, they wait."""
+
+    serial: str
+    device: DeviceId | None
+    rows: int
+    measures: list[str]
+
+
+class CompanyFormat(NamedTuple):
+    """definition: fleet.codecs.files.wide_csv.WideCsv, as JSON."""
+
+    id: str
+    name: str
+    definition: object
+
+
+_ADD: Final = """
+    INSERT INTO imports.file (id, site_id, device_id, via, name, size_bytes, sha256, settings)
+    SELECT $1, $2, $3, $4, $5, $6, $7,
+           coalesce((SELECT a.settings FROM imports.account a WHERE a.device_id = $3), '{}'::jsonb)
+    ON CONFLICT (id) DO NOTHING
+"""
+_JOBS: Final = """
+    SELECT f.number, f.id, f.site_id AS site, f.device_id AS device, f.via, f.name, f.size_bytes, f.sha256,
+           (extract(epoch FROM f.received_at) * 1000)::bigint AS received_at, f.state, f.settings, f.stored_with, f.attempts,
+           f.blocks, f.blocks_done, s.timezone, (extract(epoch FROM f.first_at) * 1000)::bigint AS first_at,
+           (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at
+    FROM imports.file f JOIN registry.site s ON s.id = f.site_id
+    WHERE f.state IN ('received', 'reading', 'storing', 'undoing') AND NOT f.number = ANY($1::bigint[])
+    ORDER BY f.number LIMIT $2
+"""
+_TWIN: Final = """
+    SELECT id FROM imports.file
+    WHERE site_id = $1 AND sha256 = $2 AND number < $3 AND state IN ('imported', 'partly') AND settings = $4
+          AND device_id IS NOT DISTINCT FROM $5 AND rows_waiting = 0 LIMIT 1
+"""
+_FINISH: Final = """
+    UPDATE imports.file SET state = $2, problem_code = $3, problem_gaps = $4, problem_line = $5, finished_at = now(),
+        attempts = 0 WHERE number = $1
+"""
+_COUNTED: Final = """
+    UPDATE imports.file SET blocks_done = $2, rows_new = rows_new + $3, rows_same = rows_same + $4,
+        rows_corrected = rows_corrected + $5, rows_late = rows_late + $6
+    WHERE number = $1
+"""
+_UNATTACHED: Final = """
+    SELECT w.file_number AS number FROM imports.file_serial w
+    JOIN imports.file f ON f.number = w.file_number AND f.state IN ('imported', 'partly') AND f.original_gone_at IS NULL
+    JOIN registry.device d ON d.site_id = w.site_id AND d.retired_at IS NULL AND (d.serial = w.serial OR d.id = w.serial)
+    WHERE w.waiting LIMIT $1
+"""
+_NOTE_WAITING: Final = """
+    INSERT INTO telemetry.waiting_source AS w (site_id, gateway_id, serial, first_seen_at, last_seen_at, measures)
+    VALUES ($1, $2, $3, now(), now(), $4)
+    ON CONFLICT (site_id, gateway_id, serial) DO UPDATE SET last_seen_at = now(),
+        measures = ARRAY(SELECT DISTINCT m FROM unnest(w.measures || excluded.measures) m ORDER BY m)
+"""
+
+
+async def account_site(connection: Connection, device: DeviceId) -> SiteId | None:
+    """Of a logger; None when it has no account (any more)."""
+    site: SiteId | None = await connection.fetchval("SELECT site_id FROM imports.account WHERE device_id = $1", device)
+    return site
+
+
+async def add(connection: Connection, arrival: Arrival) -> None:
+    await connection.execute(_ADD, *arrival)
+
+
+async def jobs(connection: Connection, busy: Sequence[int], limit: int) -> list[Job]:
+    """The oldest first. busy: numbers of those that are being worked at."""
+    return [msgspec.convert(dict(row), Job) for row in await connection.fetch(_JOBS, list(busy), limit)]
+
+
+async def imported_twin(connection: Connection, job: Job) -> str | None:
+    """The file with these very bytes that is imported already, read the same way."""
+    found: str | None = await connection.fetchval(_TWIN, job.site, job.sha256, job.number, job.settings, job.device)
+    return found
+
+
+async def begin_reading(connection: Connection, number: int) -> int:
+    """What is known of it from an earlier reading is forgotten. Returns how many readings were begun, this one included."""
+    await connection.execute("DELETE FROM imports.refusal WHERE file_number = $1", number)
+    attempts: int = await connection.fetchval(
+        "UPDATE imports.file SET state = 'reading', started_at = now(), finished_at = NULL, attempts = attempts + 1,"
+        " problem_code = NULL, problem_gaps = '{}', problem_line = NULL, blocks = NULL, blocks_done = 0, bytes_read = 0,"
+        " rows_read = 0, rows_new = 0, rows_same = 0, rows_corrected = 0, rows_waiting = 0, rows_late = 0, lines_refused = 0"
+        " WHERE number = $1 RETURNING attempts",
+        number,
+    )
+    return attempts
+
+
+async def note_progress(connection: Connection, number: int, bytes_read: int, rows_read: int) -> None:
+    await connection.execute(
+        "UPDATE imports.file SET bytes_read = $2, rows_read = $3 WHERE number = $1", number, bytes_read, rows_read
+    )
+
+
+async def was_read(
+    connection: Connection,
+    number: int,
+    *,
+    format_id: str | None,
+    blocks: int,
+    rows: int,
+    lines_refused: int,
+    first_at: UnixMs | None,
+    last_at: UnixMs | None,
+    refusals: Iterable[Refusal],
+) -> None:
+    """Within a transaction: everything that the reading found out, and the state 'storing'."""
+    site = await connection.fetchval(
+        "UPDATE imports.file SET state = 'storing', format_id = $2, blocks = $3, blocks_done = 0, rows_read = $4,"
+        " lines_refused = $5, first_at = $6, last_at = $7, bytes_read = size_bytes WHERE number = $1 RETURNING site_id",
+        number,
+        format_id,
+        blocks,
+        rows,
+        lines_refused,
+        _time(first_at),
+        _time(last_at),
+    )
+    await connection.executemany(
+        "INSERT INTO imports.refusal (site_id, file_number, position, line, cell, code, gaps, text)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        [
+            (
+                site,
+                number,
+                position,
+                each.line,
+                each.column,
+                each.code,
+                each.gaps,
+                each.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            )
+            for position, each in enumerate(refusals)
+        ],
+    )
+
+
+async def note_serials(connection: Connection, job: Job, serials: Sequence[SerialRows]) -> None:
+    """Within a transaction: whose rows it has. Those that wait are shown beside the logger's other unknown serials, too."""
+    await connection.execute("DELETE FROM imports.file_serial WHERE site_id = $1 AND file_number = $2", job.site, job.number)
+    await connection.executemany(
+        "INSERT INTO imports.file_serial (site_id, file_number, serial, device_id, rows, measures, waiting)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [(job.site, job.number, s.serial, s.device, s.rows, s.measures, s.device is None) for s in serials],
+    )
+    waiting = [each for each in serials if each.device is None]
+    await connection.execute(
+        "UPDATE imports.file SET rows_waiting = $2 WHERE number = $1", job.number, sum(each.rows for each in waiting)
+    )
+    if job.device is not None:
+        await connection.executemany(_NOTE_WAITING, [(job.site, job.device, s.serial, s.measures) for s in waiting])
+
+
+async def note_stored(connection: Connection, number: int, blocks_done: int, report: BulkReport) -> None:
+    late = report.late + report.future
+    same = report.same + report.useless
+    await connection.execute(_COUNTED, number, blocks_done, report.new, same, report.corrected, late)
+
+
+async def note_stored_with(connection: Connection, number: int, how: Mapping[str, object] | None) -> None:
+    await connection.execute("UPDATE imports.file SET stored_with = $2 WHERE number = $1", number, how)
+
+
+async def finish(connection: Connection, number: int, state: str, problem: Refusal | None = None) -> None:
+    if problem is None:
+        await connection.execute(_FINISH, number, state, None, {}, None)
+    else:
+        await connection.execute(_FINISH, number, state, problem.code, problem.gaps, problem.line or None)
+
+
+async def receive_again(connection: Connection, numbers: Sequence[int]) -> None:
+    """To be read once more, such as when a device has come for what waits."""
+    await connection.execute(
+        "UPDATE imports.file SET state = 'received' WHERE number = ANY($1::bigint[])"
+        " AND state IN ('imported', 'partly', 'quarantined', 'storing')",
+        list(numbers),
+    )
+
+
+async def attached(connection: Connection, limit: int) -> list[int]:
+    """Files of whose rows some wait although a device has that serial by now."""
+    return sorted({row["number"] for row in await connection.fetch(_UNATTACHED, limit)})
+
+
+async def devices_by_serial(connection: Connection, site: SiteId) -> dict[str, DeviceId]:
+    """Also by their own ids."""
+    rows = await connection.fetch("SELECT id, serial FROM registry.device WHERE site_id = $1 AND retired_at IS NULL", site)
+    return {row["id"]: row["id"] for row in rows} | {row["serial"]: row["id"] for row in rows if row["serial"] is not None}
+
+
+async def definitions(connection: Connection, site: SiteId, device: DeviceId | None) -> dict[str, str]:
+    """Name → text: the logger's own, and those sent by hand for its site."""
+    rows = await connection.fetch(
+        "SELECT name, content FROM imports.definition WHERE site_id = $1 AND device_id IN ($2, '')"
+        " ORDER BY device_id",  # the logger's own come last, and count
+        site,
+        device or "",
+    )
+    return {row["name"]: row["content"] for row in rows}
+
+
+async def keep_definitions(connection: Connection, job: Job, found: Mapping[str, str]) -> list[int]:
+    """Returns the files of that logger that could not be read for want of one: they are to be read again."""
+    await connection.executemany(
+        "INSERT INTO imports.definition (site_id, device_id, name, content) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (site_id, device_id, name) DO UPDATE SET content = excluded.content, changed_at = now()",
+        [(job.site, job.device or "", name, text) for name, text in found.items()],
+    )
+    rows = await connection.fetch(
+        "SELECT DISTINCT f.number FROM imports.file f"
+        " JOIN imports.refusal r ON r.site_id = f.site_id AND r.file_number = f.number"
+        " WHERE f.site_id = $1 AND ($2::text IS NULL OR f.device_id = $2) AND r.code = 'definition_missing'"
+        " AND f.state IN ('partly', 'quarantined') AND f.original_gone_at IS NULL AND f.number <> $3",
+        job.site,
+        job.device,
+        job.number,
+    )
+    return [row["number"] for row in rows]
+
+
+async def company_formats(connection: Connection, site: SiteId) -> list[CompanyFormat]:
+    """Of the company that keeps the site, and of the platform."""
+    rows = await connection.fetch(
+        "SELECT c.id, c.name, c.definition FROM imports.company_format c WHERE c.removed_at IS NULL AND c.organisation_id IN"
+        " (SELECT installer_organisation_id FROM registry.site WHERE id = $1 UNION SELECT 'platform')"
+        " ORDER BY c.created_at, c.id",
+        site,
+    )
+    return [CompanyFormat(*row.values()) for row in rows]
+
+
+async def gone_originals(connection: Connection, before: datetime, limit: int) -> list[bytes]:
+    """Hashes of originals that no file needs any more; their rows are marked."""
+    rows = await connection.fetch(
+        "WITH old AS (UPDATE imports.file SET original_gone_at = now() WHERE number IN (SELECT number FROM imports.file"
+        " WHERE original_gone_at IS NULL AND received_at < $1 AND finished_at IS NOT NULL ORDER BY number LIMIT $2)"
+        " RETURNING sha256)"
+        " SELECT DISTINCT o.sha256 FROM old o WHERE NOT EXISTS (SELECT FROM imports.file f WHERE f.sha256 = o.sha256"
+        " AND f.original_gone_at IS NULL AND f.received_at >= $1)",
+        before,
+        limit,
+    )
+    return [row["sha256"] for row in rows]
+
+
+def _time(ms: UnixMs | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
