@@ -19,6 +19,18 @@ WORDS: Final[Mapping[str, Words]] = {
     ),
     "empty_file": Words("Le fichier est vide.", "The file is empty."),
     "header_only": Words("L'en-tête est là, mais aucune mesure ne suit.", "There is a heading, but no reading below it."),
+    "nothing_usable": Words(
+        "Aucune ligne n'a pu être lue ; la première refusée dit pourquoi.",
+        "No line could be read; the first refused one says why.",
+    ),
+    "too_much_memory": Words(
+        "Le fichier demande trop de mémoire pour être lu : découpez-le.",
+        "Reading the file takes too much memory: split it.",
+    ),
+    "reader_died": Words(
+        "La lecture de ce fichier s'est interrompue plusieurs fois : gardez-le et signalez-le à l'exploitant.",
+        "The reading of this file broke off several times: keep it and tell the operator.",
+    ),
     "html_file": Words(
         "C'est une page web et non un export : elle a sans doute été enregistrée à la place du fichier (session expirée).",
         "This is a web page, not an export: it was probably saved in place of the file (the session had ended).",
@@ -51,6 +63,47 @@ WORDS: Final[Mapping[str, Words]] = {
         "Des totaux de plus d'un jour (mois, années) ne donnent pas de courbe : exportez les jours ou un pas plus fin.",
         "Totals of more than a day (months, years) make no curve: export days or a finer step.",
     ),
+    # archives
+    "truncated_gzip": Words(
+        "Le fichier gzip est incomplet : l'envoi a été coupé. Envoyez-le de nouveau.",
+        "The gzip file is incomplete: its upload was cut. Send it again.",
+    ),
+    "bad_archive": Words(
+        "L'archive est abîmée ou incomplète. Envoyez-la de nouveau.",
+        "The archive is damaged or incomplete. Send it again.",
+    ),
+    "archive_bomb": Words(
+        "L'archive grossit démesurément une fois ouverte (plus de {bytes_max} octets, ou plus de {ratio_max} fois sa taille) :"
+        " envoyez le fichier sans compression.",
+        "The archive grows out of all proportion when unpacked (more than {bytes_max} bytes, or than {ratio_max} times its"
+        " size): send the file unpacked.",
+    ),
+    "nested_archive": Words(
+        "Une archive dans une archive : envoyez les archives intérieures une à une.",
+        "An archive within an archive: send the inner ones one by one.",
+    ),
+    "archive_encrypted": Words(
+        "L'archive est protégée par un mot de passe : envoyez-la sans.",
+        "The archive is protected by a password: send it without one.",
+    ),
+    "too_many_members": Words(
+        "Plus de {members_max} fichiers dans une archive : répartissez-les.",
+        "More than {members_max} files in one archive: spread them.",
+    ),
+    "unsafe_name": Words(
+        "Un nom de fichier dans l'archive n'est pas un simple chemin relatif (« .. », lecteur, caractère invisible) :"
+        " refaites l'archive.",
+        "A file name within the archive is no plain relative path (“..”, a drive, an invisible character): make the"
+        " archive anew.",
+    ),
+    "packed_otherwise": Words(
+        "Compressé en {kind}, que nous ne lisons pas : envoyez-le en .zip, en .gz ou sans compression.",
+        "Compressed as {kind}, which is not read here: send it as .zip, as .gz or unpacked.",
+    ),
+    "spreadsheet": Words(
+        "C'est un classeur Excel : enregistrez la feuille au format CSV (séparateur point-virgule), ou téléchargez le CSV.",
+        "This is an Excel workbook: save the sheet as CSV (separated by semicolons), or download the CSV.",
+    ),
     # lines
     "bad_time": Words("Ce n'est pas une date et heure lisible.", "This is no date and time that can be read."),
     "time_does_not_exist": Words(
@@ -67,6 +120,30 @@ WORDS: Final[Mapping[str, Words]] = {
     "wrong_field_count": Words(
         "{found} colonnes au lieu de {expected} : la ligne est incomplète ou coupée.",
         "{found} columns instead of {expected}: the line is incomplete or cut.",
+    ),
+    # TIC
+    "bad_checksum": Words(
+        "Somme de contrôle fausse : la ligne a été abîmée en chemin. Si cela se répète, vérifiez le câblage de la TIC.",
+        "The checksum is wrong: the line was damaged on its way. If this goes on, check the wiring of the TIC.",
+    ),
+    "bad_tic_line": Words("Ce n'est pas une ligne de TIC.", "This is no line of the TIC."),
+    "no_clock": Words(
+        "Ces trames ne portent pas d'heure (la TIC historique n'en a pas) : faites écrire la date et l'heure par"
+        " l'enregistreur au début de chaque ligne, ou passez le compteur en mode standard.",
+        "These frames carry no time (the historic TIC has none): have the logger write date and time at the beginning of"
+        " each line, or have the meter switched to its standard output.",
+    ),
+    "frame_without_time": Words(
+        "Cette trame ne porte pas d'heure : sa ligne DATE manque.",
+        "This frame carries no time: its line DATE is missing.",
+    ),
+    "clock_in_doubt": Words(
+        "Le compteur doute lui-même de son horloge : la trame n'a pas d'heure sûre.",
+        "The meter itself doubts its clock: the frame has no time to rely on.",
+    ),
+    "frame_without_serial": Words(
+        "On ne sait pas de quel compteur vient cette trame : le fichier en mêle plusieurs, et sa ligne d'adresse manque.",
+        "There is no telling which meter this frame is from: the file has several, and its address line is missing.",
     ),
 }
 
