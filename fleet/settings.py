@@ -58,6 +58,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     est_url           where devices enrol, as the installer's screen shows it; est_ca_file: its trust anchor
     intake_folder     shared with the importer: uploads/ takes what people send, originals/ holds every file as it came
     sftp_public_host, sftp_port, sftp_host_key_file   the drop box, as a logger is told of it; the file: its public host keys
+    pull_key_file     seals what opens customers' servers; the importer is told of the same
+    pull_networks     private networks where such servers may stand all the same
     """
 
     host: str
@@ -77,6 +79,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sftp_public_host: str | None = None
     sftp_port: int | None = None
     sftp_host_key_file: Path | None = None
+    pull_key_file: Path | None = None
+    pull_networks: tuple[str, ...] = ()
 
 
 class PkiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,10 +144,24 @@ class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smtp: SmtpSettings | None = None
 
 
+class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """intake_folder: originals, spools, and what was uploaded by hand. dropbox_folder: the SFTP drop box's.
+
+    pull_key_file: opens the secrets of customers' own servers (Fernet); made at the first start.
+    """
+
+    database: DatabaseSettings
+    ray: RaySettings
+    intake_folder: Path
+    dropbox_folder: Path
+    pull_key_file: Path
+    ready_file: Path
+
+
 def load(path: Path, kind: type[S]) -> S:
     """Raises BadInput (bad_settings) that names the file and the field."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_path_of)
+        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=path_of)
     except OSError as error:
         raise BadInput("bad_settings", f"{path} cannot be read: {error.strerror}") from None
     except msgspec.DecodeError as error:
@@ -152,16 +170,18 @@ def load(path: Path, kind: type[S]) -> S:
 
 def save(path: Path, settings: msgspec.Struct) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings, enc_hook=_text_of), indent=2))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings, enc_hook=text_of), indent=2))
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object) -> str:
+    """msgspec's enc_hook for paths."""
     if isinstance(value, Path):
         return str(value)
     raise NotImplementedError  # how msgspec is told that a hook does not know a type; it makes a clear error of it
 
 
-def _path_of(kind: type, value: object) -> Path:
+def path_of(kind: type, value: object) -> Path:
+    """msgspec's dec_hook for paths."""
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError
