@@ -100,6 +100,8 @@ MEASURES: Final[Mapping[str, str]] = {label: each.measure for label, each in LAB
 # A reading is made of these and of nothing else.
 COUNTED: Final = frozenset(MEASURES) | {label for total in _TOTALS for label in total}
 
+_PARTS: Final = (3, 4)  # label, [horodate,] value, and nothing behind the last TAB
+_MARKS: Final = "".join(map(chr, range(0x20, 0x60)))
 _LABEL: Final = re.compile(r"[A-Z][A-Z0-9]{1,8}(?:[+-]1)?")
 _HORODATE: Final = re.compile(r"([HE])([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
 _OFFSET_S: Final = {"H": 3_600, "E": 7_200}
@@ -111,14 +113,15 @@ def decode_line(line: str) -> TicLine:
     """A line without its LF and CR, otherwise as the meter sent it. Raises BadLine."""
     if "\t" in line:
         checked, mark = line[:-1], line[-1]
-        parts = checked.split("\t")  # label, [horodate,] value, and nothing behind the last TAB
-        if len(parts) not in {3, 4} or parts[-1] or _LABEL.fullmatch(parts[0]) is None:
+        parts = checked.split("\t")
+        label = parts[0]
+        if len(parts) not in _PARTS or parts[-1] or (label not in LABELS and _LABEL.fullmatch(label) is None):
             raise BadLine("bad_tic_line")
-        decoded = TicLine(parts[0], parts[1] if len(parts) == 4 else None, parts[-2])
+        decoded = TicLine(label, parts[1] if len(parts) == 4 else None, parts[-2])
     else:
         checked, mark = line[:-2], line[-1:]
         label, separator, value = checked.partition(" ")  # a value can hold spaces: OPTARIF is "BBR( "
-        if not separator or line[-2:-1] != " " or _LABEL.fullmatch(label) is None:
+        if not separator or line[-2:-1] != " " or (label not in LABELS and _LABEL.fullmatch(label) is None):
             raise BadLine("bad_tic_line")
         decoded = TicLine(label, None, value)
     if checksum(checked) != mark:
@@ -128,7 +131,7 @@ def decode_line(line: str) -> TicLine:
 
 def checksum(checked: str) -> str:
     """checked: historic `label SP value`; standard all of the line up to and including its last TAB."""
-    return chr((sum(checked.encode("latin-1", "replace")) & 0x3F) + 0x20)
+    return _MARKS[sum(checked.encode("latin-1", "replace")) & 0x3F]
 
 
 def utc(horodate: str) -> UnixMs | None:
@@ -146,6 +149,8 @@ def utc(horodate: str) -> UnixMs | None:
 def number(value: str | float) -> float | None:
     """None for what is no number."""
     if isinstance(value, str):
+        if value.isdecimal() and value.isascii() and len(value) <= 12:
+            return float(value)
         return float(value) if _NUMBER.fullmatch(value) is not None else None
     return float(value) if 0 <= value < 1e15 else None
 

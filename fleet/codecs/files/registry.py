@@ -2,9 +2,12 @@
 
 from typing import Final
 
+from fleet.codecs.files import tic_log
 from fleet.codecs.files.reading import FileFormat
 
-FORMATS: Final[tuple[FileFormat, ...]] = ()
+FORMATS: Final[tuple[FileFormat, ...]] = (
+    tic_log.FORMAT,
+)
 
 
 def by_id(format_id: str) -> FileFormat | None:
