@@ -5,7 +5,8 @@ Live messages go first: while any wait, a block rests for as long as the one bef
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from fleet.calendar import QUARTER_MS, local_day
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.device import DeviceTwin
 from fleet.errors import BadInput, NotFound
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BULK_AT_ONCE,
     BULK_REST,
@@ -44,6 +45,7 @@ from fleet.telemetry import Sample, Telemetry, UnixMs
 log = structlog.get_logger()
 
 _DAY_MS = 86_400_000
+_RETRACT_MS = 31 * _DAY_MS  # taken back in one transaction: a month of ten-second rows takes seconds
 
 
 class _Rows(NamedTuple):
@@ -86,6 +88,25 @@ class Bulk:
                 report += await self._store_block(site, file_number, block, arrived_at)
         return report
 
+    async def retract(self, site: SiteId, device: DeviceId, file_number: int, since: UnixMs, until: UnixMs) -> int:
+        """What a file told of a device in [since, until] is taken back. Returns in how many hours something changed.
+
+        Raises NotFound (unknown_site), StaleOwner, AWAY errors: it may be asked again.
+        """
+        twin = await self._catalog.site(site, now_ms())
+        if twin is None:
+            raise NotFound("unknown_site", f"no site is called {site}")
+        changed = 0
+        for start in range(since, until + 1, _RETRACT_MS):
+            end = min(until, start + _RETRACT_MS - 1)
+            async with self._places, self._connection() as connection, connection.transaction():
+                await self._lease.check(connection)
+                hours = await bulk.retract_file(connection, site, device, file_number, at(start), at(end))
+                marks = _marks(site, twin.record.timezone, np.array([round(t.timestamp() * 1000) for t in hours], np.int64))
+                await energy.mark_dirty(connection, marks)
+            changed += len(hours)
+        return changed
+
     async def close(self) -> None:
         while self._idle:
             self._idle.pop().terminate()
@@ -126,8 +147,7 @@ class Bulk:
         self, twin: SiteTwin, device: DeviceTwin, file_number: int, rows: _Rows, arrived_at: UnixMs
     ) -> BulkReport:
         site = twin.record.id
-        connection = self._idle.pop() if self._idle else await self._connect()
-        try:
+        async with self._connection() as connection:
             rows, late = await self._unsealed(connection, twin, rows)
             if not len(rows.t):
                 return BulkReport(late=late)
@@ -139,10 +159,6 @@ class Bulk:
                 stored = await bulk.store_rows(connection, site, device.id, file_number, made, pieces, span)
                 if stored.new or stored.corrected:
                     await energy.mark_dirty(connection, _marks(site, twin.record.timezone, rows.t))
-        except BaseException:
-            connection.terminate()
-            raise
-        self._idle.append(connection)
         new, corrected = stored
         return BulkReport(new=new, corrected=corrected, same=len(rows.t) - new - corrected, late=late)
 
@@ -172,10 +188,20 @@ class Bulk:
                 pieces.append(Piece(partition, first, end))
         return pieces
 
-    async def _connect(self) -> DirectConnection:
-        connection = await connect(self._settings, command_timeout_s=COMMIT_TIMEOUT_S)
-        await bulk.prepare(connection)
-        return connection
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[DirectConnection]:
+        """One that nobody uses; after an error it is not used again."""
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            connection = await connect(self._settings, command_timeout_s=COMMIT_TIMEOUT_S)
+            await bulk.prepare(connection)
+        try:
+            yield connection
+        except BaseException:
+            connection.terminate()
+            raise
+        self._idle.append(connection)
 
 
 def _date(day: int) -> date:

@@ -70,6 +70,11 @@ class Twins:
         )
         return report
 
+    async def retract_file(self, site: SiteId, device: DeviceId, file_number: int, since: UnixMs, until: UnixMs) -> int:
+        """What a file told is taken back; see actors.bulk. Raises NotFound (unknown_site)."""
+        hours: int = await self._ask_about(site, "retract_file", device, file_number, since, until, timeout_s=BULK_TIMEOUT_S)
+        return hours
+
     async def roll_up(self) -> None:
         """Returns when the days that were dirty are recomputed, on all shards."""
         await asyncio.gather(*(self._ask(handle, "roll_up", timeout_s=BULK_TIMEOUT_S) for handle in self._handles))

@@ -231,6 +231,10 @@ class TwinShard:
         """See actors.bulk."""
         return await self._bulk.store(site, file_number, blocks, arrived_at)
 
+    async def retract_file(self, site: SiteId, device: DeviceId, file_number: int, since: UnixMs, until: UnixMs) -> int:
+        """See actors.bulk."""
+        return await self._bulk.retract(site, device, file_number, since, until)
+
     def _is_busy(self) -> bool:
         session = self._upkeep.session
         return session is not None and session.waiting > 0

@@ -107,6 +107,19 @@ async def store_rows(
     return Stored(added + improved["filled"], improved["corrected"])
 
 
+async def retract_file(
+    connection: Connection, site: SiteId, device: DeviceId, file_number: int, since: datetime, until: datetime
+) -> list[datetime]:
+    """Within a transaction: what a file told of a device is taken back, what others told comes back in its place.
+
+    Returns the first instant of each hour in which something changed.
+    """
+    rows = await connection.fetch(
+        "SELECT t FROM telemetry.retract_file($1, $2, $3, $4, $5) t ORDER BY t", site, device, since, until, file_number
+    )
+    return [row["t"] for row in rows]
+
+
 async def sealed_days(connection: Connection, site: SiteId, first: date, last: date) -> set[date]:
     """Whose totals are final, because their samples are gone."""
     return {row["day"] for row in await connection.fetch(_SEALED, site, first, last)}

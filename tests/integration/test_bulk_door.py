@@ -8,7 +8,7 @@ import pytest
 
 from fleet.columns import DAY_MS, BulkReport
 from fleet.errors import BadInput
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from tests.bulk_rig import block, bulk_door
 from tests.fleet_rig import fetch, seed_fleet
 from tests.servers import Database
@@ -140,3 +140,53 @@ async def test_a_day_whose_samples_are_gone_keeps_its_total(database: Database) 
         assert await door.store(SITE, 1, [block("m-one", rows)], DAY) == BulkReport(new=1, late=1)
 
 
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_file_that_is_taken_back_was_never_there(database: Database, seed: int) -> None:
+    """Once the others were read again: what they had told as well is not kept twice."""
+    rng = random.Random(seed)
+    measures = ("grid_power_w", "import_energy_wh", "export_energy_wh")
+
+    def told(number: int) -> list[tuple[int, dict[str, float]]]:
+        chosen = rng.sample(measures, rng.randint(1, 3))
+        return [(DAY + i * 60_000, {name: float(rng.randrange(3)) for name in chosen}) for i in rng.sample(range(6), 4)]
+
+    files = [(number, block("m-one", told(number), file_number=number)) for number in (1, 2, 3)]
+    unwanted = rng.choice((1, 2, 3))
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        for number, rows in files:
+            if number != unwanted:
+                await door.store(SITE, number, [rows], DAY)
+        wanted = await stored(database)
+        await fetch(database, "TRUNCATE telemetry.sample")
+        await fetch(database, "TRUNCATE telemetry.sample_revision")
+        for number, rows in files:
+            await door.store(SITE, number, [rows], DAY)
+        assert await door.retract(SITE, DeviceId("m-one"), unwanted, DAY - DAY_MS, DAY + DAY_MS) > 0
+        assert await door.retract(SITE, DeviceId("m-one"), unwanted, DAY - DAY_MS, DAY + DAY_MS) == 0
+        for number, rows in files:
+            if number != unwanted:
+                await door.store(SITE, number, [rows], DAY)
+        assert await stored(database) == wanted
+
+
+async def test_what_was_told_live_comes_back_with_the_file_that_had_replaced_it(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        await fetch(
+            database,
+            "SELECT telemetry.create_sample_partition(to_timestamp($1)::date)", DAY // 1000,
+        )  # fmt: skip
+        await fetch(
+            database,
+            "INSERT INTO telemetry.sample (site_id, device_id, time, received_at, readings)"
+            " VALUES ('s-one', 'm-one', to_timestamp($1), now(), '{7, NULL, NULL, NULL}')", DAY // 1000,
+        )  # fmt: skip
+        told = block("m-one", [(DAY, {"grid_power_w": 9.0, "import_energy_wh": 1.0})])
+        assert await door.store(SITE, 1, [told], DAY) == BulkReport(corrected=1)
+        assert (await stored(database))[0][2] == [9.0, 1.0, None, None]
+        assert await door.retract(SITE, DeviceId("m-one"), 1, DAY, DAY) == 1
+    assert (await stored(database))[0][2] == [7.0, None, None, None]
+    assert await fetch(database, "SELECT * FROM telemetry.sample_revision") == []

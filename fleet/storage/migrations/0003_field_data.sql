@@ -236,6 +236,49 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     FROM unnest(stored) WITH ORDINALITY AS u(s, i)
 $$;
 
+-- Takes back what a file has told of a device between two instants: each reading gives way to the best that others told, if any.
+-- Returns the first instant of each hour in which something changed.
+CREATE FUNCTION telemetry.retract_file(
+    of_site text, of_device text, since timestamptz, until timestamptz, number bigint
+) RETURNS SETOF timestamptz
+LANGUAGE sql VOLATILE AS $$
+    WITH mine AS (
+        SELECT s.time, left_over.readings, left_over.ranks
+        FROM telemetry.sample s
+        CROSS JOIN LATERAL (
+            SELECT array_agg(CASE WHEN hit THEN other.v ELSE c.v END ORDER BY i) AS readings,
+                   array_agg(CASE WHEN hit THEN other.r ELSE c.r END ORDER BY i) AS ranks, bool_or(hit) AS hit
+            FROM (SELECT i, v, r, v IS NOT NULL AND r & ((1::bigint << 48) - 1) = number AS hit
+                  FROM (SELECT i, v, CASE WHEN s.ranks IS NULL THEN s.rank ELSE s.ranks[i] END AS r
+                        FROM unnest(s.readings) WITH ORDINALITY AS u(v, i)) cells) c
+            LEFT JOIN LATERAL (
+                SELECT h.before[c.i] AS v, told.r
+                FROM telemetry.sample_revision h
+                CROSS JOIN LATERAL (SELECT CASE WHEN h.before_ranks IS NULL THEN h.before_rank ELSE h.before_ranks[c.i] END) told(r)
+                WHERE c.hit AND h.site_id = of_site AND h.device_id = of_device AND h.time = s.time AND h.before[c.i] IS NOT NULL
+                      AND (told.r & ((1::bigint << 48) - 1)) IS DISTINCT FROM number
+                ORDER BY told.r DESC NULLS LAST LIMIT 1) other ON true
+        ) left_over
+        WHERE s.site_id = of_site AND s.device_id = of_device AND s.time >= since AND s.time <= until AND s.rank IS NOT NULL
+              AND left_over.hit
+    ), gone AS (
+        DELETE FROM telemetry.sample s USING mine m
+        WHERE s.site_id = of_site AND s.device_id = of_device AND s.time = m.time AND s.time >= since AND s.time <= until
+              AND NOT EXISTS (SELECT FROM unnest(m.readings) v WHERE v IS NOT NULL)
+    ), changed AS (
+        UPDATE telemetry.sample s SET readings = m.readings, rank = (SELECT max(r) FROM unnest(m.ranks) r),
+            ranks = CASE WHEN (SELECT count(DISTINCT coalesce(r, -1)) FROM unnest(m.readings, m.ranks) u(v, r)
+                               WHERE v IS NOT NULL) > 1 THEN m.ranks END
+        FROM mine m
+        WHERE s.site_id = of_site AND s.device_id = of_device AND s.time = m.time AND s.time >= since AND s.time <= until
+              AND EXISTS (SELECT FROM unnest(m.readings) v WHERE v IS NOT NULL)
+    ), forgotten AS (
+        DELETE FROM telemetry.sample_revision h
+        WHERE h.site_id = of_site AND h.device_id = of_device AND h.time >= since AND h.time <= until AND h.file_number = number
+    )
+    SELECT min(m.time) FROM mine m GROUP BY date_trunc('hour', m.time)
+$$;
+
 -- Days whose samples retention has dropped: their totals stand for ever, and are not recomputed from what is left.
 ALTER TABLE telemetry.site_day ADD COLUMN sealed boolean NOT NULL DEFAULT false;
 
@@ -399,4 +442,4 @@ GRANT UPDATE (state, settings) ON imports.file TO sp_web;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.sample_revision, telemetry.codec_memory TO sp_twins;
 GRANT EXECUTE ON FUNCTION telemetry.drop_sample_partitions, telemetry.create_sample_partition, telemetry.merged, telemetry.ranked,
-    telemetry.ranks_after_filling TO sp_twins;
+    telemetry.ranks_after_filling, telemetry.retract_file TO sp_twins;

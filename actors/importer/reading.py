@@ -1,0 +1,129 @@
+"""Reads one file to its end: original → plain members → format → spool. Synchronous: it runs in the reader's process."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from actors.importer.originals import unpacked
+from actors.importer.spool import SpoolWriter, Summary
+from fleet.codecs.files import registry
+from fleet.codecs.files.reading import Content, Context, Definition, FileFormat, Refusal, Rows, Unreadable, refusal
+from fleet.codecs.files.unpack import Member, members
+from fleet.codecs.files.wide_csv import WideCsv, wide_format
+from fleet.limits import FILE_HEAD_BYTES
+from fleet.storage.imports import CompanyFormat
+
+_COMPANY_PROFILE: Final = "imported-inverter"
+
+
+class ReadingJob(msgspec.Struct, frozen=True):
+    """own_serial: whose the rows are where the file does not tell."""
+
+    number: int
+    original: Path
+    spool: Path
+    context: Context
+    own_serial: str
+    company_formats: list[CompanyFormat] = []
+
+
+class _Counted:
+    """Counts the bytes that are read, and now and then tells how far it is."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self.bytes = 0
+
+    def of(self, content: Content) -> Content:
+        def chunks() -> Iterator[bytes]:
+            for chunk in content.chunks():
+                self.bytes += len(chunk)
+                self._tell(self.bytes)
+                yield chunk
+
+        return Content(chunks)
+
+
+def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
+    """tell: bytes and rows read so far, whenever a piece was read.
+
+    Raises OSError: the disk is full, or the original is gone.
+    """
+    writer = SpoolWriter(job.spool, job.number)
+    counted = _Counted(lambda position: tell(position, writer.summary.rows))
+    try:
+        with tempfile.TemporaryFile(dir=job.spool) as plain:
+            for piece in unpacked(job.original):
+                plain.write(piece)
+            plain.flush()
+            for member in members(plain, job.context.name):
+                _member(job, member, counted, writer)
+        _judge(writer.summary)
+    except Unreadable as error:
+        writer.summary.problem = error.refusal
+    except MemoryError:
+        writer.summary.problem = refusal("too_much_memory", 0)
+    return writer.finish()
+
+
+def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWriter) -> None:
+    head = _head(member.content)
+    known = _format(job, head)
+    if known is None:
+        problem = "html_file" if _is_html(head) else "unknown_format" if head.strip() else "empty_file"
+        writer.refusal(refusal(problem, 0, None, member.name))
+        return
+    writer.summary.format_id = writer.summary.format_id or known.id
+    context = msgspec.structs.replace(job.context, name=member.name)
+    for found in known.read(counted.of(member.content), context):
+        if isinstance(found, Rows):
+            if found.t:
+                writer.rows(found, found.serial or job.own_serial)
+        elif isinstance(found, Refusal):
+            writer.refusal(found)
+        elif isinstance(found, Definition):
+            writer.definition(found.name, found.text)
+
+
+def _format(job: ReadingJob, head: bytes) -> FileFormat | None:
+    """As a person has set it, else ours, else the company's own."""
+    own = _company_formats(job.company_formats)
+    wanted = job.context.settings.format_id
+    if wanted is not None:
+        return registry.by_id(wanted) or next((each for each in own if each.id == wanted), None)
+    return registry.recognised(head) or next((each for each in own if each.recognises(head)), None)
+
+
+def _company_formats(known: Sequence[CompanyFormat]) -> list[FileFormat]:
+    return [
+        wide_format(each.id, each.name, each.name, _COMPANY_PROFILE, msgspec.convert(each.definition, WideCsv))
+        for each in known
+    ]
+
+
+def _head(content: Content) -> bytes:
+    head = b""
+    for chunk in content.chunks():
+        head += chunk
+        if len(head) >= FILE_HEAD_BYTES:
+            break
+    return head[:FILE_HEAD_BYTES]
+
+
+def _is_html(head: bytes) -> bool:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:100].lower().startswith((b"<!doctype html", b"<html", b"<head", b"http/1."))
+
+
+def _judge(summary: Summary) -> None:
+    """A file that gave nothing is not imported: its keeper is told why."""
+    if summary.rows or summary.definitions:
+        return
+    if summary.format_id is None and summary.refusals:
+        summary.problem = summary.refusals[0]
+    elif summary.refusals:
+        summary.problem = refusal("nothing_usable", summary.refusals[0].line, None, summary.refusals[0].text)
+    else:
+        summary.problem = refusal("header_only" if summary.format_id else "empty_file", 0)
