@@ -14,8 +14,9 @@ import msgspec
 from argon2 import PasswordHasher
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 
@@ -24,6 +25,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.placement import slot_of
 from fleet.profiles import shipped
 from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, WebSettings
+from fleet.storage import pull_secrets
 from fleet.storage.database import Pool, connect, open_pool
 from fleet.views import AlertView, DeviceLive, Health, PowerFlow, ShardStats, SiteLive, SiteSummary
 from tests.servers import Database
@@ -220,6 +222,12 @@ def web_settings(database: Database, folder: Path, broker: BrokerSettings | None
         setup_token_file=folder / "setup-token",
         est_url=EST_URL,
         est_ca_file=_trust_anchor(folder),
+        intake_folder=folder / "intake",
+        sftp_public_host="files.test",
+        sftp_port=2222,
+        sftp_host_key_file=_host_key(folder),
+        pull_key_file=_pull_key(folder),
+        pull_networks=("127.0.0.0/8",),
     )
 
 
@@ -233,6 +241,19 @@ def _trust_anchor(folder: Path) -> Path:
         name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
     )
     file.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    return file
+
+
+def _host_key(folder: Path) -> Path:
+    file = folder / "sftp-host-key.pub"
+    public = Ed25519PrivateKey.generate().public_key()
+    file.write_bytes(public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" test\n")
+    return file
+
+
+def _pull_key(folder: Path) -> Path:
+    file = folder / "pull-key"
+    file.write_text(pull_secrets.make_key())
     return file
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from litestar.datastructures import UploadFile
 from litestar.exceptions import InternalServerException
 
+from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import FILE_CHUNK_BYTES, FILE_NAME_CHARS_MAX, UPLOAD_FREE_BYTES_MIN, UPLOAD_IDLE_S, UPLOAD_PIECE_BYTES
@@ -54,13 +55,15 @@ async def take_in(
     announced_bytes: int,
     address: str,
 ) -> str:
-    """One file of a site's keeper, from its first byte to its row. Returns its id. device: whose it is, if that is known.
+    """One file of a site's keeper, from its first byte to its row. Returns its id.
+
+    device: a logger, as if it had sent the file; or whose readings they are where the file does not tell.
 
     Raises NotFound (unknown_site, unknown_device), Forbidden (not_allowed), TooMany (too_many_uploads),
     BadInput (empty_upload, upload_cut), Unavailable (no_intake, no_space).
     """
     folder = intake_folder(services)
-    await check_place(visit, site, device)
+    place = await check_place(visit, site, device)
     person = visit.claims.person_id
     await _check_room(folder, announced_bytes)
     with services.uploads.slot(person, announced_bytes, time.monotonic()):
@@ -71,11 +74,12 @@ async def take_in(
             new = NewUpload(
                 id=received.id,
                 site=site,
-                device=device,
+                logger=place.logger,
                 person_id=visit.person.id,
                 name=clean_name(name),
                 size_bytes=received.size_bytes,
                 sha256=received.sha256,
+                settings=place.settings,
             )
             await import_lists.add_upload(connection, new)
             await audit.record(
@@ -93,13 +97,24 @@ async def take_in(
     return received.id
 
 
-async def check_place(visit: Visit, site: SiteId, device: DeviceId | None) -> None:
+class Place(NamedTuple):
+    """Whom a file belongs to. settings None: the logger's own."""
+
+    logger: DeviceId | None
+    settings: ReadingSettings | None
+
+
+async def check_place(visit: Visit, site: SiteId, device: DeviceId | None) -> Place:
     """Before anything is read. Raises NotFound (unknown_site, unknown_device), Forbidden (not_allowed)."""
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
         await visit.must_keep(connection, site)
-        if device is not None and (await registry.device(connection, device)).site != site:
-            raise registry.no_device(device)
+        if device is None:
+            return Place(None, None)
+        row = await registry.device(connection, device)
+    if row.site != site:
+        raise registry.no_device(device)
+    return Place(device, None) if row.kind == "gateway" else Place(None, ReadingSettings(serial=device))
 
 
 async def receive(folder: Path, content: AsyncIterator[bytes]) -> Received:

@@ -7,18 +7,18 @@ import asyncpg
 import msgspec
 
 from fleet.codecs.files.reading import ReadingSettings
-from fleet.errors import NotFound
+from fleet.errors import Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
-FileState = Literal["received", "reading", "storing", "imported", "partly", "quarantined", "same", "undone"]
+FileState = Literal["received", "reading", "storing", "imported", "partly", "quarantined", "same", "undoing", "undone"]
 FileVia = Literal["sftp", "pull", "upload"]
 # What a list can be narrowed to: a state, or several that ask the same of people.
 Show = Literal["active", "imported", "partly", "quarantined", "waiting", "undone"]
 
 _STATES: Final[dict[Show, tuple[FileState, ...]]] = {
-    "active": ("received", "reading", "storing"),
+    "active": ("received", "reading", "storing", "undoing"),
     "imported": ("imported", "same"),
     "partly": ("partly",),
     "quarantined": ("quarantined",),
@@ -28,7 +28,9 @@ _STATES: Final[dict[Show, tuple[FileState, ...]]] = {
 
 
 class FileRow(msgspec.Struct, frozen=True):
-    """A line of imports.file; the table says what each column means. person: a name, while it may be seen."""
+    """A line of imports.file; the table says what each column means. person: a name, while it may be seen. has_rows: some of
+    its rows are stored.
+    """
 
     number: int
     id: str
@@ -64,6 +66,7 @@ class FileRow(msgspec.Struct, frozen=True):
     first_at: UnixMs | None
     last_at: UnixMs | None
     has_original: bool
+    has_rows: bool
 
     @property
     def active(self) -> bool:
@@ -109,15 +112,16 @@ class KeptSite(msgspec.Struct, frozen=True):
 
 
 class NewUpload(msgspec.Struct, frozen=True):
-    """device: whose file it is, when the sender has said so."""
+    """logger: as if it had sent the file. settings None: the logger's own."""
 
     id: str
     site: SiteId
-    device: DeviceId | None
+    logger: DeviceId | None
     person_id: str
     name: str
     size_bytes: int
     sha256: bytes
+    settings: ReadingSettings | None
 
 
 Number = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
@@ -131,7 +135,7 @@ _COLUMNS: Final = """
     f.problem_gaps, f.problem_line, f.blocks, f.blocks_done, f.bytes_read, f.rows_read, f.rows_new, f.rows_same,
     f.rows_corrected, f.rows_waiting, f.rows_late, f.lines_refused,
     (extract(epoch FROM f.first_at) * 1000)::bigint AS first_at, (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at,
-    f.original_gone_at IS NULL AS has_original
+    f.original_gone_at IS NULL AS has_original, f.stored_with IS NOT NULL AS has_rows
 """
 _NAMES: Final = """
     JOIN registry.site s ON s.id = f.site_id
@@ -239,13 +243,40 @@ async def company_format_names(connection: Connection, ids: Sequence[str]) -> di
 
 
 async def add_upload(connection: Connection, new: NewUpload) -> None:
-    """A file that lies in the intake's folder by now. It is read as its device's logger is, where that has settings."""
+    """A file that lies in the intake's folder by now."""
     await connection.execute(
         "INSERT INTO imports.file (id, site_id, device_id, via, person_id, name, size_bytes, sha256, settings)"
         " SELECT $1, $2, $3, 'upload', $4, $5, $6, $7,"
-        " coalesce((SELECT a.settings FROM imports.account a WHERE a.device_id = $3), '{}'::jsonb)",
+        " coalesce($8::jsonb, (SELECT a.settings FROM imports.account a WHERE a.device_id = $3), '{}'::jsonb)",
         *msgspec.structs.astuple(new),
     )
+
+
+async def read_again(connection: Connection, row: FileRow, settings: ReadingSettings) -> None:
+    """Raises Conflict (import_busy, original_gone)."""
+    if not row.has_original:
+        raise Conflict("original_gone", "the file itself is not kept any more")
+    done = await connection.fetchval(
+        "UPDATE imports.file SET state = 'received', settings = $2 WHERE number = $1"
+        " AND state NOT IN ('reading', 'storing', 'undoing') RETURNING true",
+        row.number,
+        settings,
+    )
+    if done is None:
+        raise Conflict("import_busy", "the file is being read now: wait until that is done")
+
+
+async def undo(connection: Connection, row: FileRow) -> None:
+    """The importer takes its rows out again. Raises Conflict (not_imported, import_busy)."""
+    if not row.has_rows:
+        raise Conflict("not_imported", "nothing of the file is stored")
+    done = await connection.fetchval(
+        "UPDATE imports.file SET state = 'undoing' WHERE number = $1"
+        " AND state NOT IN ('reading', 'storing', 'undoing') RETURNING true",
+        row.number,
+    )
+    if done is None:
+        raise Conflict("import_busy", "the file is being worked at: wait until that is done")
 
 
 def _row(row: asyncpg.Record) -> FileRow:

@@ -128,6 +128,19 @@ def test_no_cell_is_taken_for_a_formula(cell: str) -> None:
     assert defused(cell) == "'" + cell
 
 
+@pytest.mark.parametrize(
+    ("cell", "harmless"),
+    [
+        (";=1", ";'=1"),
+        ("3;=cmd|' /C calc'!A0", "3;'=cmd|' /C calc'!A0"), ('a; "=1', "a;' \"=1"), ("a,@SUM(A1)", "a,'@SUM(A1)"),
+        ("a\n-3", "a\n'-3"), ("a\t=1", "a\t'=1"), ("＝1", "'＝1"), ("\u00a0=1", "'\u00a0=1"),
+        ("2024-01-01;12", "2024-01-01;12"),
+    ],
+)  # fmt: skip
+def test_nor_is_a_part_of_a_cell_where_another_sign_stands_between_cells(cell: str, harmless: str) -> None:
+    assert defused(cell) == harmless
+
+
 def test_numbers_stay_numbers() -> None:
     cells = [-1.5, -3, 0.0, 1e9, None, "plain", 'é; "x"\n2']
     assert [defused(cell) for cell in cells] == ["-1.5", "-3", "0", "1000000000", "", "plain", 'é; "x"\n2']
