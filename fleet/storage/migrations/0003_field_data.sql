@@ -266,7 +266,8 @@ LANGUAGE sql VOLATILE AS $$
         WHERE s.site_id = of_site AND s.device_id = of_device AND s.time = m.time AND s.time >= since AND s.time <= until
               AND NOT EXISTS (SELECT FROM unnest(m.readings) v WHERE v IS NOT NULL)
     ), changed AS (
-        UPDATE telemetry.sample s SET readings = m.readings, rank = (SELECT max(r) FROM unnest(m.ranks) r),
+        UPDATE telemetry.sample s SET readings = m.readings,
+            rank = (SELECT max(r) FROM unnest(m.readings, m.ranks) u(v, r) WHERE v IS NOT NULL),
             ranks = CASE WHEN (SELECT count(DISTINCT coalesce(r, -1)) FROM unnest(m.readings, m.ranks) u(v, r)
                                WHERE v IS NOT NULL) > 1 THEN m.ranks END
         FROM mine m
