@@ -148,6 +148,7 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """intake_folder: originals, spools, and what was uploaded by hand. dropbox_folder: the SFTP drop box's.
 
     pull_key_file: opens the secrets of customers' own servers (Fernet); made at the first start.
+    public_url: of the portal, for links in e-mail
     """
 
     database: DatabaseSettings
@@ -155,6 +156,7 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intake_folder: Path
     dropbox_folder: Path
     pull_key_file: Path
+    public_url: str
     ready_file: Path
 
 

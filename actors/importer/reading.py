@@ -77,6 +77,7 @@ def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWri
         writer.refusal(refusal(problem, 0, None, member.name))
         return
     writer.summary.format_id = writer.summary.format_id or known.id
+    writer.summary.format_version = next((each.version for each in job.company_formats if each.id == known.id), 0)
     context = msgspec.structs.replace(job.context, name=member.name)
     for found in known.read(counted.of(member.content), context):
         if isinstance(found, Rows):

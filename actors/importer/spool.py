@@ -43,6 +43,7 @@ class Summary(msgspec.Struct):
     """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all."""
 
     format_id: str | None = None
+    format_version: int = 0
     problem: Refusal | None = None
     blocks: int = 0
     rows: int = 0

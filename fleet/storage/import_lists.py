@@ -17,6 +17,8 @@ FileVia = Literal["sftp", "pull", "upload"]
 # What a list can be narrowed to: a state, or several that ask the same of people.
 Show = Literal["active", "imported", "partly", "quarantined", "waiting", "undone"]
 
+NOBODYS: Final = "file"  # the serial of rows whose device neither the file nor anybody has told
+
 _STATES: Final[dict[Show, tuple[FileState, ...]]] = {
     "active": ("received", "reading", "storing", "undoing"),
     "imported": ("imported", "same"),
@@ -86,7 +88,10 @@ class RefusalRow(msgspec.Struct, frozen=True):
 
 
 class SerialRow(msgspec.Struct, frozen=True):
-    """A device that a file tells of. waiting: its rows are not stored yet, since no device of the site has the serial."""
+    """A device that a file tells of. waiting: its rows are not stored yet, since no device of the site has the serial.
+
+    NOBODYS, or the logger's own id: the file does not tell whose they are.
+    """
 
     serial: str
     device: DeviceId | None

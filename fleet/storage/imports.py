@@ -62,6 +62,7 @@ class CompanyFormat(NamedTuple):
 
     id: str
     name: str
+    version: int
     definition: object
 
 
@@ -100,6 +101,12 @@ _UNATTACHED: Final = """
     JOIN registry.device d ON d.site_id = w.site_id AND d.retired_at IS NULL AND (d.serial = w.serial OR d.id = w.serial)
     WHERE w.waiting LIMIT $1
 """
+_DESCRIBED: Final = """
+    SELECT DISTINCT f.number FROM imports.file f JOIN registry.site s ON s.id = f.site_id
+    JOIN imports.company_format c ON c.organisation_id IN (s.installer_organisation_id, 'platform') AND c.removed_at IS NULL
+    WHERE f.state = 'quarantined' AND f.problem_code = 'unknown_format' AND f.original_gone_at IS NULL
+          AND c.updated_at > f.finished_at LIMIT $1
+"""
 _NOTE_WAITING: Final = """
     INSERT INTO telemetry.waiting_source AS w (site_id, gateway_id, serial, first_seen_at, last_seen_at, measures)
     VALUES ($1, $2, $3, now(), now(), $4)
@@ -116,6 +123,17 @@ async def account_site(connection: Connection, device: DeviceId) -> SiteId | Non
 
 async def add(connection: Connection, arrival: Arrival) -> None:
     await connection.execute(_ADD, *arrival)
+
+
+async def refuse_arrival(connection: Connection, file_id: str, problem: Refusal) -> None:
+    """In the transaction that adds it: it is kept, and not read."""
+    await connection.execute(
+        "UPDATE imports.file SET state = 'quarantined', problem_code = $2, problem_gaps = $3, finished_at = now()"
+        " WHERE id = $1 AND state = 'received'",
+        file_id,
+        problem.code,
+        problem.gaps,
+    )
 
 
 async def jobs(connection: Connection, busy: Sequence[int], limit: int) -> list[Job]:
@@ -238,10 +256,44 @@ async def attached(connection: Connection, limit: int) -> list[int]:
     return sorted({row["number"] for row in await connection.fetch(_UNATTACHED, limit)})
 
 
+async def described(connection: Connection, limit: int) -> list[int]:
+    """Files that nobody could read, of whose company somebody has described a format since."""
+    return [row["number"] for row in await connection.fetch(_DESCRIBED, limit)]
+
+
+async def known_ids(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these that are files."""
+    rows = await connection.fetch("SELECT id FROM imports.file WHERE id = ANY($1::text[])", list(ids))
+    return {row["id"] for row in rows}
+
+
 async def devices_by_serial(connection: Connection, site: SiteId) -> dict[str, DeviceId]:
     """Also by their own ids."""
     rows = await connection.fetch("SELECT id, serial FROM registry.device WHERE site_id = $1 AND retired_at IS NULL", site)
     return {row["id"]: row["id"] for row in rows} | {row["serial"]: row["id"] for row in rows if row["serial"] is not None}
+
+
+async def devices_of_file(connection: Connection, job: Job) -> list[DeviceId]:
+    """For which it has rows stored."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT device_id FROM imports.file_serial"
+        " WHERE site_id = $1 AND file_number = $2 AND device_id IS NOT NULL",
+        job.site,
+        job.number,
+    )
+    return [row["device_id"] for row in rows]
+
+
+async def overlapping(connection: Connection, job: Job) -> list[int]:
+    """Other files that tell of a time that this one tells of, and can be read again."""
+    rows = await connection.fetch(
+        "SELECT f.number FROM imports.file f JOIN imports.file g ON g.number = $2"
+        " WHERE f.site_id = $1 AND f.number <> $2 AND f.state IN ('imported', 'partly') AND f.original_gone_at IS NULL"
+        " AND f.first_at <= g.last_at AND f.last_at >= g.first_at",
+        job.site,
+        job.number,
+    )
+    return [row["number"] for row in rows]
 
 
 async def definitions(connection: Connection, site: SiteId, device: DeviceId | None) -> dict[str, str]:
@@ -277,8 +329,9 @@ async def keep_definitions(connection: Connection, job: Job, found: Mapping[str,
 async def company_formats(connection: Connection, site: SiteId) -> list[CompanyFormat]:
     """Of the company that keeps the site, and of the platform."""
     rows = await connection.fetch(
-        "SELECT c.id, c.name, c.definition FROM imports.company_format c WHERE c.removed_at IS NULL AND c.organisation_id IN"
-        " (SELECT installer_organisation_id FROM registry.site WHERE id = $1 UNION SELECT 'platform')"
+        "SELECT c.id, c.name, c.version, c.definition FROM imports.company_format c WHERE c.removed_at IS NULL"
+        " AND c.organisation_id IN (SELECT installer_organisation_id FROM registry.site WHERE id = $1"
+        " UNION SELECT 'platform')"
         " ORDER BY c.created_at, c.id",
         site,
     )

@@ -37,11 +37,13 @@ class SiteForm(msgspec.Struct, frozen=True):
 
 
 class DeviceForm(msgspec.Struct, frozen=True):
+    """gateway None: only files tell of it. serial None: they do not call it by any."""
+
     id: DeviceId
     site: SiteId
     profile: str
     name: str
-    serial: str
+    serial: str | None
     gateway: DeviceId | None
 
 

@@ -31,6 +31,13 @@ WORDS: Final[Mapping[str, Words]] = {
         "La lecture de ce fichier s'est interrompue plusieurs fois : gardez-le et signalez-le à l'exploitant.",
         "The reading of this file broke off several times: keep it and tell the operator.",
     ),
+    "original_gone": Words(
+        "Le fichier d'origine n'est plus conservé : envoyez-le de nouveau.", "The file itself is not kept any more: send it again."
+    ),
+    "upload_incomplete": Words(
+        "Le transfert s'est interrompu et n'a pas été repris : le fichier est incomplet. Faites-le envoyer de nouveau.",
+        "The transfer broke off and was not taken up again: the file is incomplete. Have it sent again.",
+    ),
     "html_file": Words(
         "C'est une page web et non un export : elle a sans doute été enregistrée à la place du fichier (session expirée).",
         "This is a web page, not an export: it was probably saved in place of the file (the session had ended).",

@@ -1,0 +1,136 @@
+"""The importer's work: takes what arrived, reads and stores it in two lanes, and looks after what waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from actors.importer import concerns
+from actors.importer.door import ConnectTwins, Door
+from actors.importer.lane import Lane
+from actors.importer.originals import Originals
+from actors.importer.storing import Storing
+from actors.importer.taking import Taking
+from fleet.errors import FleetError
+from fleet.limits import IMPORT_CHORES_S, IMPORT_RETRY_S, IMPORT_SCAN_S, ORIGINALS_KEEP_DAYS, SMALL_FILE_BYTES
+from fleet.settings import ImporterSettings
+from fleet.storage import imports, notices
+from fleet.storage.database import AWAY, DirectConnection, connect, open_pool
+from fleet.storage.imports import Job
+
+log = structlog.get_logger("importer")
+
+_JOBS_SEEN_MAX: Final = 500  # looked through for one that suits a lane
+_AGAIN_AT_ONCE: Final = 100
+
+
+class Importer:
+    """run() works until cancelled; whatever it is interrupted by, the next start goes on where it was."""
+
+    def __init__(self, settings: ImporterSettings, connect_twins: ConnectTwins, on_ready: Callable[[], None]) -> None:
+        self._settings = settings
+        self._door = Door(connect_twins)
+        self._on_ready = on_ready
+        self._news = asyncio.Event()
+        self._busy: set[int] = set()
+
+    async def run(self) -> None:
+        """Raises Unavailable (database_away) when PostgreSQL does not answer at the start."""
+        settings = self._settings
+        spools = settings.intake_folder / "spool"
+        spools.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._pool = await open_pool(settings.database, size_max=6)
+        self._originals = Originals(settings.intake_folder / "originals")
+        self._taking = Taking(self._pool, self._originals, settings.dropbox_folder, settings.intake_folder / "uploads")
+        storing = Storing(self._pool, self._door, spools)
+        lanes = [Lane(self._pool, self._originals, self._taking, storing, spools) for _ in range(2)]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._repeat("taking", self._take), name="taking")
+                tasks.create_task(self._repeat("chores", self._chores, IMPORT_CHORES_S), name="chores")
+                tasks.create_task(self._repeat("small files", lambda: self._work(lanes[0], small=True)), name="small")
+                tasks.create_task(self._repeat("large files", lambda: self._work(lanes[1], small=False)), name="large")
+                tasks.create_task(self._repeat("notices", self._listen), name="notices")
+                self._on_ready()
+        finally:
+            for lane in lanes:
+                await lane.close()
+            await self._door.close()
+            self._pool.terminate()
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause_s: float = 0.0) -> None:
+        """What fails is said once and tried again; the others go on."""
+        failures = 0
+        while True:
+            try:
+                await work()
+                failures = 0
+            except Exception as error:  # the top of a loop that must outlive any one file; logged and counted
+                failures += 1
+                if isinstance(error, (*AWAY, FleetError)):
+                    log.warning("importer_held_up", work=name, failures=failures, error=repr(error))
+                else:
+                    log.exception("importer_failed", work=name, failures=failures)
+                await asyncio.sleep(IMPORT_RETRY_S[min(failures, len(IMPORT_RETRY_S)) - 1])
+            await asyncio.sleep(pause_s)
+
+    async def _take(self) -> None:
+        if await self._taking.round():
+            self._ring()
+        await self._heard()
+
+    async def _work(self, lane: Lane, *, small: bool) -> None:
+        """The oldest file of this lane's size, or some time of waiting for one."""
+        job = await self._next(small=small)
+        if job is None:
+            await self._heard()
+            return
+        self._busy.add(job.number)
+        try:
+            await lane.work(job)
+        finally:
+            self._busy.discard(job.number)
+
+    async def _next(self, *, small: bool) -> Job | None:
+        async with self._pool.acquire() as connection:
+            jobs = await imports.jobs(connection, sorted(self._busy), _JOBS_SEEN_MAX)
+        return next((job for job in jobs if (job.size_bytes <= SMALL_FILE_BYTES) == small), None)
+
+    async def _chores(self) -> None:
+        """Devices and formats that came for what waits; loggers that need somebody; originals whose time is over."""
+        async with self._pool.acquire() as connection:
+            again = await imports.attached(connection, _AGAIN_AT_ONCE) + await imports.described(connection, _AGAIN_AT_ONCE)
+            if again:
+                await imports.receive_again(connection, again)
+        if again:
+            self._ring()
+        await concerns.tell(self._pool, self._settings.public_url)
+        async with self._pool.acquire() as connection:
+            gone = await imports.gone_originals(connection, datetime.now(UTC) - timedelta(days=ORIGINALS_KEEP_DAYS), 1_000)
+        for digest in gone:
+            await asyncio.to_thread(self._originals.forget, digest)
+
+    async def _listen(self) -> None:
+        """Until the connection is lost. Without it everything goes on, only later."""
+        connection: DirectConnection = await connect(self._settings.database)
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(notices.FILE, lambda *_: self._ring())
+            await lost.wait()
+        finally:
+            with suppress(*AWAY):
+                await connection.close(timeout=1.0)
+
+    def _ring(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _heard(self) -> None:
+        """Returns when there may be something to do, and at the latest after a scan's period."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IMPORT_SCAN_S):
+                await self._news.wait()

@@ -1,0 +1,174 @@
+"""One file at a time, from 'received' to its end: read, stored, judged. Two lanes let small files pass a large one."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from actors.importer import spool as spools
+from actors.importer.originals import Originals
+from actors.importer.reader import Reader
+from actors.importer.reading import ReadingJob
+from actors.importer.spool import Spool, Summary
+from actors.importer.storing import Storing
+from actors.importer.taking import Taking
+from fleet.codecs.files.reading import Context, refusal
+from fleet.errors import Unavailable
+from fleet.limits import READER_ATTEMPTS_MAX
+from fleet.storage import imports, notices
+from fleet.storage.database import Pool
+from fleet.storage.imports import Job
+
+log = structlog.get_logger("importer")
+
+_NOBODYS = "file"  # whose rows they are, when neither the file nor anybody has said
+
+
+class Lane:
+    def __init__(self, pool: Pool, originals: Originals, taking: Taking, storing: Storing, spool_folder: Path) -> None:
+        self._pool = pool
+        self._originals = originals
+        self._taking = taking
+        self._storing = storing
+        self._folder = spool_folder
+        self._reader = Reader()
+
+    async def work(self, job: Job) -> None:
+        """Whatever state the file is in, to an end. Raises AWAY errors, Unavailable (reader_failed): again later."""
+        if job.state == "undoing":
+            await self._undo(job)
+        elif job.state == "storing" and (self._folder / f"{job.number}.summary").exists():
+            await self._store(job)
+        else:
+            await self._begin(job)
+
+    async def close(self) -> None:
+        await self._reader.stop()
+
+    async def _begin(self, job: Job) -> None:
+        async with self._pool.acquire() as connection:
+            if job.stored_with is None and await imports.imported_twin(connection, job) is not None:
+                await imports.finish(connection, job.number, "same")
+                await notices.notify(connection, notices.FILE, job.id)
+                return
+            attempts = await imports.begin_reading(connection, job.number)
+            await notices.notify(connection, notices.FILE, job.id)
+        if attempts > READER_ATTEMPTS_MAX:
+            await self._end(job, "quarantined", Summary(problem=refusal("reader_died", 0)))
+            return
+        try:
+            summary = await self._read(job)
+        except Unavailable as error:
+            if error.code == "reader_failed":  # the machine's fault, not the file's
+                raise
+            log.warning("reader_lost", file=job.id, code=error.code, attempt=attempts)
+            return  # still 'reading': begun anew at the next look
+        if summary.problem is not None:
+            await self._end(job, "quarantined", summary)
+            return
+        await self._make_way(job, summary)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await imports.was_read(
+                connection,
+                job.number,
+                format_id=summary.format_id,
+                blocks=summary.blocks,
+                rows=summary.rows,
+                lines_refused=summary.lines_refused,
+                first_at=summary.first_at,
+                last_at=summary.last_at,
+                refusals=summary.refusals,
+            )
+            again = await imports.keep_definitions(connection, job, summary.definitions) if summary.definitions else []
+            await imports.receive_again(connection, again)
+        await self._store(msgspec.structs.replace(job, state="storing", blocks_done=0))
+
+    async def _read(self, job: Job) -> Summary:
+        async with self._pool.acquire() as connection:
+            context = Context(
+                name=job.name,
+                timezone=job.timezone,
+                received_at=job.received_at,
+                settings=job.settings,
+                definitions=await imports.definitions(connection, job.site, job.device),
+            )
+            company = await imports.company_formats(connection, job.site)
+        serial = job.settings.serial or job.device or _NOBODYS
+        original = self._originals.path(job.sha256)
+        if not original.exists() and not await self._taking.upload(job):
+            return Summary(problem=refusal("original_gone", 0))
+
+        async def progress(bytes_read: int, rows_read: int) -> None:
+            async with self._pool.acquire() as connection:
+                await imports.note_progress(connection, job.number, bytes_read, rows_read)
+                await notices.notify(connection, notices.FILE, job.id)
+
+        await self._reader.read(ReadingJob(job.number, original, self._folder, context, serial, company), progress)
+        return Spool(self._folder, job.number).summary
+
+    async def _make_way(self, job: Job, summary: Summary) -> None:
+        """Rows that an earlier reading stored in another way are taken back: a zone was wrong, a column meant another."""
+        how = {
+            "settings": msgspec.to_builtins(job.settings),
+            "format": summary.format_id,
+            "format_version": summary.format_version,
+        }
+        if job.stored_with is not None and job.stored_with != how:
+            async with self._pool.acquire() as connection:
+                stored_for = await imports.devices_of_file(connection, job)
+            await self._storing.retract(job, stored_for)
+        async with self._pool.acquire() as connection:
+            await imports.note_stored_with(connection, job.number, how)
+
+    async def _store(self, job: Job) -> None:
+        counted = asyncio.Event()
+        telling = asyncio.create_task(self._tell(job, counted))
+        try:
+            spool = await self._storing.store(job, counted)
+        finally:
+            telling.cancel()
+        await self._end(job, "partly" if spool.summary.lines_refused else "imported", spool.summary)
+
+    async def _undo(self, job: Job) -> None:
+        """What others have told as well comes back by reading them again."""
+        async with self._pool.acquire() as connection:
+            stored_for = await imports.devices_of_file(connection, job)
+        await self._storing.retract(job, stored_for)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await imports.note_stored_with(connection, job.number, None)
+            await imports.receive_again(connection, await imports.overlapping(connection, job))
+            await imports.finish(connection, job.number, "undone")
+        await self._say(job)
+
+    async def _end(self, job: Job, state: str, summary: Summary) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            if state == "quarantined":
+                await imports.was_read(
+                    connection,
+                    job.number,
+                    format_id=summary.format_id,
+                    blocks=0,
+                    rows=0,
+                    lines_refused=summary.lines_refused,
+                    first_at=None,
+                    last_at=None,
+                    refusals=summary.refusals,
+                )
+            await imports.finish(connection, job.number, state, summary.problem)
+        spools.forget(self._folder, job.number)
+        problem = None if summary.problem is None else summary.problem.code
+        log.info("file_done", file=job.id, state=state, format=summary.format_id, rows=summary.rows, problem=problem)
+        await self._say(job)
+
+    async def _tell(self, job: Job, counted: asyncio.Event) -> None:
+        """Whoever watches the page: at most once a second."""
+        while True:
+            await counted.wait()
+            counted.clear()
+            await self._say(job)
+            await asyncio.sleep(1.0)
+
+    async def _say(self, job: Job) -> None:
+        async with self._pool.acquire() as connection:
+            await notices.notify(connection, notices.FILE, job.id)
