@@ -8,7 +8,8 @@ import msgspec
 
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
-from fleet.limits import RAW_GRID_S
+from fleet.limits import RAW_CLOCKS_SINCE_MS, RAW_GRID_S, RAW_NAME_CHARS_MAX
+from fleet.serials import serial_from
 from fleet.telemetry import RawMessage, Sample, UnixMs
 
 _GRID_MS: Final = round(RAW_GRID_S * 1000)
@@ -39,12 +40,18 @@ def fresh(alone: Callable[[RawMessage], list[Decoded]]) -> Codec:
     return decode
 
 
-def sample(message: RawMessage, values: dict[str, float | None]) -> Sample:
+def sample(message: RawMessage, values: dict[str, float | None], t: float | None = None) -> Sample:
     """What came within the same few seconds shares one instant: formats that send each value by itself make one row then.
 
     The instant is that of the arrival at the gateway: most of these messages carry no time, or none to be trusted.
+    t: what the message says itself, in Unix ms, where its format has a true time.
     """
-    return Sample(grid(message.t), values)
+    return Sample(grid(told_time(message, t)), values)
+
+
+def told_time(message: RawMessage, t: float | None) -> UnixMs:
+    """The arrival, if this is no time: of a clock that was never set, or of one that is ahead of the gateway's."""
+    return int(t) if t is not None and RAW_CLOCKS_SINCE_MS <= t < message.t else message.t
 
 
 def grid(t: UnixMs) -> UnixMs:
@@ -56,7 +63,7 @@ def plain_number(message: RawMessage) -> float | None:
     text = message.payload[:64].decode("utf-8", "replace").strip()
     if text.lower() in _MISSING:
         return None
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER.fullmatch(text) is None or len(message.payload) > 64:
         raise BadInput("bad_payload", f"{message.topic[:80]}: {text[:40]!r} is not a number")
     return float(text)
 
@@ -75,11 +82,34 @@ def number(message: RawMessage, values: dict[str, Any], name: str) -> float | No
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadInput("bad_payload", f"{message.topic[:80]}: {name} is not a number")
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {name[:40]} is not a number")
     try:
         return float(value)
     except OverflowError:
-        raise BadInput("bad_payload", f"{message.topic[:80]}: {name} is too large for a number") from None
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {name[:40]} is too large for a number") from None
+
+
+def numeric(value: object) -> float | None:
+    """A number, or a text that is one; anything else is none: for formats in which words stand between the numbers."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) is not None else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def known(values: dict[str, float | None]) -> dict[str, float | None]:
+    """Without what is missing."""
+    return {measure: value for measure, value in values.items() if value is not None}
+
+
+def named(name: str, number: str = "0") -> str:
+    """The serial of a device that goes by a name: its first channel has the name itself, the others "<name>/<number>"."""
+    serial = serial_from(name, RAW_NAME_CHARS_MAX)
+    return serial if number == "0" or not serial else f"{serial}/{number}"
 
 
 def wh(kwh: float | None) -> float | None:

@@ -3,40 +3,40 @@
 Source: topics and units of the OpenDTU documentation's MQTT page. `<base>/<serial>/0/<metric>` is the inverter's AC side,
 `<base>/<serial>/1…6/<metric>` its DC inputs; power in W, yieldtotal in kWh. The totals of all inverters (`ac/…`, `dc/…`) are
 left alone: they fall whenever one inverter cannot be reached. Daily yields are left out too: they restart with the inverter.
+`status/last_update` is the only time, in a message of its own: the values come when they were read, so their arrival it is.
 """
 
-import re
 from typing import Final
 
-from fleet.codecs.decoded import Decoded, plain_number, sample, wh
-from fleet.telemetry import RawMessage
+from fleet.codecs.topic_template import Field, Template, codec
 
-_TOPIC: Final = re.compile(r"(?:.*/)?(?P<serial>[0-9A-Fa-f]{10,16})/(?P<channel>[0-6])/(?P<metric>[a-z]+)")
-_AC: Final = {
-    "power": "pv_power_w",
-    "voltage": "ac_voltage_v",
-    "current": "ac_current_a",
-    "frequency": "ac_frequency_hz",
-    "temperature": "inverter_temp_c",
-}
-_DC: Final = {"power": "dc_power_w", "voltage": "dc_voltage_v", "current": "dc_current_a"}
+_SHAPES: Final = {"serial": "[0-9A-Fa-f]{10,16}", "input": "[1-6]", "field": "[a-z]+"}
 
-
-def decode(message: RawMessage) -> list[Decoded]:
-    """Raises BadInput (bad_payload)."""
-    found = _TOPIC.fullmatch(message.topic)
-    if found is None:
-        return []
-    serial, channel, metric = found.group("serial", "channel", "metric")
-    if channel == "0" and metric == "yieldtotal":
-        # 0 is what it says after losing the radio link, when told to clear its values
-        return _one(message, serial, "pv_energy_wh", wh(plain_number(message)) or None)
-    if channel == "0" and metric in _AC:
-        return _one(message, serial, _AC[metric], plain_number(message))
-    if channel != "0" and metric in _DC:
-        return _one(message, serial, f"{_DC[metric]}_{channel}", plain_number(message))
-    return []
-
-
-def _one(message: RawMessage, serial: str, measure: str, value: float | None) -> list[Decoded]:
-    return [] if value is None else [Decoded(serial, sample(message, {measure: value}))]
+decode = codec(
+    Template(
+        "{base}/{serial}/0/{field}",
+        "{serial}",
+        {
+            "power": Field("pv_power_w", "W"),
+            # 0 is what it says after losing the radio link, when told to clear its values
+            "yieldtotal": Field("pv_energy_wh", "kWh", zero_is_missing=True),
+            "voltage": Field("ac_voltage_v", "V"),
+            "current": Field("ac_current_a", "A"),
+            "frequency": Field("ac_frequency_hz", "Hz"),
+            "temperature": Field("inverter_temp_c", "°C"),
+        },
+        _SHAPES,
+        own_ids="",
+    ),
+    Template(
+        "{base}/{serial}/{input}/{field}",
+        "{serial}",
+        {
+            "power": Field("dc_power_w_{input}", "W"),
+            "voltage": Field("dc_voltage_v_{input}", "V"),
+            "current": Field("dc_current_a_{input}", "A"),
+        },
+        _SHAPES,
+        own_ids="",
+    ),
+)

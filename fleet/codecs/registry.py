@@ -1,9 +1,9 @@
 """All codecs by the names that profiles call them, and a gateway's way to find the right one by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from fleet.codecs import opendtu, shelly, victron, zlinky
+from fleet.codecs import ahoy, evcc, grott, opendtu, sbfspot, shelly, tasmota, teleinfo2mqtt, victron, zlinky
 from fleet.codecs.decoded import Codec, Decoded, fresh
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
@@ -11,14 +11,25 @@ from fleet.limits import RAW_PAYLOAD_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
 
-_BY_TOPIC: Final = (opendtu.decode, victron.decode, shelly.decode)
+# Of which each message explains itself. None of them has anything to say of another's messages, by topic or by what is in
+# them, so that their order does not matter; those that are told apart by the topic alone come first, they are quickest.
+PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
+    "opendtu": opendtu.decode,
+    "victron": victron.decode,
+    "shelly": shelly.decode,
+    "evcc": evcc.decode,
+    "ahoy": ahoy.decode,
+    "tasmota": tasmota.decode,
+    "zlinky": zlinky.decode,
+    "teleinfo2mqtt": teleinfo2mqtt.decode,
+    "sbfspot": sbfspot.decode,
+    "grott": grott.decode,
+}
 
 
 def _any(message: RawMessage) -> list[Decoded]:
-    """A gateway for whatever the house has: the topic says which format it is."""
-    if message.topic.startswith("zigbee2mqtt/"):
-        return zlinky.decode(message)
-    for codec in _BY_TOPIC:
+    """A gateway for whatever the house has: the message says which format it is."""
+    for codec in PLAIN.values():
         found = codec(message)
         if found:
             return found
@@ -27,10 +38,7 @@ def _any(message: RawMessage) -> list[Decoded]:
 
 CODECS: Final[Mapping[str, Codec]] = {
     "any": fresh(_any),
-    "opendtu": fresh(opendtu.decode),
-    "shelly": fresh(shelly.decode),
-    "victron": fresh(victron.decode),
-    "zlinky": fresh(zlinky.decode),
+    **{name: fresh(codec) for name, codec in PLAIN.items()},
 }
 
 

@@ -106,7 +106,7 @@ def test_shelly_three_phases_both_ways() -> None:
 
 def test_a_second_clamp_is_another_device() -> None:
     clamp = {"id": 1, "act_power": 90.0, "voltage": 231.0}
-    expected = {"grid_power_w": 90.0, "ac_voltage_v": 231.0}
+    expected = {"grid_power_w": 90.0, "ac_voltage_v": 231.0, "pv_power_w": 90.0}  # its device's profile takes one of the two
     assert decoded("shelly", "roof-em/status/em1:1", clamp) == [("roof-em/1", expected)]
     assert decoded("shelly", "status/em1:1", clamp) == []  # of the sender itself: nobody knows what it is around
 
@@ -131,14 +131,14 @@ def test_what_is_made_of_a_name_is_short_and_stays_as_it_is(name: str) -> None:
     assert serial_from(made) == made
 
 
-def test_linky_counts_in_kilowatt_hours_and_its_powers_are_left_out() -> None:
+def test_linky_counts_in_kilowatt_hours_and_its_powers_are_apparent() -> None:
     message = {
         "current_summ_delivered": 12345.68, "current_summ_received": 3210.99, "apparent_power": 0, "injected_v_a": 1840,
         "rms_voltage": 236, "linkquality": 120,
     }  # fmt: skip
-    assert decoded("zlinky", "zigbee2mqtt/linky", message) == [
-        ("linky", {"import_energy_wh": 12_345_680.0, "export_energy_wh": 3_210_990.0, "ac_voltage_v": 236.0})
-    ]
+    apparent = {"apparent_power_va": 0.0, "export_apparent_power_va": 1840.0}
+    counters = {"import_energy_wh": 12_345_680.0, "export_energy_wh": 3_210_990.0}
+    assert decoded("zlinky", "zigbee2mqtt/linky", message) == [("linky", counters | apparent | {"ac_voltage_v": 236.0})]
     tiers = {"current_summ_delivered": 0, "current_tier1_summ_delivered": 7000, "current_tier2_summ_delivered": 5345.68}
     assert decoded("zlinky", "zigbee2mqtt/linky", tiers) == [("linky", {"import_energy_wh": 12_345_680.0})]
     unread = {"current_summ_delivered": 0, "current_summ_received": 0, "rms_voltage": 236}
