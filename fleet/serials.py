@@ -1,5 +1,6 @@
 """Serial numbers as the registry knows them: what people can type, and what machines make of a name."""
 
+import hashlib
 import re
 from typing import Final
 
@@ -19,3 +20,12 @@ def is_serial(text: str) -> bool:
 def serial_from(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
     """A name that somebody gave, as near to it as a serial can be; '' when nothing is left of it."""
     return _OTHER.sub("-", text).strip("._/-")[:chars_max].strip("._/-")
+
+
+def serial_of_path(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
+    """As serial_from, but of a name that is too long the end is kept, and a mark of the whole: two long names stay two."""
+    serial = serial_from(text, len(text))
+    if len(serial) <= chars_max:
+        return serial
+    mark = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
+    return f"{serial[-(chars_max - 9) :].strip('._/-')}.{mark}"

@@ -19,6 +19,11 @@ from typing import Final, Literal, NamedTuple
 from fleet.codecs.units import Quantity, Unit, unit_of
 from fleet.measures import DAY_COUNTER_OF, is_measure
 
+# What is remembered of a name; longer ones are no names.
+_NAME_CHARS_MAX: Final = 120
+_UNIT_CHARS_MAX: Final = 24
+_ABOUT_CHARS_MAX: Final = 200
+
 Role = Literal["pv", "grid", "battery", "load"]
 
 
@@ -106,7 +111,6 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall("".join(each for each in plain if not unicodedata.combining(each))))
 
 
-@lru_cache(maxsize=4_096)
 def meaning(
     name: str, unit: str | None, about: str = "", *, role: Role | None = None, ac_is_pv: bool = False
 ) -> Meaning | None:
@@ -115,6 +119,13 @@ def meaning(
     unit: as written; None or '' where the format has none: then the name may say it, else the value is in W, Wh, V, A …
     ac_is_pv: "AC/Power" alone is an inverter's; elsewhere it may be an air conditioner's.
     """
+    if len(name) > _NAME_CHARS_MAX or (unit is not None and len(unit) > _UNIT_CHARS_MAX):
+        return None
+    return _meaning(name, unit, about[:_ABOUT_CHARS_MAX], role, ac_is_pv)
+
+
+@lru_cache(maxsize=4_096)
+def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_pv: bool) -> Meaning | None:
     last = re.split(r"[/:. ]", name.strip())[-1]
     words = words_of(name)
     known = unit_of(unit) if unit else _unit_within(name, words)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from fleet.codecs import ahoy, evcc, grott, opendtu, sbfspot, shelly, tasmota, teleinfo2mqtt, victron, zlinky
+from fleet.codecs import ahoy, evcc, grott, opendtu, sbfspot, shelly, sparkplug, tasmota, teleinfo2mqtt, victron, zlinky
 from fleet.codecs.decoded import Codec, Decoded, fresh
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
@@ -27,8 +27,18 @@ PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
 }
 
 
-def _any(message: RawMessage) -> list[Decoded]:
+# Whose messages explain others that come later.
+REMEMBERING: Final[Mapping[str, Codec]] = {
+    "sparkplug": sparkplug.decode,
+}
+
+
+def _any(message: RawMessage, memory: Memory) -> list[Decoded]:
     """A gateway for whatever the house has: the message says which format it is."""
+    if sparkplug.is_ours(message):
+        return sparkplug.decode(message, memory)
+    if message.retained:
+        return []
     for codec in PLAIN.values():
         found = codec(message)
         if found:
@@ -37,8 +47,9 @@ def _any(message: RawMessage) -> list[Decoded]:
 
 
 CODECS: Final[Mapping[str, Codec]] = {
-    "any": fresh(_any),
+    "any": _any,
     **{name: fresh(codec) for name, codec in PLAIN.items()},
+    **REMEMBERING,
 }
 
 
