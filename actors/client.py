@@ -11,7 +11,6 @@ from fleet.errors import FleetError, Unavailable
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S
 from fleet.placement import shard_of, slot_of
-from fleet.plan import HistoryBlock
 from fleet.settings import RaySettings
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
@@ -56,15 +55,13 @@ class Twins:
         alert: AlertView = await self._ask_about(site, "acknowledge_alert", alert_id, person_id)
         return alert
 
-    async def store_history(self, site: SiteId, blocks: list[HistoryBlock]) -> int:
-        """The bulk door; see TwinShard.store_history."""
-        stored: int = await self._ask_about(site, "store_history", blocks, timeout_s=BULK_TIMEOUT_S)
-        return stored
-
     async def store_columns(
         self, site: SiteId, file_number: int, blocks: list[ColumnBlock], arrived_at: UnixMs
     ) -> BulkReport:
-        """The bulk door for files; see actors.bulk. Raises NotFound (unknown_site), BadInput (unknown_device, bad_block)."""
+        """The bulk door; see actors.bulk. file_number 0: what no file told.
+
+        Raises NotFound (unknown_site), BadInput (unknown_device, bad_block).
+        """
         report: BulkReport = await self._ask_about(
             site, "store_columns", file_number, blocks, arrived_at, timeout_s=BULK_TIMEOUT_S
         )

@@ -37,19 +37,17 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
     BATCH_MESSAGES_MAX,
-    BULK_SAMPLES_MAX,
     COMMIT_RETRY_S,
     SLICE_MESSAGES_MAX,
     SLOTS,
 )
 from fleet.placement import slots_of
-from fleet.plan import HistoryBlock
 from fleet.settings import TwinsSettings
 from fleet.site import SiteTwin
 from fleet.storage import intake as intake_sql
 from fleet.storage import lease as leases
 from fleet.storage.database import Pool, open_pool
-from fleet.telemetry import Telemetry, UnixMs
+from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
 log = structlog.get_logger()
@@ -199,31 +197,6 @@ class TwinShard:
         self._counters.acked_messages += len(messages)
         self._feeds.stored(entries)
         self._lag_ms = now_ms() - arrived_at
-
-    async def store_history(self, site: SiteId, blocks: list[HistoryBlock]) -> int:
-        """The bulk door: many samples of one site's devices through the same twins and the same transaction.
-
-        At most BULK_SAMPLES_MAX samples a call. Returns how many rows were offered to the database.
-        Raises NotFound (unknown_site), BadInput (too_many_samples, unknown_device, and what take_samples refuses).
-        """
-        if sum(len(block.samples) for block in blocks) > BULK_SAMPLES_MAX:
-            raise BadInput("too_many_samples", f"at most {BULK_SAMPLES_MAX} samples a call go through the bulk door")
-        now = now_ms()
-        twin = await self._site(site)
-        entries = []
-        for block in blocks:
-            device = twin.devices.get(block.device)
-            if device is None:
-                raise BadInput("unknown_device", f"site {site} has no device {block.device}")
-            for start in range(0, len(block.samples), SLICE_MESSAGES_MAX):
-                rows, refused = device.take_samples(Telemetry(block.samples[start : start + SLICE_MESSAGES_MAX]), now)
-                if refused is not None:
-                    raise refused
-                entries.append(Entry(f"history/{block.device}", twin, None, rows, []))
-                device.lived(max((row.t for row in rows), default=0), now)
-                await asyncio.sleep(0)
-        await self._writer.commit(entries, now)
-        return sum(len(entry.rows) for entry in entries)
 
     async def store_columns(
         self, site: SiteId, file_number: int, blocks: list[ColumnBlock], arrived_at: UnixMs

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from actors.client import Twins
+from actors.clock import now_ms
+from fleet.columns import ColumnBlock
 from fleet.errors import FleetError, Unavailable
+from fleet.ids import SiteId
 from fleet.limits import BULK_SAMPLES_MAX
 from fleet.logs import set_up_logs
 from fleet.plan import HistoryBlock
@@ -30,30 +34,38 @@ async def push(twins: Twins, files: list[Path]) -> int:
     async def one(file: Path) -> int:
         async with turns:
             blocks = msgspec.msgpack.decode(await asyncio.to_thread(file.read_bytes), type=list[HistoryBlock])
-            for call in portions(blocks):
-                await _store(twins, call)
+            for block in blocks:
+                for portion in columns(block):
+                    await _store(twins, block.site, portion)
             await asyncio.to_thread(file.unlink)
             return sum(len(block.samples) for block in blocks)
 
     return sum(await asyncio.gather(*(one(file) for file in files)))
 
 
-def portions(blocks: list[HistoryBlock]) -> Iterator[list[HistoryBlock]]:
-    """The blocks cut so that each call stays below the bulk door's bound."""
-    for block in blocks:
-        for start in range(0, len(block.samples), BULK_SAMPLES_MAX):
-            yield [HistoryBlock(block.site, block.device, block.samples[start : start + BULK_SAMPLES_MAX])]
+def columns(block: HistoryBlock) -> Iterator[ColumnBlock]:
+    """Cut so that each call stays below the bulk door's bound."""
+    for start in range(0, len(block.samples), BULK_SAMPLES_MAX):
+        samples = block.samples[start : start + BULK_SAMPLES_MAX]
+        measures = tuple(sorted({measure for sample in samples for measure in sample.v}))
+        yield ColumnBlock(
+            block.device,
+            measures,
+            np.array([sample.t for sample in samples], "<i8").tobytes(),
+            b"".join(np.array([sample.v.get(name) for sample in samples], "<f8").tobytes() for name in measures),
+            bytes(8 * len(samples)),  # below every file: a file that tells of the same time is believed
+        )
 
 
-async def _store(twins: Twins, blocks: list[HistoryBlock]) -> None:
+async def _store(twins: Twins, site: SiteId, block: ColumnBlock) -> None:
     for delay_s in _RETRY_S:
         try:
-            await twins.store_history(blocks[0].site, blocks)
+            await twins.store_columns(site, 0, [block], now_ms())
         except Unavailable:
             await asyncio.sleep(delay_s)
         else:
             return
-    await twins.store_history(blocks[0].site, blocks)
+    await twins.store_columns(site, 0, [block], now_ms())
 
 
 async def _run(settings: TwinsSettings, files: list[Path]) -> None:

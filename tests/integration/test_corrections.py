@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.local.load_history import columns
 from actors.shard import TwinShard
 from fleet.corrections import Correction, CorrectionKind
 from fleet.energy import SiteDay
@@ -44,7 +45,7 @@ class Place:
     async def load(self, device: DeviceId, samples: Sequence[tuple[UnixMs, Values]]) -> None:
         for start in range(0, len(samples), 5_000):
             piece = [Sample(t, values) for t, values in samples[start : start + 5_000]]
-            await self.shard.store_history(SITE, [HistoryBlock(SITE, device, piece)])
+            await self.shard.store_columns(SITE, 0, list(columns(HistoryBlock(SITE, device, piece))), now_ms())
         await self.shard.roll_up()
 
     async def correct(

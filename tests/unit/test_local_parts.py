@@ -12,7 +12,7 @@ from actors.local.assets import source_stamp
 from actors.local.configuration import Options, ray_folder
 from actors.local.launch import greeting
 from actors.local.layout import Layout
-from actors.local.load_history import portions
+from actors.local.load_history import columns
 from actors.local.progress import Progress
 from actors.local.system import Ready, System
 from fleet.ids import device_id, site_id
@@ -59,13 +59,12 @@ def test_a_login_per_role_that_the_portal_would_accept() -> None:
     assert all(len(login.password) >= PASSWORD_CHARS_MIN for login in logins.values())
 
 
-def test_portions_keep_every_sample_and_the_bound() -> None:
-    samples = [Sample(t=at, v={}) for at in range(2 * BULK_SAMPLES_MAX + 1)]
-    calls = list(
-        portions([HistoryBlock(site_id("s"), device_id("d"), samples), HistoryBlock(site_id("s"), device_id("e"), [])])
-    )
-    assert [sum(len(block.samples) for block in call) for call in calls] == [BULK_SAMPLES_MAX, BULK_SAMPLES_MAX, 1]
-    assert [sample.t for call in calls for block in call for sample in block.samples] == list(range(len(samples)))
+def test_history_keeps_every_sample_and_the_bound() -> None:
+    samples = [Sample(t=at, v={"grid_power_w": 1.0}) for at in range(2 * BULK_SAMPLES_MAX + 1)]
+    blocks = list(columns(HistoryBlock(site_id("s"), device_id("d"), samples)))
+    assert [len(block.t) // 8 for block in blocks] == [BULK_SAMPLES_MAX, BULK_SAMPLES_MAX, 1]
+    assert b"".join(block.t for block in blocks) == b"".join(at.to_bytes(8, "little") for at in range(len(samples)))
+    assert list(columns(HistoryBlock(site_id("s"), device_id("e"), []))) == []
 
 
 def test_the_stamp_follows_names_and_contents_but_not_packages(tmp_path: Path) -> None:
