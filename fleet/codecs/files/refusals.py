@@ -32,7 +32,8 @@ WORDS: Final[Mapping[str, Words]] = {
         "The reading of this file broke off several times: keep it and tell the operator.",
     ),
     "original_gone": Words(
-        "Le fichier d'origine n'est plus conservé : envoyez-le de nouveau.", "The file itself is not kept any more: send it again."
+        "Le fichier d'origine n'est plus conservé : envoyez-le de nouveau.",
+        "The file itself is not kept any more: send it again.",
     ),
     "upload_incomplete": Words(
         "Le transfert s'est interrompu et n'a pas été repris : le fichier est incomplet. Faites-le envoyer de nouveau.",
@@ -80,7 +81,7 @@ WORDS: Final[Mapping[str, Words]] = {
         "The archive is damaged or incomplete. Send it again.",
     ),
     "archive_bomb": Words(
-        "L'archive grossit démesurément une fois ouverte (plus de {bytes_max} octets, ou plus de {ratio_max} fois sa taille) :"
+        "L'archive grossit démesurément une fois ouverte (plus de {bytes_max} octets, ou de {ratio_max} fois sa taille) :"
         " envoyez le fichier sans compression.",
         "The archive grows out of all proportion when unpacked (more than {bytes_max} bytes, or than {ratio_max} times its"
         " size): send the file unpacked.",
@@ -110,6 +111,27 @@ WORDS: Final[Mapping[str, Words]] = {
     "spreadsheet": Words(
         "C'est un classeur Excel : enregistrez la feuille au format CSV (séparateur point-virgule), ou téléchargez le CSV.",
         "This is an Excel workbook: save the sheet as CSV (separated by semicolons), or download the CSV.",
+    ),
+    # Enedis
+    "cut_meter_number": Words(
+        "Un tableur a abîmé le numéro de PRM (14 chiffres devenus par exemple 1,2E+13) : envoyez le fichier d'origine.",
+        "A spreadsheet has cut the meter's number (14 digits became something like 1.2E+13): send the file as downloaded.",
+    ),
+    "step_unknown": Words(
+        "{points} mesures isolées : rien ne dit sur quelle durée (le pas) elles portent, donc pas d'énergie.",
+        "{points} readings stand alone: nothing tells the length of their interval, so there is no energy.",
+    ),
+    "not_active_power": Words(
+        "« {what} » n'est pas une puissance ou une énergie active : cela ne devient ni W ni Wh.",
+        "“{what}” is no active power or energy: it does not become W or Wh.",
+    ),
+    "series_not_kept": Words(
+        "Série non reprise : « {what} » (le reste du fichier compte).",
+        "This series is not taken in: “{what}” (the rest of the file counts).",
+    ),
+    "negative_energy": Words(
+        "Une valeur négative : Enedis compte le soutirage et l'injection à part, jamais en négatif.",
+        "A negative value: Enedis counts what is drawn and what is fed in apart, never below zero.",
     ),
     # lines
     "bad_time": Words("Ce n'est pas une date et heure lisible.", "This is no date and time that can be read."),
@@ -151,6 +173,35 @@ WORDS: Final[Mapping[str, Words]] = {
     "frame_without_serial": Words(
         "On ne sait pas de quel compteur vient cette trame : le fichier en mêle plusieurs, et sa ligne d'adresse manque.",
         "There is no telling which meter this frame is from: the file has several, and its address line is missing.",
+    ),
+    # WebdynSun
+    "definition_missing": Words(
+        "Le fichier de définition {name} n'est pas encore là : sans lui ces valeurs brutes n'ont ni échelle ni unité. Envoyez-le"
+        " (dossier /DEF de l'enregistreur), et ce fichier sera relu.",
+        "The definition file {name} is not here yet: without it these raw values have neither scale nor unit. Send it (the"
+        " logger's folder /DEF), and this file will be read again.",
+    ),
+    "definition_without_variables": Words(
+        "Cette définition ne décrit aucune variable.", "This definition does not describe any variable."
+    ),
+    "unknown_variable": Words(
+        "« {name} » ({unit}) n'est pas une grandeur connue ici : cette colonne est laissée de côté.",
+        "“{name}” ({unit}) is no quantity that is known here: this column is left out.",
+    ),
+    "variable_twice": Words(
+        "« {name} » dit la même chose qu'une colonne avant elle : la première compte.",
+        "“{name}” tells the same as a column before it: the first one counts.",
+    ),
+    "no_heading": Words(
+        "Aucun en-tête ne dit de quel appareil vient cette ligne : le début du fichier manque.",
+        "No heading says which device this line is from: the beginning of the file is missing.",
+    ),
+    "bad_serial": Words(
+        "Ce nom d'appareil ne peut pas servir de numéro de série.", "This name of a device cannot serve as a serial number."
+    ),
+    "not_readings": Words(
+        "Alarmes, journal, commandes ou configuration : le fichier est conservé, mais il ne contient pas de mesures.",
+        "Alarms, a log, commands or configuration: the file is kept, but it holds no readings.",
     ),
 }
 

@@ -1,0 +1,9 @@
+"""Files of Enedis, the French grid operator: what its portal lets customers download, and its flows for third parties.
+
+What it measures is the delivery point. What it calls production is what the site feeds into the grid, never what its panels
+yield; so these modules tell of import and export only. The serial is the PRM, the 14 digits of a delivery point, which name
+somebody's home: no refusal shows more than its last four.
+
+Sources: Enedis's guides of its flows R4x, R50, R151, R171 and R6x (Enedis.SGE.GUI.0503), for the portal's files what was
+measured on recorded ones. Each module says what it takes from where.
+"""
