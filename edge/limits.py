@@ -47,9 +47,13 @@ TOPIC_FILTERS_MAX = 20
 REGISTERS_PER_INPUT_MAX = 200
 RAW_BATCH_S = 2.0  # messages of a house broker go on together, this often
 RAW_MESSAGES_PER_S_MAX = 50  # of one broker; a Venus OS with everything says about 20
-RAW_PAYLOAD_BYTES_MAX = 8 * 1024  # a Shelly says 3 KiB at most; the platform takes twice this
+RAW_PAYLOAD_BYTES_MAX = 16 * 1024  # a Shelly says 3 KiB, a Sparkplug birth of 200 metrics 12; the platform takes as much
 RAW_BATCH_BYTES_MAX = 40 * 1024  # in base64 still well below the platform's largest message
 VICTRON_KEEPALIVE_S = 30.0  # a Venus OS falls silent after 60 s without
+SPARKPLUG_ASK_AGAIN_S = 60.0  # how often an edge node is asked for a birth at most: it then repeats all that it has
+SPARKPLUG_ASK_AGAIN_MAX_S = 3_600.0  # ... doubled up to here while it does not answer
+SPARKPLUG_NODES_MAX = 200  # of one broker; more are forwarded, but not asked
+SPARKPLUG_DEVICES_PER_NODE_MAX = 1_000
 SUNSPEC_MODEL_REGISTERS_MAX = 1_000  # of a model that we read; model 160 with 24 inputs has 490
 SUNSPEC_MODELS_MAX = 50  # in one device; more is a register map that never ends
 

@@ -15,6 +15,7 @@ from fleet.errors import FleetError, Unavailable
 from fleet.telemetry import RawMessage, Sample
 from tests.fleet_rig import until
 from tests.house_broker import HouseBroker, house_broker, talking
+from tests.sparkplug_node import Metric, payload
 from tests.sunspec_device import LOOPBACK, SunSpecDevice, common, meter, mppt, three_phase_inverter
 
 
@@ -168,6 +169,22 @@ async def test_a_venus_is_kept_awake_by_the_id_that_its_own_messages_carry(house
             await until(hello, period_s=0.2)
             message = await asyncio.wait_for(anext(aiter(venus.messages)), 10)
             assert str(message.topic) == "R/c0619ab1d2e3/keepalive"
+
+
+async def test_a_sparkplug_node_whose_birth_was_missed_is_asked_for_another_one(house: HouseBroker, tmp_path: Path) -> None:
+    sink = Kept()
+    async with talking(house) as node:
+        await node.subscribe("spBv1.0/plant/NCMD/roof")
+        source = make_input(house.settings("spBv1.0/#"), profile="gateway", state_folder=tmp_path)
+        async with running(source, sink):
+
+            async def data() -> bool:
+                await node.publish("spBv1.0/plant/DDATA/roof/inv1", payload(Metric(1.0, alias=1), seq=3), qos=1)
+                return bool(sink.messages)
+
+            await until(data, period_s=0.2)
+            asked = await asyncio.wait_for(anext(aiter(node.messages)), 10)
+            assert b"Node Control/Rebirth" in bytes(asked.payload)  # type: ignore[arg-type]
 
 
 async def test_what_was_heard_is_handed_on_when_the_broker_vanishes(house: HouseBroker, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from edge.agent.inputs import Sink
 from edge.agent.inputs.settings import MqttSettings
+from edge.agent.inputs.sparkplug import Births, rebirth
 from edge.limits import (
     INPUT_TIMEOUT_S,
     RAW_BATCH_BYTES_MAX,
@@ -43,6 +44,7 @@ class MqttInput:
         self._rate = TokenBucket(RAW_MESSAGES_PER_S_MAX * _BURST_S, 0)
         self._waiting: list[RawMessage] = []
         self._portal = settings.victron_portal
+        self._births = Births()
 
     async def run(self, sink: Sink) -> None:
         """Raises Unavailable (local_broker_away), BadInput (bad_password_file, bad_ca_file)."""
@@ -64,6 +66,8 @@ class MqttInput:
                 for topic in settings.topics:
                     await client.subscribe(topic)
                 log.info("local_broker_connected", input=self.name, host=settings.host)
+                for node in self._births.connected(_now_ms()):
+                    await self._ask_for_birth(client, node)
                 tasks.create_task(self._hand_on(sink))
                 tasks.create_task(self._keep_awake(client))
                 await self._listen(client)
@@ -79,8 +83,8 @@ class MqttInput:
         settings = self._settings
         return Unavailable("local_broker_away", f"the broker at {settings.host}:{settings.port}: {error}")
 
-    def take(self, message: RawMessage, now: UnixMs) -> None:
-        """One message in, unless it is too long, or one too many."""
+    def take(self, message: RawMessage, now: UnixMs) -> bool:
+        """One message in, unless it is too long, or one too many. Returns whether it was taken."""
         sound = (
             len(message.payload) <= RAW_PAYLOAD_BYTES_MAX
             and len(message.topic) <= RAW_TOPIC_CHARS_MAX
@@ -88,8 +92,9 @@ class MqttInput:
         )
         if sound and self._rate.admit(RAW_MESSAGES_PER_S_MAX, RAW_MESSAGES_PER_S_MAX * _BURST_S, now):
             self._waiting.append(message)
-        else:
-            self.dropped += 1
+            return True
+        self.dropped += 1
+        return False
 
     def flush(self, sink: Sink) -> None:
         """What came in since the last time, in messages that the platform takes."""
@@ -108,13 +113,16 @@ class MqttInput:
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
-            now = time.time_ns() // 1_000_000
+            now = _now_ms()
             payload = message.payload if isinstance(message.payload, bytes) else b""
             topic = str(message.topic)
             if self._portal == "auto" and topic.startswith("N/"):
                 self._portal = topic.split("/", 2)[1]
                 await self._wake(client, self._portal)
-            self.take(RawMessage(now, topic, payload, bool(message.retain)), now)
+            taken = self.take(RawMessage(now, topic, payload, bool(message.retain)), now)
+            node = self._births.heard(topic, payload, now) if taken and not message.retain else None
+            if node is not None:
+                await self._ask_for_birth(client, node)
 
     async def _hand_on(self, sink: Sink) -> None:
         try:
@@ -131,8 +139,16 @@ class MqttInput:
                 await self._wake(client, self._portal)
             await asyncio.sleep(VICTRON_KEEPALIVE_S)
 
+    async def _ask_for_birth(self, client: aiomqtt.Client, node: str) -> None:
+        log.info("sparkplug_birth_asked_for", input=self.name, topic=node)
+        await client.publish(node, rebirth(_now_ms()))
+
     async def _wake(self, client: aiomqtt.Client, portal: str) -> None:
         await client.publish(f"R/{portal}/keepalive", b"")
+
+
+def _now_ms() -> UnixMs:
+    return time.time_ns() // 1_000_000
 
 
 def _credentials(file: str | None) -> tuple[str | None, str | None]:
