@@ -1,0 +1,74 @@
+"""How long the interval of each row is, told by the rows' distances.
+
+The step may change within a file, nights and faults leave gaps, files run either way. A distance is believed when it is
+a usual one (a part of an hour or of a day) and its neighbour has the same, or most of the others do; else the step that
+was last seen holds. So a gap never becomes one long interval.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from fleet.limits import INTERVAL_MAX_S
+from fleet.telemetry import UnixMs
+
+ROWS_AHEAD: Final = 2  # how many later rows a row's interval may depend on
+
+_HOUR_MS: Final = 3_600_000
+_MAX_MS: Final = INTERVAL_MAX_S * 1000
+_DAYS_MS: Final = frozenset(hours * _HOUR_MS for hours in (23, 24, 25))
+
+
+class Lengths(NamedTuple):
+    """ms of each row's interval; None: unknown. step: the last one that was believed, for what follows."""
+
+    ms: list[int | None]
+    step: int | None
+
+
+def lengths(t: Sequence[UnixMs], before: UnixMs | None, step: int | None, *, starts: bool) -> Lengths:
+    """t: in the order of the file. before, step: of the row before them. starts: t begins an interval."""
+    known = [*([before] if before is not None else []), *t]
+    distances = [b - a for a, b in pairwise(known)]
+    descends = sum((each > 0) - (each < 0) for each in distances) < 0
+    # A row's interval lies between it and the next row in time if t begins it, else the one before
+    if starts != descends:
+        towards = [*distances[len(known) - len(t) :], 0]
+    else:
+        towards = distances if before is not None else [0, *distances]
+    towards = [-each for each in towards] if descends else towards
+    usual = [each if _is_usual(each) else 0 for each in towards]
+    if step is None:
+        step = _most_common(usual)
+    found: list[int | None] = []
+    for index, each in enumerate(usual):
+        if (
+            each
+            and each != step
+            and (step is None or each in usual[max(index - 1, 0) : index] + usual[index + 1 : index + 2])
+        ):
+            step = each
+        found.append(step)
+    return Lengths(found, step)
+
+
+def are_all_too_long(t: Sequence[UnixMs]) -> bool:
+    """Totals of months or years."""
+    distances = [abs(b - a) for a, b in pairwise(t) if a != b]
+    return bool(distances) and min(distances) > _MAX_MS
+
+
+def is_day(length_ms: int) -> bool:
+    return length_ms in _DAYS_MS
+
+
+def _is_usual(distance: int) -> bool:
+    if not 0 < distance <= _MAX_MS:
+        return False
+    return _HOUR_MS % distance == 0 or 24 * _HOUR_MS % distance == 0 or distance in _DAYS_MS
+
+
+def _most_common(usual: Sequence[int]) -> int | None:
+    counted = Counter(each for each in usual if each)
+    return counted.most_common(1)[0][0] if counted else None

@@ -1,0 +1,201 @@
+"""Finds a declaration's columns in a line of headings, and makes of it how rows below it read."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from fleet.codecs.files.reading import StampEnd, Unreadable
+from fleet.codecs.files.row_reader import Layout, serial_of
+from fleet.codecs.files.series import Group, Slot, Stamps
+from fleet.codecs.files.units import measured_in, scale_to, unit_named, units_known
+from fleet.codecs.files.wide_declaration import Column, Place, WideCsv
+from fleet.measures import INTERVAL_LENGTH, is_measure
+
+_UNIT_BEHIND: Final = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]")
+_BLANKS: Final = re.compile(r"\s+")
+_HOLES: Final = {"{n}": r"(?P<n>[0-9]{1,2})", "{serial}": r"(?P<serial>[A-Za-z0-9][A-Za-z0-9._/-]{2,39})"}
+_HOLE: Final = re.compile(r"(\{n\}|\{serial\})")
+_POWERS: Final = {"W", "VA", "var"}  # none of which is ever another
+_LABEL: Final = re.compile(r"[^:]{0,20}:\s*")  # "SN: 2100000001"
+
+
+class _Match(NamedTuple):
+    at: int
+    number: str
+    serial: str
+    unit: str
+
+
+class Heading(NamedTuple):
+    """A line of headings in which the declared columns were found.
+
+    time_at    cells of date and time, from 0
+    found      for each declared column the cells that it was found in
+    complete   all that are not optional were found
+    """
+
+    cells: list[str]
+    time_at: tuple[int, ...]
+    found: list[tuple[Column, list[_Match]]]
+    complete: bool
+
+
+def heading(declaration: WideCsv, cells: list[str]) -> Heading | None:
+    """None: not this declaration's headings: a time column, or all others, are missing."""
+    titles = [_Title(cell, *_name_and_unit(cell)) for cell in cells]
+    time_at = [at for place in declaration.time.at if (at := _place(place, titles)) is not None]
+    if len(time_at) < len(declaration.time.at):
+        return None
+    starts = [at for at, title in enumerate(titles) if declaration.group_at and _is_called(declaration.group_at, title)]
+    if declaration.group_at and not starts:
+        return None
+    if isinstance(declaration.serial_at, str) and _place(declaration.serial_at, titles) is None:
+        return None
+    found = [(column, list(_matches(column, titles, starts))) for column in declaration.columns]
+    named = [bool(matches) for column, matches in found if isinstance(column.at, str)]
+    if named and not any(named):
+        return None
+    complete = all(matches or column.optional for column, matches in found)
+    return Heading(cells, tuple(time_at), found, complete)
+
+
+def layout(
+    declaration: WideCsv,
+    head: Heading,
+    *,
+    units: Sequence[str] = (),
+    serials: Sequence[str] = (),
+    serial: str | None = None,
+    stamp: StampEnd | None = None,
+) -> Layout:
+    """units, serials: cells of these rows, where there are such. serial: of the device whose rows follow.
+
+    stamp: set by a person, against the declaration
+    """
+    time = declaration.time
+    titles = [_Title(cell, *_name_and_unit(cell)) for cell in head.cells]
+    serial_at = None if declaration.serial_at is None else _place(declaration.serial_at, titles)
+    starts = [at for at, title in enumerate(titles) if declaration.group_at and _is_called(declaration.group_at, title)]
+    slots: dict[tuple[str | None, int | None], list[Slot]] = {}
+    for column, matches in head.found:
+        for match in matches:
+            slot = _slot(column, match, units[match.at] if match.at < len(units) else "")
+            if slot is None:
+                continue
+            whose, whose_at = serial, serial_at
+            if match.serial:
+                whose = match.serial
+            elif match.at < len(serials):
+                whose = serial_of(_LABEL.sub("", serials[match.at]).strip()) or serial
+            elif starts:
+                whose_at = max((start for start in starts if start <= match.at), default=None)
+                if whose_at is None:
+                    continue
+            slots.setdefault((whose, whose_at), []).append(slot)
+    groups = tuple(
+        Group(whose, tuple(its), whose_at)
+        for (whose, whose_at), its in slots.items()
+        if any(slot.measure != INTERVAL_LENGTH for slot in its)
+    )
+    width = len(head.cells)
+    while width > 1 and not head.cells[width - 1].strip():
+        width -= 1
+    return Layout(width, head.time_at, groups, Stamps(stamp or time.stamp, time.step_s))
+
+
+def without_heading(declaration: WideCsv, width: int) -> Heading | None:
+    """All columns by position. None: a row of so many cells has not all of them."""
+    return heading(declaration, [""] * width)
+
+
+@lru_cache(maxsize=4_096)
+def plain(text: str) -> str:
+    """Without accents, quotes and superfluous blanks; in its own case."""
+    letters = unicodedata.normalize("NFKD", text.strip(" \t\"'#\N{ZERO WIDTH NO-BREAK SPACE}"))
+    return _BLANKS.sub(" ", "".join(each for each in letters if not unicodedata.combining(each)))
+
+
+class _Title(NamedTuple):
+    cell: str
+    name: str
+    unit: str
+
+
+@lru_cache(maxsize=4_096)
+def _name_and_unit(cell: str) -> tuple[str, str]:
+    """'Energy Produced (Wh)' → 'Energy Produced', 'Wh'"""
+    found = _UNIT_BEHIND.fullmatch(plain(cell))
+    if found is None or unit_named(found[2]) is None:
+        return plain(cell), ""
+    return found[1], found[2]
+
+
+def _is_called(name: str, title: _Title) -> bool:
+    wanted = plain(name).casefold()
+    return wanted in {plain(title.cell).casefold(), title.name.casefold()}
+
+
+def _place(place: Place, titles: Sequence[_Title]) -> int | None:
+    if isinstance(place, int):
+        return place - 1 if place <= len(titles) else None
+    return next((at for at, title in enumerate(titles) if _is_called(place, title)), None)
+
+
+def _matches(column: Column, titles: Sequence[_Title], starts: Sequence[int]) -> Iterator[_Match]:
+    if isinstance(column.at, int):
+        if column.at <= len(titles):
+            yield _Match(column.at - 1, "", "", titles[column.at - 1].unit)
+        return
+    if "{" not in column.at:
+        its = [at for at, title in enumerate(titles) if _is_called(column.at, title)]
+        for group in _grouped(its, starts):
+            yield from (_Match(at, "", "", titles[at].unit) for at in group[column.nth - 1 : column.nth])
+        return
+    pattern = _pattern(column.at)
+    for at, title in enumerate(titles):
+        found = pattern.fullmatch(plain(title.cell)) or pattern.fullmatch(title.name)
+        if found is not None:
+            holes = found.groupdict()
+            yield _Match(at, holes.get("n") or "", holes.get("serial") or "", title.unit)
+
+
+def _grouped(its: list[int], starts: Sequence[int]) -> Iterator[list[int]]:
+    """Columns of one name, by the group that they stand in."""
+    edges = [*starts, 1 << 30] if starts else [0, 1 << 30]
+    for start, end in pairwise(edges):
+        yield [at for at in its if start <= at < end]
+
+
+@lru_cache(maxsize=1_024)
+def _pattern(name: str) -> re.Pattern[str]:
+    """Each hole once; a second one is text."""
+    parts, seen = [], set()
+    for part in _HOLE.split(plain(name)):
+        if part in _HOLES and part not in seen:
+            seen.add(part)
+            parts.append(_HOLES[part])
+        else:
+            parts.append(re.escape(part))
+    return re.compile("".join(parts), re.IGNORECASE)
+
+
+def _slot(column: Column, match: _Match, unit_below: str) -> Slot | None:
+    if column.measure is None:
+        return None
+    measure = column.measure.replace("{n}", match.number.lstrip("0") or "0")
+    if not is_measure(measure):
+        return None
+    mean_power = column.kind == "mean_power"
+    told = [unit for each in (match.unit, unit_below, column.unit or "") if (unit := unit_named(each)) is not None]
+    scale = 1.0
+    for unit in told:
+        found = scale_to(measure, unit, mean_power=mean_power)
+        if found is not None:
+            scale = found
+            break
+        if {units_known()[unit][0], measured_in(measure)} <= _POWERS:
+            raise Unreadable("wrong_unit", column=match.at + 1, text=match.unit or unit_below, unit=unit, measure=measure)
+    return Slot(match.at, measure, scale * column.factor * column.sign, mean_power)
