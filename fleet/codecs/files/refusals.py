@@ -204,8 +204,8 @@ WORDS: Final[Mapping[str, Words]] = {
         "Alarms, a log, commands or configuration: the file is kept, but it holds no readings.",
     ),
     # rows and columns
-    "no_heading": Words(
-        "Les en-têtes de colonnes attendus par ce format n'y sont pas : vérifiez le format, ou décrivez celui de ce fichier.",
+    "columns_not_found": Words(
+        "Les en-têtes de colonnes attendus par ce format n'y sont pas : vérifiez-le, ou décrivez le format de ce fichier.",
         "The column headings of this format are not there: check the format, or describe this file's.",
     ),
     "too_many_columns": Words(
@@ -216,9 +216,8 @@ WORDS: Final[Mapping[str, Words]] = {
         "La colonne est en {unit}, or {measure} n'est pas dans cette unité (des VA ne sont pas des W) : corrigez le format.",
         "The column is in {unit}, but {measure} is not told in it (VA are no W): correct the format.",
     ),
-    "bad_serial": Words("Ce n'est pas un numéro de série possible.", "This cannot be a serial number."),
     "unknown_interval": Words(
-        "La durée de l'intervalle ne se déduit pas des lignes voisines : exportez plus de lignes, ou donnez le pas du format.",
+        "La durée de l'intervalle ne se déduit pas des lignes voisines : exportez-en plus, ou donnez le pas du format.",
         "How long this interval is cannot be told from the rows around it: export more rows, or set the format's step.",
     ),
     "unknown_block": Words(
@@ -228,10 +227,6 @@ WORDS: Final[Mapping[str, Words]] = {
     "marked_invalid": Words(
         "L'enregistreur marque lui-même ces valeurs comme invalides (erreur {error}).",
         "The logger itself marks these values as invalid (error {error}).",
-    ),
-    "events_file": Words(
-        "C'est un journal d'événements et non de mesures : rien à importer.",
-        "This is a list of events, not of readings: there is nothing to take in.",
     ),
 }
 

@@ -23,7 +23,7 @@ _HTML: Final = ("<!doctype html", "<html", "<head", "<body")
 
 
 def read(declaration: WideCsv, content: Content, context: Context) -> Iterator[Found]:
-    """Raises Unreadable (empty_file, html_file, no_heading, header_only, and what the RowReader raises)."""
+    """Raises Unreadable (empty_file, html_file, columns_not_found, header_only, and what the RowReader raises)."""
     return _Reading(declaration, content, context).found()
 
 
@@ -88,7 +88,7 @@ class _Reading:
         if not any_text:
             raise Unreadable("empty_file")
         if not self._laid:
-            raise Unreadable("no_heading" if self._heading is None else "header_only")
+            raise Unreadable("columns_not_found" if self._heading is None else "header_only")
         yield from self._reader.rest()
         if not self._reader.rows and not self._refused:
             raise Unreadable("header_only")
@@ -107,7 +107,7 @@ class _Reading:
         if known is not None:
             return self._understood(known)
         if number > self._declaration.lines_before + HEADING_LINES_MAX:
-            raise Unreadable("no_heading", number, text=text)
+            raise Unreadable("columns_not_found", number, text=text)
         self._above.append(cells)
         return []
 
@@ -142,7 +142,7 @@ class _Reading:
             del cells[-1]
         self._heading = without_heading(self._declaration, len(cells))
         if self._heading is None:
-            raise Unreadable("no_heading", number, text=text)
+            raise Unreadable("columns_not_found", number, text=text)
         return [*self._lay(), *self._reader.row(number, text)]
 
     def _odd(self, _number: int, cells: list[str]) -> Sequence[Found] | None:
