@@ -176,19 +176,19 @@ WORDS: Final[Mapping[str, Words]] = {
     ),
     # WebdynSun
     "definition_missing": Words(
-        "Le fichier de définition {name} n'est pas encore là : sans lui ces valeurs brutes n'ont ni échelle ni unité. Envoyez-le"
-        " (dossier /DEF de l'enregistreur), et ce fichier sera relu.",
+        "Le fichier de définition {name} n'est pas encore là : sans lui ces valeurs brutes n'ont ni échelle ni unité."
+        " Envoyez-le (dossier /DEF de l'enregistreur), et ce fichier sera relu.",
         "The definition file {name} is not here yet: without it these raw values have neither scale nor unit. Send it (the"
         " logger's folder /DEF), and this file will be read again.",
     ),
     "definition_without_variables": Words(
         "Cette définition ne décrit aucune variable.", "This definition does not describe any variable."
     ),
-    "unknown_variable": Words(
+    "unknown_column": Words(
         "« {name} » ({unit}) n'est pas une grandeur connue ici : cette colonne est laissée de côté.",
         "“{name}” ({unit}) is no quantity that is known here: this column is left out.",
     ),
-    "variable_twice": Words(
+    "column_twice": Words(
         "« {name} » dit la même chose qu'une colonne avant elle : la première compte.",
         "“{name}” tells the same as a column before it: the first one counts.",
     ),

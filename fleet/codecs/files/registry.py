@@ -2,11 +2,14 @@
 
 from typing import Final
 
-from fleet.codecs.files import tic_log
+from fleet.codecs.files import tic_log, webdyn, webdyn_definition, webdyn_notices
 from fleet.codecs.files.reading import FileFormat
 
 FORMATS: Final[tuple[FileFormat, ...]] = (
     tic_log.FORMAT,
+    webdyn.FORMAT,
+    webdyn_definition.FORMAT,
+    webdyn_notices.FORMAT,
 )
 
 
