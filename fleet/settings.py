@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from fleet.errors import BadInput
+from fleet.limits import DROP_DISK_FREE_MIN_BYTES
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -122,6 +123,25 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_host: str
     device_port: int
     ready_file: Path
+
+
+class SftpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The drop box: where loggers put files.
+
+    port           0: a free one. ready_file tells which: {"port":…, "legacy_port":…, "host_key":"ssh-ed25519 …"}
+    legacy_port    a second listener with older algorithms, for accounts that are marked for it; None: there is none
+    folder         of the boxes; the importer takes files out of it (actors/dropbox/box.py)
+    host_key_file  made at the first start and kept; <host_key_file>.pub is for those who pin it
+    """
+
+    host: str
+    port: int
+    folder: Path
+    host_key_file: Path
+    database: DatabaseSettings
+    ready_file: Path
+    legacy_port: int | None = None
+    disk_free_min_bytes: int = DROP_DISK_FREE_MIN_BYTES
 
 
 class SmtpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

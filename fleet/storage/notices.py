@@ -10,6 +10,7 @@ REVOCATION = "sp_revocation"  # payload: id of a revocation that was requested o
 CRL = "sp_crl"  # payload: number of a revocation list that was signed
 MAIL = "sp_mail"  # no payload: an e-mail was laid down
 FILE = "sp_file"  # payload: id of a file that came, is to be read again, or has got further
+DROP = "sp_drop"  # payload: id of a logger in whose box a file became whole
 POLL_S = 5.0
 
 
