@@ -184,7 +184,7 @@ async def test_a_sparkplug_node_whose_birth_was_missed_is_asked_for_another_one(
 
             await until(data, period_s=0.2)
             asked = await asyncio.wait_for(anext(aiter(node.messages)), 10)
-            assert b"Node Control/Rebirth" in bytes(asked.payload)  # type: ignore[arg-type]
+            assert b"Node Control/Rebirth" in bytes(asked.payload)
 
 
 async def test_what_was_heard_is_handed_on_when_the_broker_vanishes(house: HouseBroker, tmp_path: Path) -> None:
