@@ -1,7 +1,6 @@
 """Bytes to numbered lines of text: encodings, byte order marks and line ends as they are found, lengths bounded."""
 
 import codecs
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -9,7 +8,6 @@ from fleet.codecs.files.reading import Content, Unreadable
 from fleet.limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX
 
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_LINE_END: Final = re.compile("\r\n|\n|\r")
 _MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -26,26 +24,39 @@ def lines(content: Content, *, encoding: str | None = None) -> Iterator[Line]:
     encoding None: a byte order mark tells, else it is UTF-8 and, from the first byte on that cannot be UTF-8, Windows-1252.
     Raises Unreadable (line_too_long, nul_bytes, bad_encoding).
     """
-    number = 0
+    for first, block in line_blocks(content, encoding=encoding):
+        for number, text in enumerate(block, first):
+            yield Line(number, text)
+
+
+def line_blocks(content: Content, *, encoding: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The same, as many at a time as a piece of the content holds: the first one's number, and their texts."""
+    number = 1
     rest = ""
-    for text in _texts(content.chunks(), encoding):
-        if "\0" in text:
-            raise Unreadable("nul_bytes", number + text[: text.index("\0")].count("\n") + 1)
-        rest += text
-        cr_at_end = rest.endswith("\r")  # its LF may come with the next piece
-        *whole, rest = _LINE_END.split(rest[:-1] if cr_at_end else rest)
+    for piece in _texts(content.chunks(), encoding):
+        if "\0" in piece:
+            raise Unreadable("nul_bytes", number + piece[: piece.index("\0")].count("\n"))
+        text = rest + piece
+        cr_at_end = text.endswith("\r")  # its LF may come with the next piece
+        text = text[:-1] if cr_at_end else text
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        *whole, rest = text.replace(_MARK, "").split("\n")
+        _check_lengths(number, [*whole, rest])
+        if whole:
+            yield number, whole
+            number += len(whole)
         if cr_at_end:
             rest += "\r"
-        for each in whole:
-            number += 1
-            if len(each) > FILE_LINE_CHARS_MAX:
-                raise Unreadable("line_too_long", number, chars_max=str(FILE_LINE_CHARS_MAX))
-            yield Line(number, each.replace(_MARK, "") if _MARK in each else each)
-        if len(rest) > FILE_LINE_CHARS_MAX:
-            raise Unreadable("line_too_long", number + 1, chars_max=str(FILE_LINE_CHARS_MAX))
     rest = rest.removesuffix("\r")
     if rest:
-        yield Line(number + 1, rest.replace(_MARK, ""))
+        yield number, [rest]
+
+
+def _check_lengths(number: int, texts: list[str]) -> None:
+    if max(map(len, texts)) > FILE_LINE_CHARS_MAX:
+        too_long = next(index for index, text in enumerate(texts) if len(text) > FILE_LINE_CHARS_MAX)
+        raise Unreadable("line_too_long", number + too_long, chars_max=str(FILE_LINE_CHARS_MAX))
 
 
 def head_lines(head: bytes, most: int = 40) -> list[str]:
