@@ -6,10 +6,11 @@ births are remembered per edge node and device, until the next birth or a death.
 devices too; an NDEATH counts only with the bdSeq of that NBIRTH, since wills arrive late. Signed integers are two's
 complement in unsigned fields, of whatever width the sender chose. is_null is a missing value.
 
-Times are the metrics' own. is_historical needs no care of its own: late samples are stored and never shown in place of
-newer ones. The order of messages is watched by the site agent, which sees them all and can ask a node to be born again
-(edge.agent.inputs.sparkplug); data of an unknown birth is refused meanwhile. What arrived at the gateway before the birth
-that we know is a repetition: its aliases may mean something else by now, and it was taken in the first time.
+Times are the metrics' own, unless their clock is ahead of the gateway's or was never set. is_historical needs no care of
+its own: late samples are stored and never shown in place of newer ones. The order of messages is watched by the site agent,
+which sees them all and can ask a node to be born again (edge.agent.inputs.sparkplug); data of an unknown birth is refused
+meanwhile. What arrived at the gateway before the birth that we know is a repetition: its aliases may mean something else by
+now, and it was taken in the first time.
 
 Names are free (fleet.codecs.naming); a value without engUnit is in W, Wh, V, A. Templates and data sets are not read. The
 serial is "<group>/<edge node>[/<device>]".
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fleet.codecs.decoded import Decoded
+from fleet.codecs.decoded import Decoded, told_time
 from fleet.codecs.memory import Memory
 from fleet.codecs.naming import meaning
 from fleet.codecs.sparkplug_wire import payload as read
@@ -174,7 +175,7 @@ def _samples(message: RawMessage, payload: Any, birth: _Birth, serial: str) -> l
             continue
         value = None if each.is_null else _number(each, each.datatype or metric.datatype)
         if value is not None:
-            t = each.timestamp or payload.timestamp or message.t
+            t = told_time(message, each.timestamp or payload.timestamp)
             told = value if metric.factor == 1.0 else round(value * metric.factor, 6)
             instants.setdefault(t, Sample(t, {})).v.setdefault(metric.measure, told)
     if strangers and not instants:

@@ -12,6 +12,7 @@ from fleet.telemetry import RawMessage
 from tests.sparkplug_node import BOOLEAN, DOUBLE, FLOAT, INT32, INT64, UINT64, Metric, payload
 
 T = 1_700_000_000_000
+NOW = T + 300_000  # when all of it arrives, where nothing else is said
 DBIRTH = bytes.fromhex(
     "0880d095ffbc31121e0a0841432f506f77657210011880d095ffbc31200a69000000000065a940121d0a0a477269642f506f77657210021880d095ff"
     "bc31200350d0f6ffff0f121b0a0941432f456e6572677910031880d095ffbc31200858e4f4d9081800"
@@ -22,7 +23,7 @@ DDATA = bytes.fromhex(
 
 
 def take(
-    memory: Memory, kind: str, raw: bytes, *, device: str | None = "inv1", edge: str = "roof", t: int = T
+    memory: Memory, kind: str, raw: bytes, *, device: str | None = "inv1", edge: str = "roof", t: int = NOW
 ) -> list[Decoded]:
     topic = f"spBv1.0/plant/{kind}/{edge}" + ("" if device is None else f"/{device}")
     return decode_raw("sparkplug", RawMessage(t, topic, raw), memory)
@@ -127,7 +128,11 @@ def test_each_metric_has_its_own_time() -> None:
         (T - 180_000, {"pv_power_w": 3.0}),
         (T, {"grid_power_w": 5.0}),
     ]
-    assert take(memory, "DDATA", payload(Metric(1.0, alias=1)), t=T + 7)[0].sample.t == T + 7  # none said: its arrival
+    assert take(memory, "DDATA", payload(Metric(1.0, alias=1)))[0].sample.t == NOW  # none said: its arrival
+    ahead = payload(Metric(1.0, alias=1, t=NOW + 1), t=NOW + 1)
+    assert take(memory, "DDATA", ahead)[0].sample.t == NOW
+    never_set = payload(Metric(1.0, alias=1, t=86_400_000))
+    assert take(memory, "DDATA", never_set)[0].sample.t == NOW
 
 
 def test_two_metrics_that_would_be_one_measure_are_none_unless_one_is_the_total() -> None:
@@ -155,21 +160,21 @@ def test_a_new_birth_of_the_node_ends_its_devices_births() -> None:
     memory = Memory()
     node = payload(Metric(4, "bdSeq", datatype=INT64), t=T, seq=0)
     take(memory, "NBIRTH", node, device=None)
-    take(memory, "DBIRTH", DBIRTH, t=T + 1)
-    take(memory, "DBIRTH", DBIRTH, device="a", edge="roof2", t=T + 1)
-    take(memory, "NBIRTH", node, device=None, t=T + 2)
-    assert refusal(memory, "DDATA", DDATA, t=T + 3) == "birth_unknown"
-    assert take(memory, "DDATA", DDATA, device="a", edge="roof2", t=T + 3)
+    take(memory, "DBIRTH", DBIRTH, t=NOW + 1)
+    take(memory, "DBIRTH", DBIRTH, device="a", edge="roof2", t=NOW + 1)
+    take(memory, "NBIRTH", node, device=None, t=NOW + 2)
+    assert refusal(memory, "DDATA", DDATA, t=NOW + 3) == "birth_unknown"
+    assert take(memory, "DDATA", DDATA, device="a", edge="roof2", t=NOW + 3)
 
 
 def test_what_arrived_before_the_birth_that_we_know_is_a_repetition() -> None:
     memory = Memory()
-    take(memory, "DBIRTH", DBIRTH, t=T)
+    take(memory, "DBIRTH", DBIRTH, t=NOW)
     anew = payload(Metric(1.0, "Grid/Power", 1, DOUBLE), t=T + 1_000)
-    take(memory, "DBIRTH", anew, t=T + 1_000)
+    take(memory, "DBIRTH", anew, t=NOW + 1_000)
     for kind, raw in (("DBIRTH", DBIRTH), ("DDATA", DDATA), ("DDEATH", payload())):
-        assert take(memory, kind, raw, t=T + 500) == []  # sent once more, since its ack was lost
-    assert take(memory, "DDATA", payload(Metric(9.0, alias=1), t=T), t=T + 2_000)[0].sample.v == {"grid_power_w": 9.0}
+        assert take(memory, kind, raw, t=NOW + 500) == []  # sent once more, since its ack was lost
+    assert take(memory, "DDATA", payload(Metric(9.0, alias=1), t=T), t=NOW + 2_000)[0].sample.v == {"grid_power_w": 9.0}
 
 
 def test_the_same_birth_again_is_nothing_new_to_store() -> None:
