@@ -70,6 +70,7 @@ class _Line(NamedTuple):
     mwh: Sequence[int]
     ceiling_w: int
     slack: int  # W·ms that any step may exceed the ceiling by
+    restarts: bool
 
     def allows(self, a: int, b: int, growth_mwh: int) -> bool:
         """Whether the counter may have grown by this much from sample a to sample b. 1 mWh = 3,600 W·ms."""
@@ -80,7 +81,7 @@ class _Line(NamedTuple):
         """From sample a to sample b by counting or by rolling over; None when neither explains it."""
         growth_mwh = self.mwh[b] - self.mwh[a]
         if growth_mwh < 0:
-            return self._past_the_end(a, b)
+            return None if self.restarts else self._past_the_end(a, b)
         return growth_mwh if self.allows(a, b, growth_mwh) else None
 
     def _past_the_end(self, a: int, b: int) -> int | None:
@@ -96,17 +97,23 @@ def count(times: Sequence[UnixMs], values_wh: Sequence[float], *, ceiling_w: flo
 
     ceiling_w: more power than this is impossible. step_wh: the counter's smallest step (1000 for one that shows whole kWh).
     """
-    times, mwh = _in_order(times, values_wh)
+    return count_in_order(*in_order(times, values_wh), ceiling_w=ceiling_w, step_wh=step_wh)
+
+
+def count_in_order(
+    times: Sequence[UnixMs], mwh: Sequence[int], *, ceiling_w: float, step_wh: float, restarts: bool = False
+) -> Count:
+    """As count, of what in_order has made. restarts: it begins at zero now and then, and such a fall is no oddity."""
     ceiling = ceil(ceiling_w)
     slack = ceil(step_wh * 1000) * 3_600 + ceiling * _CLOCK_SLACK_MS
-    line = _Line(times, mwh, ceiling, slack)
+    line = _Line(times, mwh, ceiling, slack, restarts)
     broken = _broken(line)
     if not broken:
         return Count(times, times, mwh, [], [], [])
     return _linked(line, _glitches(line, broken))
 
 
-def _in_order(times: Sequence[UnixMs], values_wh: Sequence[float]) -> tuple[Sequence[UnixMs], list[int]]:
+def in_order(times: Sequence[UnixMs], values_wh: Sequence[float]) -> tuple[Sequence[UnixMs], list[int]]:
     """One value per instant (the lowest, should there be several); what is no counter reading is left out."""
     clean = isfinite(sum(values_wh)) and min(values_wh, default=0.0) >= 0
     if not clean or not all(map(lt, times, islice(times, 1, None))):
@@ -181,7 +188,9 @@ def _link(line: _Line, a: int, b: int, found: Count) -> int:
         return 0
     growth_mwh = line.growth(a, b)
     before_mwh, after_mwh = line.mwh[a], line.mwh[b]
-    if growth_mwh is not None and after_mwh >= before_mwh:
+    if line.restarts and after_mwh < before_mwh and line.allows(a, b, after_mwh):
+        growth_mwh = after_mwh
+    if growth_mwh is not None and (after_mwh >= before_mwh or line.restarts):
         if b - a > 1:  # glitches between them
             found.touched.append(span)
         return growth_mwh

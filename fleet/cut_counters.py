@@ -4,19 +4,34 @@ Each segment is judged by its own samples. What lies between the last sample of 
 nothing is booked there.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from fleet.counters import GAP_MAX_MS, Count, Oddity, count
 from fleet.telemetry import UnixMs
 
 
 class Cut(NamedTuple):
-    """From `since` on the counter is `scale` x what was told. replaced: other hardware tells it."""
+    """From `since` on the counter is `scale` x what was told, + offset_wh. replaced: other hardware tells it."""
 
     since: UnixMs
     scale: float
     replaced: bool = False
+    offset_wh: float = 0.0
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.scale == 1 and not self.offset_wh
+
+    def value_wh(self, told_wh: float) -> float:
+        return told_wh * self.scale + self.offset_wh
+
+
+Counting = Callable[
+    [Sequence[UnixMs], Sequence[float], Cut], Count
+]  # of the samples in the segment that begins with the cut
+
+_FROM_EVER_ON: Final = Cut(-(2**62), 1.0)
 
 
 def count_cut(
@@ -26,19 +41,29 @@ def count_cut(
 
     Replacements are swaps in `corrections`, with what either device told.
     """
+
+    def counting(times: Sequence[UnixMs], values_wh: Sequence[float], cut: Cut) -> Count:
+        return count(times, values_wh, ceiling_w=ceiling_w, step_wh=step_wh * cut.scale)
+
+    return count_segments(times, values_wh, cuts, counting)
+
+
+def count_segments(times: Sequence[UnixMs], values_wh: Sequence[float], cuts: Sequence[Cut], counting: Counting) -> Count:
+    """As count_cut, of counters that are counted in this way."""
     told = list(zip(times, values_wh, strict=True))
     merged = _Merged()
     last_wh, replaced = 0.0, False
     edges = [*(cut.since for cut in cuts), None]
-    for since, until, cut in zip([None, *edges], edges, [Cut(0, 1.0), *cuts], strict=False):
+    for cut, until in zip([_FROM_EVER_ON, *cuts], edges, strict=True):
         replaced = replaced or cut.replaced
-        mine = [(t, v) for t, v in told if (since is None or t >= since) and (until is None or t < until)]
-        scaled = mine if cut.scale == 1 else [(t, v * cut.scale) for t, v in mine]
-        counted = count([t for t, _ in scaled], [v for _, v in scaled], ceiling_w=ceiling_w, step_wh=step_wh * cut.scale)
+        mine = [(t, v) for t, v in told if t >= cut.since and (until is None or t < until)]
+        shown = [v if cut.changes_nothing else cut.value_wh(v) for _, v in mine]
+        counted = counting([t for t, _ in mine], shown, cut)
         if not counted.times:
             continue
-        merged.append(counted, cut.scale, (last_wh, _told(mine, counted.times[0])) if replaced else None)
-        last_wh, replaced = _told(mine, counted.times[-1]), False
+        first, last = (_told(mine, cut, counted.heard[position]) for position in (0, -1))
+        merged.append(counted, cut, (last_wh, first) if replaced else None)
+        last_wh, replaced = last, False
     return merged.count
 
 
@@ -49,7 +74,7 @@ class _Merged:
         self._total_mwh: list[int] = []
         self.count = Count(self._heard, self._times, self._total_mwh, [], [], [])
 
-    def append(self, counted: Count, scale: float, swapped_wh: tuple[float, float] | None) -> None:
+    def append(self, counted: Count, cut: Cut, swapped_wh: tuple[float, float] | None) -> None:
         """The next segment. swapped_wh: what the device before it told last, and this one first."""
         shift_mwh = 0
         if self._times:
@@ -65,16 +90,17 @@ class _Merged:
         self._total_mwh += [total_mwh + shift_mwh for total_mwh in counted.total_mwh]
         self.count.unknown.extend(counted.unknown)
         self.count.touched.extend(counted.touched)
-        self.count.corrections.extend(_as_told(correction, scale) for correction in counted.corrections)
+        self.count.corrections.extend(_as_told(correction, cut) for correction in counted.corrections)
 
 
-def _told(samples: Sequence[tuple[UnixMs, float]], at: UnixMs) -> float:
-    return min(value for t, value in samples if t == at and value >= 0)
+def _told(samples: Sequence[tuple[UnixMs, float]], cut: Cut, at: UnixMs) -> float:
+    return min(value for t, value in samples if t == at and cut.value_wh(value) >= 0)
 
 
-def _as_told(correction: Oddity, scale: float) -> Oddity:
+def _as_told(correction: Oddity, cut: Cut) -> Oddity:
     """Raw values stay what the device told; energy is the corrected one."""
-    if scale == 1:
+    if cut.changes_nothing:
         return correction
-    before_wh, after_wh = (round(wh / scale, 6) for wh in (correction.raw_before_wh, correction.raw_after_wh))
+    raw_wh = correction.raw_before_wh, correction.raw_after_wh
+    before_wh, after_wh = (round((wh - cut.offset_wh) / cut.scale, 6) for wh in raw_wh)
     return correction._replace(raw_before_wh=before_wh, raw_after_wh=after_wh)

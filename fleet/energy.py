@@ -1,4 +1,8 @@
-"""A site's day: energy per register and quarter-hour, recomputed from its counters' samples.
+"""A site's day: energy per register and quarter-hour, recomputed from what its counters and load curves told.
+
+A device may tell of one register in several ways, which are never added up. In each quarter-hour that counts first which is
+known of it: intervals, where they cover the whole of it; the counter that only grows; the counter of the day; and then what
+intervals tell of a part of it.
 
 A day can be recomputed whole, or only over a window of its quarters while the others are kept: `influence` says over which
 window, and the result is the same to the bit.
@@ -7,15 +11,18 @@ window, and the result is the same to the bit.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_ceil, quarter_floor, quarter_starts
 from fleet.counters import NEIGHBOURS, Count, Oddity, count
-from fleet.cut_counters import Cut, count_cut
+from fleet.cut_counters import Cut, count_cut, count_segments
+from fleet.day_counters import count_days
 from fleet.ids import DeviceId, SiteId
-from fleet.measures import REGISTERS
+from fleet.intervals import Interval, IntervalNeighbours, Spread, spread
+from fleet.measures import DAY_COUNTER_OF, REGISTERS
 from fleet.quarters import MEASURED, MISSING, Quarters, Weight, quarters
 from fleet.telemetry import UnixMs
 
@@ -39,6 +46,24 @@ class CounterSeries(msgspec.Struct, frozen=True):
     step_wh: float = 1.0
     sleeps: bool = False
     cuts: Sequence[Cut] = ()
+
+
+class DayCounterSeries(CounterSeries, frozen=True, kw_only=True):
+    """Likewise, of a counter that starts anew at each local midnight."""
+
+    timezone: str
+
+
+class IntervalSeries(msgspec.Struct, frozen=True):
+    """What one device told interval by interval, in order: all that overlap the window, and those that overlap them."""
+
+    device: DeviceId
+    register: str
+    found: Sequence[Interval]
+    sleeps: bool = False
+
+
+Series = CounterSeries | DayCounterSeries | IntervalSeries
 
 
 class CounterEvent(NamedTuple):
@@ -76,12 +101,13 @@ class Neighbours(NamedTuple):
     """What lies around the changed time of one counter (see influence).
 
     before: the NEIGHBOURS last instants before it, or as many as there are. after: likewise, the first ones after it.
-    inside: the last instant in it, if any.
+    inside: the last instant in it, if any. zero: of a counter of the day, the midnight before the first of them all.
     """
 
     before: Sequence[UnixMs]
     inside: UnixMs | None
     after: Sequence[UnixMs]
+    zero: UnixMs | None = None
 
 
 def ceiling_w(register: str, peak_power_w: float) -> float:
@@ -117,21 +143,33 @@ def consumption_by_quarter(day: SiteDay) -> tuple[float | None, ...]:
     )
 
 
-def influence(changed: Span, neighbours: Sequence[Neighbours]) -> Span:
-    """Over which time energy may come out differently because samples in `changed` are new.
+def influence(changed: Span, neighbours: Sequence[Neighbours | IntervalNeighbours]) -> Span:
+    """Over which time energy may come out differently because samples in `changed` are new, or other than they were.
 
-    neighbours: one for each counter of the site.
+    neighbours: one for each way in which a device of the site tells of a register.
     """
     start, end = changed
-    silent_since = max((near.before[-1] for near in neighbours if near.before), default=start)
+    silent_since = max((last for near in neighbours for last in _last_before(near)), default=start)
     start = min(start, silent_since)
     for near in neighbours:
         if near.inside is None:
             continue  # nothing of this counter can be new
-        start = min(start, near.before[0] if near.before else start)
+        if isinstance(near, IntervalNeighbours):
+            start = min(start, near.overlapping[0])
+            end = max(end, near.overlapping[1], near.inside + EXPECTED_MS if near.after is None else near.after)
+            continue
+        start = min([start, *near.before[:1]])
+        if near.zero is not None and len(near.before) < NEIGHBOURS:
+            start = min(start, near.zero)
         last = near.after[-1] if near.after else near.inside
         end = max(end, last if len(near.after) == NEIGHBOURS else last + EXPECTED_MS)
     return quarter_floor(start), quarter_ceil(end)
+
+
+def _last_before(near: Neighbours | IntervalNeighbours) -> Sequence[UnixMs]:
+    if isinstance(near, IntervalNeighbours):
+        return [] if near.before is None else [near.before]
+    return near.before[-1:]
 
 
 def window_of(day: date, timezone: str, span: Span, stored: SiteDay | None) -> Span:
@@ -142,23 +180,45 @@ def window_of(day: date, timezone: str, span: Span, stored: SiteDay | None) -> S
     return max(bounds[0], quarter_floor(span[0])), min(bounds[1], quarter_ceil(span[1]))
 
 
-def _counted(series: CounterSeries) -> Count:
-    times, values_wh, ceiling_w, step_wh = series.times, series.values_wh, series.ceiling_w, series.step_wh
-    if series.cuts:
-        return count_cut(times, values_wh, series.cuts, ceiling_w=ceiling_w, step_wh=step_wh)
-    return count(times, values_wh, ceiling_w=ceiling_w, step_wh=step_wh)
+def by_register(series: Iterable[Series]) -> list[list[Series]]:
+    """All that one device tells of one register together, as Part wants it."""
+    groups: dict[tuple[DeviceId, str], list[Series]] = {}
+    for one in series:
+        groups.setdefault((one.device, one.register), []).append(one)
+    return list(groups.values())
 
 
 class Part:
-    """What one counter adds to a window of quarters."""
+    """What one device adds to one register over a window of quarters."""
 
-    def __init__(self, series: CounterSeries, window: Span, weight: Weight) -> None:
-        self.device, self.register, self.sleeps = series.device, series.register, series.sleeps
-        counted = _counted(series)
-        first, end = window[0] // QUARTER_MS, window[1] // QUARTER_MS
-        self.quarters: Quarters = quarters(counted, first, end, weight if self.register == _PV else None)
-        self.corrections = [correction for correction in counted.corrections if window[0] <= correction.at < window[1]]
-        self._heard = counted.heard
+    def __init__(self, told: Sequence[Series], window: Span, weight: Weight) -> None:
+        self.device, self.register = told[0].device, told[0].register
+        self.sleeps = any(series.sleeps for series in told)
+        self.corrections: list[CounterEvent] = []
+        self._first, self._end = window[0] // QUARTER_MS, window[1] // QUARTER_MS
+        self._sun = weight if self.register == _PV else None
+        curves = [series for series in told if isinstance(series, IntervalSeries)]
+        spreads = [spread(curve.found, self._first, self._end, self._sun) for curve in curves]
+        heard: list[Sequence[UnixMs]] = [[one.end for one in curve.found] for curve in curves]
+        layers = []
+        for series in sorted((each for each in told if isinstance(each, CounterSeries)), key=_is_of_the_day):
+            counted, layer = self._counted(series)
+            heard.append(counted.heard)
+            layers.append(layer)
+        self._heard = heard[0] if len(heard) == 1 else sorted({at for instants in heard for at in instants})
+        self._quarters, self._in_part = _layered(spreads, layers) if spreads or len(layers) > 1 else (layers[0], set())
+
+    def _counted(self, series: CounterSeries) -> tuple[Count, Quarters]:
+        counted = _count(series, self._sun)
+        measure = DAY_COUNTER_OF[self.register] if _is_of_the_day(series) else self.register
+        self.corrections += [CounterEvent(self.device, measure, oddity) for oddity in counted.corrections]
+        return counted, quarters(counted, self._first, self._end, self._sun)
+
+    def quarter(self, number: int) -> tuple[int | None, int, bool]:
+        """mWh and quality of it, and whether anything is told of all of it."""
+        index = number - self._first
+        mwh = self._quarters.energy_mwh[index]
+        return mwh, self._quarters.quality[index], mwh is not None and index not in self._in_part
 
     def spoke_before(self, instant: UnixMs) -> bool:
         position = bisect_right(self._heard, instant)
@@ -169,11 +229,48 @@ class Part:
         return position < len(self._heard) and self._heard[position] <= instant + EXPECTED_MS
 
 
+def _is_of_the_day(series: CounterSeries) -> bool:
+    return isinstance(series, DayCounterSeries)
+
+
+def _count(series: CounterSeries, sun: Weight | None) -> Count:
+    times, values_wh, ceiling_w, step_wh = series.times, series.values_wh, series.ceiling_w, series.step_wh
+    if isinstance(series, DayCounterSeries):
+        count_day = partial(count_days, timezone=series.timezone, ceiling_w=ceiling_w, sun=sun)
+        if not series.cuts:
+            return count_day(times, values_wh, step_wh=step_wh)
+        return count_segments(
+            times,
+            values_wh,
+            series.cuts,
+            lambda times, values_wh, cut: count_day(times, values_wh, step_wh=step_wh * cut.scale, since=cut.since),
+        )
+    if series.cuts:
+        return count_cut(times, values_wh, series.cuts, ceiling_w=ceiling_w, step_wh=step_wh)
+    return count(times, values_wh, ceiling_w=ceiling_w, step_wh=step_wh)
+
+
+def _layered(spreads: Sequence[Spread], layers: Sequence[Quarters]) -> tuple[Quarters, set[int]]:
+    """What counts first in each quarter, and in which of them only a part is known."""
+    size = len((layers[0] if layers else spreads[0]).quality)
+    made = Quarters([None] * size, [MISSING] * size)
+    in_part: set[int] = set()
+    for index in range(size):
+        known = [(s.energy_mwh[index], s.quality[index]) for s in spreads if s.covers(index)]
+        known += [(mwh, layer.quality[index]) for layer in layers if (mwh := layer.energy_mwh[index]) is not None]
+        if not known:
+            known = [(s.energy_mwh[index], s.quality[index]) for s in spreads if s.covered_ms[index]]
+            in_part.add(index)
+        if known:
+            made.energy_mwh[index], made.quality[index] = known[0]
+    return made, in_part
+
+
 def recompute_day(
     site: SiteId,
     day: date,
     timezone: str,
-    series: Sequence[CounterSeries],
+    series: Iterable[Series],
     *,
     weight: Weight,
     stored: SiteDay | None = None,
@@ -181,42 +278,42 @@ def recompute_day(
 ) -> Recomputed:
     """weight: the sun's (fleet.clearsky). span None: the whole day; else the quarters outside of it are `stored`'s."""
     window = window_of(day, timezone, span or day_bounds(day, timezone), stored)
-    parts = [Part(one, window, weight) for one in series]
+    parts = [Part(told, window, weight) for told in by_register(series)]
     return assemble(site, day, timezone, parts, weight=weight, window=window, stored=stored)
 
 
 def assemble(
     site: SiteId, day: date, timezone: str, parts: Sequence[Part], *, weight: Weight, window: Span, stored: SiteDay | None
 ) -> Recomputed:
-    """The day from its counters' parts, each made for the same `window` (of window_of)."""
+    """The day from its parts; `window` (of window_of) lies in the one that they were made for."""
     starts = quarter_starts(day, timezone)
     registers = [register for register in REGISTERS if any(part.register == register for part in parts)]
-    index_of = {start: index for index, start in enumerate(starts)}
     kept = stored if window != day_bounds(day, timezone) else None
     unknown: tuple[float | None, ...] = (None,) * len(starts)
     values = {register: list(kept.registers.get(register, unknown) if kept else unknown) for register in registers}
     quality = list(kept.quality) if kept else [MISSING] * len(starts)
-    for offset, start in enumerate(range(window[0], window[1], QUARTER_MS)):
-        sums_mwh, quality[index_of[start]] = _quarter(parts, offset, start, weight)
+    for start in range(window[0], window[1], QUARTER_MS):
+        index = (start - starts[0]) // QUARTER_MS
+        sums_mwh, quality[index] = _quarter(parts, start, weight)
         for register in registers:
             mwh = sums_mwh.get(register)
-            values[register][index_of[start]] = None if mwh is None else mwh / 1000
-    events = [CounterEvent(part.device, part.register, correction) for part in parts for correction in part.corrections]
+            values[register][index] = None if mwh is None else mwh / 1000
+    events = [event for part in parts for event in part.corrections if window[0] <= event.correction.at < window[1]]
     row = SiteDay(site, day, timezone, {register: tuple(found) for register, found in values.items()}, tuple(quality))
     return Recomputed(row, window, events)
 
 
-def _quarter(parts: Sequence[Part], offset: int, start: UnixMs, weight: Weight) -> tuple[dict[str, int], int]:
+def _quarter(parts: Sequence[Part], start: UnixMs, weight: Weight) -> tuple[dict[str, int], int]:
     """mWh by register, and the quality, of one quarter-hour."""
-    end = start + QUARTER_MS
+    number, end = start // QUARTER_MS, start + QUARTER_MS
     sums_mwh: dict[str, int] = {}
     worst = MISSING
     incomplete = False
     for part in parts:
-        mwh, quality = part.quarters.energy_mwh[offset], part.quarters.quality[offset]
-        if mwh is None and part.spoke_before(start) and any(other.speaks_after(end) for other in parts):
-            if part.sleeps and part.register == _PV and weight(start // QUARTER_MS) == 0:
-                mwh, quality = 0, MEASURED
+        mwh, quality, whole = part.quarter(number)
+        if not whole and part.spoke_before(start) and any(other.speaks_after(end) for other in parts):
+            if part.sleeps and part.register == _PV and weight(number) == 0:
+                mwh, quality = mwh or 0, max(quality, MEASURED)
             else:
                 incomplete = True
         if mwh is not None:
