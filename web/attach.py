@@ -47,8 +47,10 @@ async def attach(
     name: str | None,
     gateway: str | None,
     address: str,
+    alone: bool = False,
 ) -> DeviceRow:
-    """For installers, ops and admins. The same again answers with the device that stands.
+    """For installers, ops and admins. The same again answers with the device that stands. alone: only files that people send
+    tell of it, so nobody speaks for it.
 
     Raises NotFound (unknown_site, unknown_profile, unknown_device), Forbidden (not_allowed), BadInput (bad_serial),
     Conflict (serial_taken, serial_elsewhere, not_a_gateway).
@@ -57,12 +59,12 @@ async def attach(
     async with visit.enter() as connection:
         await registry.site_timezone(connection, site)
         await visit.must_keep(connection, site)
-        speaker = await _gateway(connection, site, gateway, serial)
+        speaker = None if alone else (await _gateway(connection, site, gateway, serial)).id
         kind = await profile_versions.profile(connection, profile)
         await onboarding.lock_serial(connection, site, serial)
         holder = await onboarding.serial_holder(connection, serial, site=site)
         if holder is not None:
-            if (holder.site, holder.gateway, holder.profile) != (site, speaker.id, kind.id):
+            if (holder.site, holder.gateway, holder.profile) != (site, speaker, kind.id):
                 raise taken(serial, holder, site)
             return await registry.device(connection, holder.device)
         label = kind.definition.label_en if visit.person.locale == "en" else kind.definition.label_fr
@@ -72,7 +74,7 @@ async def attach(
             profile=kind.id,
             name=name or label,
             serial=serial,
-            gateway=speaker.id,
+            gateway=speaker,
         )
         await onboarding.add_device(connection, form)
         await audit.record(
@@ -80,7 +82,7 @@ async def attach(
             "device.attach",
             person_id=visit.person.id,
             subject=form.id,
-            detail={"site": site, "serial": serial, "profile": kind.id, "gateway": speaker.id},
+            detail={"site": site, "serial": serial, "profile": kind.id, "gateway": speaker},
             address=address,
         )
         row = await registry.device(connection, form.id)

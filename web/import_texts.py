@@ -17,6 +17,7 @@ FRENCH: dict[str, Text] = {
     "upload_cut": Text("Envoi interrompu", "L'envoi s'est arrêté avant la fin du fichier. Envoyez-le de nouveau."),
     "no_file": Text("Aucun fichier", "Choisissez un fichier à envoyer."),
     "no_site": Text("Aucun site choisi", "Choisissez le site auquel ces fichiers appartiennent."),
+    "no_owner": Text("Appareil à choisir", "Choisissez l'appareil dont ce fichier donne les relevés."),
     "unknown_import": Text("Fichier introuvable", "Ce fichier n'existe pas, ou ne vous est pas accessible."),
     "original_gone": Text(
         "Fichier effacé", "Le fichier d'origine n'est plus conservé. Ce qui en a été lu reste ; pour le relire, renvoyez-le."
@@ -100,6 +101,7 @@ ENGLISH: dict[str, Text] = {
     "upload_cut": Text("Upload interrupted", "The upload stopped before the end of the file. Send it again."),
     "no_file": Text("No file", "Choose a file to send."),
     "no_site": Text("No site chosen", "Choose the site that these files belong to."),
+    "no_owner": Text("Device to choose", "Choose the device whose readings the file holds."),
     "unknown_import": Text("No such file", "This file does not exist, or is not yours to see."),
     "original_gone": Text(
         "File removed", "The original file is not kept any more. What was read of it stays; to read it again, send it again."

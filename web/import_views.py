@@ -152,7 +152,7 @@ def progress_of(row: FileRow, now: UnixMs) -> ImportProgress | None:
     if row.state == "received":
         return ImportProgress("waiting", None, None)
     if row.state == "reading":
-        share = min(1.0, row.bytes_read / row.size_bytes) if row.size_bytes else None
+        share = row.bytes_read / row.size_bytes if 0 < row.bytes_read <= row.size_bytes else None  # packed ones grow
         return ImportProgress("reading", share, _left_s(share, now - row.state_at))
     if row.state == "storing":
         share = min(1.0, row.blocks_done / row.blocks) if row.blocks else None

@@ -63,5 +63,15 @@ def percent(share: float | None, language: Language) -> str:
     return decimal(round(share * 100), 0, language) + ("\u202f%" if language == "fr" else "%")
 
 
+def file_size(size_bytes: float, language: Language) -> Figure:
+    """Bytes, kB or MB: as file managers tell it."""
+    units = ("o", "Ko", "Mo", "Go") if language == "fr" else ("B", "kB", "MB", "GB")
+    place = 0
+    while size_bytes >= 1_000 and place < len(units) - 1:
+        size_bytes /= 1_000
+        place += 1
+    return Figure(decimal(size_bytes, 1 if place and size_bytes < 10 else 0, language), units[place])
+
+
 def size(size_bytes: float, language: Language) -> Figure:
     return Figure(decimal(size_bytes / 1_048_576, 0, language), "Mo" if language == "fr" else "MB")

@@ -40,6 +40,14 @@ _LABELS = {
     "quality_3": N_("Corrected"),
     "broker_up": N_("connected"),
     "broker_down": N_("cut off"),
+    "upload_waiting": N_("waits"),
+    "upload_checking": N_("is being stored"),
+    "upload_done": N_("is here"),
+    "upload_cut": N_("Interrupted: the network or the server was away."),
+    "upload_stopped": N_("Stopped."),
+    "upload_signed_out": N_("You have been signed out: log in again, then send it."),
+    "upload_refused": N_("Refused."),
+    "upload_too_large": N_("Larger than a file may be."),
 }
 
 

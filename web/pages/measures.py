@@ -18,6 +18,21 @@ _PLAIN: Final[Mapping[str, str]] = {
     "charge_energy_wh": N_("Battery charge, counter"),
     "discharge_energy_wh": N_("Battery discharge, counter"),
     "load_power_w": N_("Consumption"),
+    "pv_interval_wh": N_("Production of the interval"),
+    "import_interval_wh": N_("Import of the interval"),
+    "export_interval_wh": N_("Export of the interval"),
+    "charge_interval_wh": N_("Battery charge of the interval"),
+    "discharge_interval_wh": N_("Battery discharge of the interval"),
+    "pv_day_energy_wh": N_("Production, counter of the day"),
+    "import_day_energy_wh": N_("Import, counter of the day"),
+    "export_day_energy_wh": N_("Export, counter of the day"),
+    "charge_day_energy_wh": N_("Battery charge, counter of the day"),
+    "discharge_day_energy_wh": N_("Battery discharge, counter of the day"),
+    "interval_s": N_("Length of the interval"),
+    "apparent_power_va": N_("Apparent power"),
+    "export_apparent_power_va": N_("Apparent power, exported"),
+    "reactive_power_var": N_("Reactive power"),
+    "power_factor": N_("Power factor"),
     "battery_soc_pct": N_("State of charge"),
     "ac_voltage_v": N_("Voltage"),
     "ac_current_a": N_("Current"),
@@ -38,6 +53,10 @@ _INDEXED: Final[Mapping[str, str]] = {
 _WITH_INDEX: Final = re.compile(r"(?P<base>[a-z_]+?)_(?P<index>l?[0-9]+)")
 _UNITS: Final = (
     ("_w_m2", "W/m²", 0),
+    ("_power_va", "VA", 0),
+    ("_power_var", "var", 0),
+    ("power_factor", "", 2),
+    ("interval_s", "s", 0),
     ("_hz", "Hz", 2),
     ("_soc_pct", "%", 0),
     ("_temp_c", "°C", 1),
@@ -68,7 +87,7 @@ def figure(measure: str, value: float | None, language: Language) -> Figure:
     base = found["base"] if found and measure not in _PLAIN else measure
     if base.endswith("_power_w"):
         return power(value, language)
-    if base.endswith("_energy_wh"):
+    if base.endswith(("_energy_wh", "_interval_wh")):
         return energy(value, language)
     for ending, unit, digits in _UNITS:
         if base.endswith(ending):

@@ -14,7 +14,7 @@ from fleet.storage.accounts import Person
 from fleet.telemetry import UnixMs
 from web.i18n import say, translations
 from web.language import Language, language_of
-from web.pages import check_words, figures, measures, onboarding_words, times, words
+from web.pages import check_words, figures, import_words, measures, onboarding_words, times, words
 from web.pages.assets import built_assets
 from web.pages.labels import labels_json
 from web.pages.site_form import direction_of
@@ -23,6 +23,7 @@ from web.services import Services
 THEME_COOKIE = "sp_theme"
 Theme = Literal["auto", "light", "dark"]
 _OPERATORS = ("ops", "admin")
+_KEEPERS = ("installer", *_OPERATORS)
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -33,6 +34,11 @@ class Frame(msgspec.Struct, frozen=True):
     path: str  # with its query
     demo: bool
     person: Person | None
+
+    @property
+    def keeper(self) -> bool:
+        """May keep sites: what that brings is in the menu."""
+        return self.person is not None and self.person.role in _KEEPERS
 
     @property
     def operator(self) -> bool:
@@ -93,6 +99,7 @@ def _filters(language: Language) -> dict[str, Callable[..., Any]]:
         "peak": lambda power_w: figures.peak(power_w, language),
         "percent": lambda share: figures.percent(share, language),
         "size": lambda size_bytes: figures.size(size_bytes, language),
+        "file_size": lambda size_bytes: figures.file_size(size_bytes, language),
         "number": lambda value, digits=0: figures.decimal(value, digits, language),
         "moment": lambda at, now, timezone: times.moment(at, now, timezone, language),
         "exact": lambda at, now, timezone: times.exact(at, now, timezone, language),
@@ -118,6 +125,15 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "direction": lambda azimuth_deg: say(language, direction_of(azimuth_deg)),
         "correction": lambda kind, measure, value: onboarding_words.correction(kind, measure, value, language),
         "revocation_reason": lambda code: onboarding_words.revocation_reason(code, language),
+        "measure": lambda name: measures.label(name, language),
+        "file_state": lambda code: import_words.state(code, language),
+        "file_shows": lambda: import_words.shows(language),
+        "file_via": lambda code: import_words.via(code, language),
+        "file_stage": lambda code: import_words.stage(code, language),
+        "date_orders": lambda: import_words.date_orders(language),
+        "stamps": lambda: import_words.stamps(language),
+        "roles": lambda: import_words.roles(language),
+        "zones": lambda chosen=None: import_words.zones(language, chosen),
         "alarm": lambda code: onboarding_words.alarm(code, language),
     }
 

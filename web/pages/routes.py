@@ -8,6 +8,8 @@ from web.pages.alerts import acknowledge
 from web.pages.checks import checks_page
 from web.pages.claim import cancel_claim, claim_page, new_code
 from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
+from web.pages.import_file import attach_from_file, import_page, read_file_again, undo_file
+from web.pages.imports import imports_page, send_files, site_imports_page
 from web.pages.invitation import accept_invitation, invitation_page
 from web.pages.login import log_in, log_out, login_page
 from web.pages.new_site import make_new_site, new_site_page
@@ -47,6 +49,13 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     take_back,
     replace_device,
     revoke_device,
+    imports_page,
+    send_files,
+    site_imports_page,
+    import_page,
+    read_file_again,
+    undo_file,
+    attach_from_file,
     invitation_page,
     accept_invitation,
     profiles_page,

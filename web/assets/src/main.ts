@@ -14,6 +14,7 @@ import "./islands/pv-arrays";
 import "./islands/scan-code";
 import "./islands/site-place";
 import "./islands/state-watch";
+import "./islands/upload-files";
 import "./islands/waiting-forms";
 import "./periods";
 import { keepSession } from "./session";
