@@ -76,7 +76,7 @@ class Series:
         first = 0
         for group in self.groups:
             last = first + len(group.slots)
-            found += self._rows_of(group, columns[first:last], lasting, count)
+            found += self._of_group(group, columns[first:last], lasting, count)
             first = last
         for each in (self.naive, self.lines, self.rows, self._t):
             del each[:count]
@@ -119,7 +119,7 @@ class Series:
         other = LocalTimes(self._zone).utc(naive + (DAY_MS if starts else -DAY_MS))
         return DAY_MS if other is None else abs(other - t)
 
-    def _rows_of(self, group: Group, columns: list[_Column], lasting: Sequence[int | None], count: int) -> list[Found]:
+    def _of_group(self, group: Group, columns: list[_Column], lasting: Sequence[int | None], count: int) -> list[Found]:
         t, lines = self._t[:count], self.lines[:count]
         found: list[Found] = []
         measured: dict[str, _Column] = {}
@@ -137,7 +137,7 @@ class Series:
             found += refused
             if any(measure in _INTERVALS for measure in measured):
                 measured[INTERVAL_LENGTH] = seconds
-        found += _block(group.serial, measured, t)
+        found += rows_of(group.serial, measured, t)
         return found
 
     def _with_intervals(
@@ -207,7 +207,7 @@ def _cleared_of_infinities(column: _Column, lines: Sequence[int], at: int) -> li
     return refused
 
 
-def _block(serial: str | None, measured: dict[str, _Column], t: list[UnixMs]) -> list[Rows]:
+def rows_of(serial: str | None, measured: dict[str, _Column], t: list[UnixMs]) -> list[Rows]:
     """A row in which nothing is told is no sample."""
     columns = list(measured.values())
     telling = [column for measure, column in measured.items() if measure != INTERVAL_LENGTH]
