@@ -8,7 +8,7 @@ import msgspec
 
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
-from fleet.limits import RAW_CLOCKS_SINCE_MS, RAW_GRID_S, RAW_NAME_CHARS_MAX
+from fleet.limits import RAW_CLOCKS_SINCE_MS, RAW_GRID_S, RAW_NAME_CHARS_MAX, SERIAL_CHARS_MIN
 from fleet.serials import serial_from
 from fleet.telemetry import RawMessage, Sample, UnixMs
 
@@ -107,8 +107,13 @@ def known(values: dict[str, float | None]) -> dict[str, float | None]:
 
 
 def named(name: str, number: str = "0") -> str:
-    """The serial of a device that goes by a name: its first channel has the name itself, the others "<name>/<number>"."""
+    """The serial of a device that goes by a name: its first channel has the name itself, the others "<name>/<number>".
+
+    A name may be shorter than a serial: "pv" is mqtt-pv. '' when nothing is left of it.
+    """
     serial = serial_from(name, RAW_NAME_CHARS_MAX)
+    if 0 < len(serial) < SERIAL_CHARS_MIN:
+        serial = f"mqtt-{serial}"
     return serial if number == "0" or not serial else f"{serial}/{number}"
 
 

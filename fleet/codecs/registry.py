@@ -3,7 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from fleet.codecs import ahoy, evcc, grott, opendtu, sbfspot, shelly, sparkplug, tasmota, teleinfo2mqtt, victron, zlinky
+from fleet.codecs import (
+    ahoy,
+    evcc,
+    grott,
+    opendtu,
+    sbfspot,
+    shelly,
+    sparkplug,
+    tasmota,
+    teleinfo2mqtt,
+    victron,
+    webdyn_mqtt,
+    zlinky,
+)
 from fleet.codecs.decoded import Codec, Decoded, fresh
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
@@ -24,6 +37,7 @@ PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
     "teleinfo2mqtt": teleinfo2mqtt.decode,
     "sbfspot": sbfspot.decode,
     "grott": grott.decode,
+    "webdyn": webdyn_mqtt.decode,
 }
 
 
