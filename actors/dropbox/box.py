@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from actors.dropbox.names import Name, stored_name
+from actors.dropbox.names import Folder, Name, stored_name
 from fleet.ids import DeviceId, device_id, is_device_id
 from fleet.limits import (
     DROP_CLOSED_REST_S,
@@ -38,9 +38,10 @@ _INCOMPLETE: Final = "~"
 
 
 class Waiting(NamedTuple):
-    """A file that nobody has taken yet. name: as its sender calls it; prefix: the folder it was put in, '' for none.
+    """A file that nobody has taken yet.
 
-    received_ns: Unix time. complete: False: the sender was cut off, hours ago.
+    name: as its sender calls it. prefix: the folder it was put in, such as 'DATA', or ''. received_ns: Unix time.
+    complete: False: the sender was cut off, hours ago.
     """
 
     device: DeviceId
@@ -78,17 +79,22 @@ def waiting(folder: Path) -> Iterator[Waiting]:
 
 
 def waiting_of(folder: Path, device: DeviceId) -> Iterator[Waiting]:
-    for kind, via in ((WHOLE, "sftp"), (PULLED, "pull")):
+    for kind in (WHOLE, PULLED):
         for entry in sorted(_files(folder / device / kind), key=lambda entry: entry.name):
             stamp, mark, stored = entry.name[:_STAMP_DIGITS], entry.name[_STAMP_DIGITS:][:1], entry.name[_STAMP_DIGITS + 1 :]
-            with contextlib.suppress(OSError):  # taken meanwhile
-                if stamp.isdigit() and mark in (_COMPLETE, _INCOMPLETE):
-                    name, size = stored_name(stored), entry.stat().st_size
-                    complete = mark == _COMPLETE
-                    yield Waiting(
-                        device, name.name, name.prefix, Path(entry.path), size, int(stamp), complete,
-                        "sftp" if via == "sftp" else "pull",
-                    )  # fmt: skip
+            if not stamp.isdigit() or mark not in (_COMPLETE, _INCOMPLETE):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # taken meanwhile
+                yield Waiting(
+                    device=device,
+                    name=stored_name(stored).name,
+                    prefix=Folder(stored_name(stored).prefix).path.removeprefix("/"),
+                    path=Path(entry.path),
+                    size=entry.stat().st_size,
+                    received_ns=int(stamp),
+                    complete=mark == _COMPLETE,
+                    via="sftp" if kind == WHOLE else "pull",
+                )
 
 
 def forget(taken: Waiting) -> None:

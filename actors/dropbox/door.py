@@ -23,6 +23,7 @@ from fleet.ids import DeviceId
 from fleet.limits import (
     DROP_CHANNELS_MAX,
     DROP_CONNECTIONS_PER_ACCOUNT_MAX,
+    DROP_IDLE_S,
     DROP_PASSWORD_TRIES_PER_CONNECTION,
     DROP_WINDOW_BYTES,
     PASSWORD_CHARS_MAX,
@@ -79,6 +80,7 @@ class Door(asyncssh.SSHServer):
         self._credential: Credential | None = None
         self._shown: tuple[str, str] | None = None
         self._tries = 0
+        self._quiet_since_s = time.monotonic()
 
     # coming in ----------------------------------------------------------------------------------------------------
 
@@ -172,6 +174,10 @@ class Door(asyncssh.SSHServer):
             return False
         return credential.still_opens(self.visitor.credential) and (credential.legacy or not self.legacy)
 
+    def is_idle(self, now_s: float) -> bool:
+        """In, and has nothing open. A conversation ends by itself when it is silent."""
+        return not self.conversations and now_s - self._quiet_since_s > DROP_IDLE_S
+
     def put_out(self, why: str) -> None:
         if self._connection is not None:
             log.info("logger_put_out", device=self.visitor.device if self.visitor else None, address=self.address, code=why)
@@ -191,3 +197,4 @@ class Door(asyncssh.SSHServer):
             return await SftpSession(conversation, visitor).serve()
         finally:
             self.conversations.discard(conversation)
+            self._quiet_since_s = time.monotonic()

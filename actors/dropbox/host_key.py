@@ -11,11 +11,7 @@ import asyncssh
 from actors.dropbox.algorithms import RSA_HOST_KEY, RSA_HOST_KEY_LEGACY
 from fleet.errors import BadInput
 
-_KINDS: Final[tuple[tuple[str, dict[str, int]], ...]] = (
-    ("ssh-ed25519", {}),
-    ("ecdsa-sha2-nistp256", {}),
-    ("ssh-rsa", {"key_size": 3_072}),
-)
+_RSA_BITS: Final = 3_072
 
 
 def host_keys(file: Path, *, legacy: bool) -> Sequence[Any]:
@@ -43,7 +39,8 @@ def public_line(file: Path) -> str:
 
 def _make(file: Path) -> None:
     """Whole or not at all, and never readable by others."""
-    keys = [asyncssh.generate_private_key(kind, **options) for kind, options in _KINDS]
+    keys = [asyncssh.generate_private_key(kind) for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256")]
+    keys.append(asyncssh.generate_private_key("ssh-rsa", key_size=_RSA_BITS))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     public = file.with_name(f"{file.name}.pub")
     public.write_text("".join(_line(key) for key in keys))

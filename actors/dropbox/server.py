@@ -185,6 +185,9 @@ class DropBox:
         while True:
             await asyncio.sleep(DROP_CREDENTIAL_POLL_S)
             doors = [door for door in self._doors if door.visitor is not None]
+            for door in doors:
+                if door.is_idle(time.monotonic()):
+                    door.put_out("nothing was asked for a long time")
             if not doors:
                 continue
             try:

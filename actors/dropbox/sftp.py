@@ -93,7 +93,7 @@ class SftpSession:
             said = await answer(request, body)
         except Refused as refused:
             if refused.code != "end":
-                self._visitor.refused(refused, Kind(kind).name if kind in self._answers else str(kind))
+                await self._tell(refused, Kind(kind).name if kind in self._answers else str(kind))
             said = wire.refusal(request, refused)
         await self._conversation.say(said)
 
@@ -117,9 +117,13 @@ class SftpSession:
                     await self._account.write(upload, offset, piece)
                 except Refused as error:
                     refused = error
-                    self._visitor.refused(refused, "WRITE", upload.name.stored)
+                    await self._tell(refused, "WRITE", upload.name.stored)
             offset += len(piece)
         await self._conversation.say(wire.ok(request) if refused is None else wire.refusal(request, refused))
+
+    async def _tell(self, refused: Refused, what: str, file: str = "") -> None:
+        if self._visitor.refused(refused, what, file) and self._visitor.drops_words:
+            await self._conversation.say(f"{refused.words}\r\n".encode(), aside=True)
 
     # files --------------------------------------------------------------------------------------------------------
 

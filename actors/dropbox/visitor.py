@@ -47,11 +47,18 @@ class Visitor:
         self._count(upload)
         self._say("file_cut", file=upload.name.stored, bytes=upload.size)
 
-    def refused(self, refused: Refused, what: str, file: str = "") -> None:
-        """file: as we understood its name; empty where we did not."""
+    def refused(self, refused: Refused, what: str, file: str = "") -> bool:
+        """Whether it is worth telling. file: as we understood its name; empty where we did not."""
         self.refusals[refused.code] = self.refusals.get(refused.code, 0) + 1
-        if sum(self.refusals.values()) <= _REFUSALS_LOGGED_MAX and refused.code != "no_such_file":
-            self._say("request_refused", code=refused.code, what=what, file=file)
+        if sum(self.refusals.values()) > _REFUSALS_LOGGED_MAX or refused.code == "no_such_file":
+            return False
+        self._say("request_refused", code=refused.code, what=what, file=file)
+        return True
+
+    @property
+    def drops_words(self) -> bool:
+        """OpenSSH's sftp shows a status by its number; what comes aside it shows as it is."""
+        return "OpenSSH" in self.client
 
     def left(self) -> None:
         self._say(

@@ -4,6 +4,7 @@ postgres, database    one server per run, one fresh migrated database per test
 own_postgres          a server for this test alone, to stop and kill
 pki                   one per run; `pki.device("id")` makes a device's certificate
 broker_session, broker  one per run / one per test: `broker.server.kill()`
+dropbox               the SFTP drop box in the test's own loop; dropbox_rig: the same, not started
 web                   the API on a fresh, seeded database, with twins in memory
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drop_rig import DropRig, drop_rig, running
 from tests.servers import Broker, Cluster, Database, Pki, mosquitto_server, pki_folder, postgres_server
 from tests.web_app import Web, running_web
 
@@ -54,6 +56,23 @@ def broker_session(pki: Pki) -> Iterator[Broker]:
 def broker(pki: Pki) -> Iterator[Broker]:
     with mosquitto_server(pki) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def drop_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dropbox") / "host_keys"
+
+
+@pytest.fixture
+async def dropbox_rig(database: Database, drop_keys: Path, tmp_path: Path) -> AsyncIterator[DropRig]:
+    async with drop_rig(database, tmp_path, drop_keys) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def dropbox(dropbox_rig: DropRig) -> AsyncIterator[DropRig]:
+    async with running(dropbox_rig):
+        yield dropbox_rig
 
 
 @pytest.fixture
