@@ -112,6 +112,18 @@ WORDS: Final[Mapping[str, Words]] = {
         "C'est un classeur Excel : enregistrez la feuille au format CSV (séparateur point-virgule), ou téléchargez le CSV.",
         "This is an Excel workbook: save the sheet as CSV (separated by semicolons), or download the CSV.",
     ),
+    "bad_json": Words(
+        "Ce JSON est abîmé ou n'a pas la forme attendue.",
+        "This JSON is damaged, or not of the shape that it should have.",
+    ),
+    "bad_xml": Words(
+        "Ce XML est abîmé, incomplet ou n'a pas la forme attendue.",
+        "This XML is damaged, incomplete, or not of the shape that it should have.",
+    ),
+    "xml_entities": Words(
+        "Ce XML déclare des entités ou un DTD, qu'aucun flux n'utilise : il n'est pas lu.",
+        "This XML declares entities or a DTD, which no flow uses: it is not read.",
+    ),
     # Enedis
     "cut_meter_number": Words(
         "Un tableur a abîmé le numéro de PRM (14 chiffres devenus par exemple 1,2E+13) : envoyez le fichier d'origine.",
@@ -120,6 +132,14 @@ WORDS: Final[Mapping[str, Words]] = {
     "step_unknown": Words(
         "{points} mesures isolées : rien ne dit sur quelle durée (le pas) elles portent, donc pas d'énergie.",
         "{points} readings stand alone: nothing tells the length of their interval, so there is no energy.",
+    ),
+    "bad_step": Words(
+        "Ce n'est pas un pas de temps (PT30M, ou un nombre de minutes).",
+        "This is no length of an interval (PT30M, or a number of minutes).",
+    ),
+    "too_many_registers": Words(
+        "Plus de {values_max} valeurs d'index qui ne se suivent pas par point de livraison : découpez le fichier.",
+        "More than {values_max} values of registers that are not in the order of their meters: split the file.",
     ),
     "not_active_power": Words(
         "« {what} » n'est pas une puissance ou une énergie active : cela ne devient ni W ni Wh.",
@@ -224,9 +244,26 @@ WORDS: Final[Mapping[str, Words]] = {
         "Appareil d'un type inconnu dans ce fichier : ses {rows} lignes sont laissées de côté.",
         "A device of an unknown kind in this file: its {rows} rows are left out.",
     ),
+    "serials_missing": Words(
+        "Plusieurs onduleurs, et rien ne dit lesquels : faites écrire l'en-tête complet (SBFspot : CSV_ExtendedHeader=1).",
+        "Several inverters, and nothing says which: have the full heading written (SBFspot: CSV_ExtendedHeader=1).",
+    ),
+    "date_missing": Words(
+        "Les lignes n'ont que l'heure : la date doit figurer dans le nom du fichier (2024-07-01.csv).",
+        "The rows have the time only: the date has to be in the file's name (2024-07-01.csv).",
+    ),
     "marked_invalid": Words(
         "L'enregistreur marque lui-même ces valeurs comme invalides (erreur {error}).",
         "The logger itself marks these values as invalid (error {error}).",
+    ),
+    # Solar-Log
+    "foreign_text": Words(
+        "Ce texte n'est pas du fichier (en-tête de serveur, autre fichier) : il est laissé de côté.",
+        "This text is not the file's (a server's heading, another file): it is left out.",
+    ),
+    "not_an_inverter": Words(
+        "« {name} » est un compteur ou un capteur, et rien ne dit ce qu'il mesure : ses valeurs sont laissées de côté.",
+        "“{name}” is a meter or a sensor, and nothing says what it measures: its values are left out.",
     ),
 }
 

@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from fleet.codecs.files import tic_log, webdyn, webdyn_definition, webdyn_notices
+from fleet.codecs.files import own_csv, solar_log, tic_log, webdyn, webdyn_definition, webdyn_notices
 from fleet.codecs.files.reading import FileFormat
 
 FORMATS: Final[tuple[FileFormat, ...]] = (
+    own_csv.FORMAT,
     tic_log.FORMAT,
     webdyn.FORMAT,
     webdyn_definition.FORMAT,
     webdyn_notices.FORMAT,
+    solar_log.FORMAT,
 )
 
 
