@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fleet.codecs.files import own_csv, solar_log, tic_log, webdyn, webdyn_definition, webdyn_notices
+from fleet.codecs.files import enedis, own_csv, solar_log, tic_log, webdyn, webdyn_definition, webdyn_notices
 from fleet.codecs.files.reading import FileFormat
 
 FORMATS: Final[tuple[FileFormat, ...]] = (
@@ -12,6 +12,7 @@ FORMATS: Final[tuple[FileFormat, ...]] = (
     webdyn_definition.FORMAT,
     webdyn_notices.FORMAT,
     solar_log.FORMAT,
+    *enedis.FORMATS,
 )
 
 

@@ -7,3 +7,18 @@ somebody's home: no refusal shows more than its last four.
 Sources: Enedis's guides of its flows R4x, R50, R151, R171 and R6x (Enedis.SGE.GUI.0503), for the portal's files what was
 measured on recorded ones. Each module says what it takes from where.
 """
+
+from typing import Final
+
+from fleet.codecs.files.enedis import long_csv, portal, r4x, r6x_json, r50, r64_csv, xml_registers
+from fleet.codecs.files.reading import FileFormat
+
+FORMATS: Final[tuple[FileFormat, ...]] = (
+    *portal.FORMATS,
+    *long_csv.FORMATS,
+    *r64_csv.FORMATS,
+    *r6x_json.FORMATS,
+    *r4x.FORMATS,
+    *r50.FORMATS,
+    *xml_registers.FORMATS,
+)
