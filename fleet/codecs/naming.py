@@ -22,7 +22,7 @@ from fleet.measures import DAY_COUNTER_OF, is_measure
 # What is remembered of a name; longer ones are no names.
 _NAME_CHARS_MAX: Final = 120
 _UNIT_CHARS_MAX: Final = 24
-_ABOUT_CHARS_MAX: Final = 200
+_ABOUT_CHARS_MAX: Final = 400
 
 Role = Literal["pv", "grid", "battery", "load"]
 
@@ -64,16 +64,19 @@ _DC: Final = _set("dc mppt mpp string chaine tracker")
 _NO_WATT: Final = _set("reactive apparent reactif apparente")
 _ONE_WAY: Final = _IMPORT | _EXPORT | _CHARGE | _DISCHARGE | _DAY | _NO_WATT
 _BETWEEN: Final = _set("neutral neutre line")
+# Consumers, whatever feeds them: a part of the load, and no meter of the site.
+_APPLIANCE: Final = _set(
+    "ev vehicle vehicule car voiture wallbox borne evse loadpoint heater heating boiler ballon chauffe chauffage ecs pump"
+    " pompe pool piscine plug prise socket fridge washer dryer thermal thermique"
+)
 # Beside these nothing else counts: not now, not all of it, not measured, or nothing of the site's own balance.
-_OTHER: Final = _set(
+_OTHER: Final = _APPLIANCE | _set(
     "limit limite max maxi maximum min mini minimum peak pointe setpoint consigne target cible nominal nominale rated"
     " installed capacity capacite available disponible forecast prevision estimated estime estimee predicted remaining"
     " restant restante yesterday hier month monthly mois mensuel mensuelle year yearly annual annee annuel annuelle week"
     " weekly semaine hour hourly heure horaire last previous average avg moyenne mean tariff tarif price prix cost cout"
-    " revenue co ev vehicle vehicule car voiture wallbox borne evse loadpoint heater heating boiler ballon chauffe chauffage"
-    " ecs pump pompe pool piscine plug prise socket fridge washer dryer thermal thermique self autoconsommation"
-    " autoconsumption loss losses perte pertes standby veille diff delta error erreur difference reserve threshold seuil"
-    " period"
+    " revenue co self autoconsommation autoconsumption loss losses perte pertes standby veille diff delta error erreur"
+    " difference reserve threshold seuil period"
 )
 # Words that say nothing of whose it is: beside them the device's name decides.
 _NEUTRAL: Final = _set(
@@ -135,7 +138,7 @@ def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_p
         return None
     whose = _role(words)
     if whose is None and all(word.isdigit() or word in _SILENT for word in words) and not _conflicts(words):
-        whose = _role(words_of(about)) or role or ("pv" if ac_is_pv and "ac" in words else None)
+        whose = _role_of_device(about) or role or ("pv" if ac_is_pv and "ac" in words else None)
     found = _KINDS[known.quantity](words, whose)
     return None if found is None else Meaning(found[0], known.factor * found[1])
 
@@ -177,6 +180,11 @@ def _role(words: tuple[str, ...]) -> Role | None:
     """None: it does not say, or it says two."""
     said = _said(words, _SAYS) or _said(words, _HINTS)
     return said[0] if len(said) == 1 else None
+
+
+def _role_of_device(names: str) -> Role | None:
+    words = words_of(names)
+    return None if not _APPLIANCE.isdisjoint(words) else _role(words)
 
 
 def _conflicts(words: tuple[str, ...]) -> bool:

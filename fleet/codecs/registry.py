@@ -7,6 +7,7 @@ from fleet.codecs import (
     ahoy,
     evcc,
     grott,
+    homeassistant,
     opendtu,
     sbfspot,
     shelly,
@@ -43,6 +44,7 @@ PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
 
 # Whose messages explain others that come later.
 REMEMBERING: Final[Mapping[str, Codec]] = {
+    "homeassistant": homeassistant.decode,
     "sparkplug": sparkplug.decode,
 }
 
@@ -51,13 +53,11 @@ def _any(message: RawMessage, memory: Memory) -> list[Decoded]:
     """A gateway for whatever the house has: the message says which format it is."""
     if sparkplug.is_ours(message):
         return sparkplug.decode(message, memory)
-    if message.retained:
-        return []
-    for codec in PLAIN.values():
+    for codec in () if message.retained else PLAIN.values():
         found = codec(message)
         if found:
             return found
-    return []
+    return homeassistant.decode(message, memory)  # what announces itself is taken where no format of its own is known
 
 
 CODECS: Final[Mapping[str, Codec]] = {

@@ -100,6 +100,7 @@ def test_a_devices_name_decides_where_the_value_says_nothing_of_its_own() -> Non
     assert meaning("Energy", "kWh", "inverter") == Meaning("pv_energy_wh", 1e3)
     assert meaning("Kitchen power", "W", "inverter") is None
     assert meaning("Power", "W", "solar grid") is None
+    assert meaning("Power", "W", "solar boiler") is None
     assert meaning("Grid power", "W", "inverter") == Meaning("grid_power_w", 1.0)
     assert meaning("Power", "W", "", role="grid") == Meaning("grid_power_w", 1.0)
     assert meaning("AC/Power", "W") is None
