@@ -44,7 +44,7 @@ class TwinsInProcess:
 
 @dataclass
 class Intake:
-    """A site with a logger, and its box. put: as the drop box leaves a file that was closed."""
+    """A site with a logger, and its box. put: as the drop box leaves a file that was closed, and says so."""
 
     database: Database
     folder: Path
@@ -53,11 +53,12 @@ class Intake:
     def box(self) -> Path:
         return self.folder / "dropbox" / LOGGER / "whole"
 
-    def put(self, name: str, content: bytes) -> None:
+    async def put(self, name: str, content: bytes) -> None:
         self.box.mkdir(parents=True, exist_ok=True)
         fresh = self.folder / "being-written"
         fresh.write_bytes(content)
         fresh.rename(self.box / f"{time.time_ns():020d}-{name}")
+        await self.execute("SELECT pg_notify('sp_file', '')")
 
     async def files(self) -> list[asyncpg.Record]:
         return await fetch(self.database, "SELECT * FROM imports.file ORDER BY number")

@@ -78,9 +78,17 @@ class Importer:
             await asyncio.sleep(pause_s)
 
     async def _take(self) -> None:
-        if await self._taking.round():
+        if await self._taking.round() + await self._take_up():
             self._ring()
         await self._heard()
+
+    async def _take_up(self) -> int:
+        """Files for which a device or a format has come since. Returns how many."""
+        async with self._pool.acquire() as connection:
+            again = await imports.attached(connection, _AGAIN_AT_ONCE) + await imports.described(connection, _AGAIN_AT_ONCE)
+            if again:
+                await imports.receive_again(connection, again)
+        return len(again)
 
     async def _work(self, lane: Lane, *, small: bool) -> None:
         """The oldest file of this lane's size, or some time of waiting for one."""
@@ -100,13 +108,7 @@ class Importer:
         return next((job for job in jobs if (job.size_bytes <= SMALL_FILE_BYTES) == small), None)
 
     async def _chores(self) -> None:
-        """Devices and formats that came for what waits; loggers that need somebody; originals whose time is over."""
-        async with self._pool.acquire() as connection:
-            again = await imports.attached(connection, _AGAIN_AT_ONCE) + await imports.described(connection, _AGAIN_AT_ONCE)
-            if again:
-                await imports.receive_again(connection, again)
-        if again:
-            self._ring()
+        """Loggers that need somebody; originals whose time is over."""
         await concerns.tell(self._pool, self._settings.public_url)
         async with self._pool.acquire() as connection:
             gone = await imports.gone_originals(connection, datetime.now(UTC) - timedelta(days=ORIGINALS_KEEP_DAYS), 1_000)

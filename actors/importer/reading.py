@@ -1,5 +1,6 @@
 """Reads one file to its end: original → plain members → format → spool. Synchronous: it runs in the reader's process."""
 
+import codecs
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,8 +74,9 @@ def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWri
     head = _head(member.content)
     known = _format(job, head)
     if known is None:
-        problem = "html_file" if _is_html(head) else "unknown_format" if head.strip() else "empty_file"
-        writer.refusal(refusal(problem, 0, None, member.name))
+        for _ in member.content.chunks():  # a packed file may turn out to be damaged, or a bomb
+            pass
+        writer.refusal(refusal(_why_unknown(head), 0, None, member.name))
         return
     writer.summary.format_id = writer.summary.format_id or known.id
     writer.summary.format_version = next((each.version for each in job.company_formats if each.id == known.id), 0)
@@ -112,6 +114,14 @@ def _head(content: Content) -> bytes:
         if len(head) >= FILE_HEAD_BYTES:
             break
     return head[:FILE_HEAD_BYTES]
+
+
+def _why_unknown(head: bytes) -> str:
+    if not head.strip():
+        return "empty_file"
+    if b"\0" in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "nul_bytes"
+    return "html_file" if _is_html(head) else "unknown_format"
 
 
 def _is_html(head: bytes) -> bool:
