@@ -5,7 +5,7 @@ import sys
 
 from tests.bench.figures import print_figure
 
-NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "onboard", "demo")
+NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "onboard", "demo", "raw")
 
 
 def main(names: list[str]) -> int:

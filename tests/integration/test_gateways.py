@@ -162,6 +162,29 @@ async def test_a_name_that_only_the_house_knows_carries_its_gateway(database: Da
         assert (source.serial, source.measures) == ("g-two/linky", ["import_energy_wh"])
 
 
+async def test_what_a_houses_broker_had_kept_since_last_week_is_not_stored(
+    database: Database, broker: Broker, pki: Pki
+) -> None:
+    await seed_fleet(database, SITES)
+    await attach(database, "e-pv", "s-two", "evcc-pv", "g-two/evcc/pv/1")
+    start = now_ms() // 10_000 * 10_000 - 60_000
+    told = [
+        RawMessage(start, "evcc/site/pv/1/power", b"4000", retained=True),
+        RawMessage(start, "evcc/site/pv/1/energy", b"99999", retained=True),
+        RawMessage(start, "tele/linky/SENSOR", b'{"TIC": {"BASE": 5}}', retained=True),
+        RawMessage(start + 20_000, "evcc/site/pv/1/power", b"312.5"),
+    ]
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)),
+        Device(broker, pki, "s-two", "g-two") as gateway,
+    ):
+        await gateway.raw("up/telemetry", msgspec.json.encode(Telemetry([], 1, 1, gateway.stream, raw=told)))
+        await gateway.acked_up_to(1)
+        assert await readings_of(database, "e-pv") == [[312.5, None]]
+    assert await fetch(database, "SELECT 1 FROM telemetry.dead_letter") == []
+    assert await waiting_at(database, "s-two") == []
+
+
 async def test_one_stranger_does_not_hold_up_the_acks_of_the_others(database: Database, broker: Broker, pki: Pki) -> None:
     await seed_fleet(database, SITES)
     async with (

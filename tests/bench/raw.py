@@ -1,0 +1,39 @@
+"""What the codecs of `up/raw` take in, each in one process: messages as a gateway passes them on, one after another.
+
+Beside each, in the same run: what reading the same payloads as bare JSON comes to.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from fleet.codecs.registry import decode_raw
+from fleet.telemetry import RawMessage
+from tests.bench.figures import Figure, figure
+from tests.mqtt_samples import MESSAGES
+
+_SECONDS = 1.0
+_ROUND = 200  # messages between two looks at the clock
+
+
+def run() -> Iterator[Figure]:
+    every = [message for messages in MESSAGES.values() for message in messages]
+    for codec, messages in {**MESSAGES, "any": every}.items():
+        said = [RawMessage(1_782_036_007_123, topic, payload) for topic, payload in messages]
+        read = _per_second(said, lambda message: msgspec.json.decode(message.payload))
+        yield figure("raw", codec, _per_second(said, _decoder(codec)), "messages/s", read)
+
+
+def _decoder(codec: str) -> Callable[[RawMessage], object]:
+    return lambda message: decode_raw(codec, message)
+
+
+def _per_second(messages: list[RawMessage], take: Callable[[RawMessage], object]) -> float:
+    batch = [messages[number % len(messages)] for number in range(_ROUND)]
+    done, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < _SECONDS:
+        for message in batch:
+            take(message)
+        done += len(batch)
+    return done / elapsed
