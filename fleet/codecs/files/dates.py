@@ -184,6 +184,12 @@ def decide_order(texts: Iterable[str], *, not_after: UnixMs | None = None, file_
     return None
 
 
+def date_in(file_name: str) -> date | None:
+    """'2024-07-01.csv', 'min240701.csv', 'Plant-20240701.csv'; None: the name has no date, or several."""
+    found = _dates_in(file_name)
+    return found[0] if len(found) == 1 else None
+
+
 def _dates_in(file_name: str) -> list[date]:
     """min240701.csv, Plant-20240701.csv, 2024-07-01.csv"""
     found = []
@@ -191,12 +197,6 @@ def _dates_in(file_name: str) -> list[date]:
         with suppress(ValueError):
             found.append(date(_year(int(name[1])), int(name[2]), int(name[3])))
     return found
-
-
-def is_order_needed(text: str) -> bool:
-    """Whether day and month of this date could be exchanged."""
-    parts = _parts(text)
-    return parts is not None and sum(_is_possible(parts, order, None) for order in ORDERS) > 1
 
 
 def _parts(text: str) -> tuple[int, int, int] | None:

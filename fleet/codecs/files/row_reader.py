@@ -64,10 +64,11 @@ class RowReader:
         self._positions: tuple[int, ...] = ()
         self._series: Final[dict[_Key, Series]] = {}
         self._cells = 0
+        self._held: tuple[int, str] | None = None  # a short row
 
     def lay(self, layout: Layout) -> list[Found]:
         """From here on rows are such. What was gathered before comes out. Raises Unreadable."""
-        found = self.rest()
+        found = self._release(is_last=False)
         if layout.width > FILE_CELLS_MAX:
             raise Unreadable("too_many_columns", columns_max=str(FILE_CELLS_MAX))
         self._layout = layout
@@ -77,11 +78,23 @@ class RowReader:
 
     def row(self, number: int, text: str) -> Sequence[Found]:
         """Mostly nothing: rows are gathered into blocks. Raises Unreadable."""
+        held, self._held = self._held, None
+        if held is None:
+            return self._row(number, text)
+        return [*self._row(*held, is_last=False), *self._row(number, text)]
+
+    def _row(self, number: int, text: str, *, is_last: bool | None = None) -> Sequence[Found]:
+        """is_last: of the file; None: that is not known yet. A short row there was cut off."""
         cells = text.split(self._delimiter) if '"' not in text else split(text, self._delimiter)
         layout = self._layout
         found: list[Found] = []
         if len(cells) != layout.width and not self._is_as_wide(cells):
-            return self._refuse(number, cells, "wrong_field_count")
+            if is_last or not self._short_rows or not max(layout.time_at) < len(cells) < layout.width:
+                return self._refuse(number, cells, "wrong_field_count")
+            if is_last is None:
+                self._held = (number, text)
+                return ()
+            cells += [""] * (layout.width - len(cells))
         try:
             if len(layout.time_at) == 1:
                 at = self.times.one(cells[layout.time_at[0]])
@@ -89,7 +102,7 @@ class RowReader:
                 at = self.times.two(cells[layout.time_at[0]], cells[layout.time_at[1]])
         except AmbiguousDate:
             self._decide_order(number, cells)
-            return self.row(number, text)
+            return self._row(number, text, is_last=is_last)
         except ValueError:
             return self._refuse(number, cells, "bad_time")
         missing, quick = self._numbers.missing, self._numbers.quick
@@ -99,6 +112,10 @@ class RowReader:
             values = [None if (cell := cells[position]) in missing else quick(cell) for position in self._positions]
         except ValueError:
             values, found = self._cell_by_cell(number, cells)
+        return self._gather(number, cells, at, values, found)
+
+    def _gather(self, number: int, cells: list[str], at: int, values: list[float | None], found: list[Found]) -> list[Found]:
+        """found: what is refused of this row already."""
         key = tuple([cells[each] for each in self._serial_at]) if self._serial_at else ()
         series = self._series.get(key)
         if series is None:
@@ -119,9 +136,17 @@ class RowReader:
         return found
 
     def rest(self) -> list[Found]:
-        """Raises Unreadable."""
+        """At the end of the file. Raises Unreadable."""
+        return self._release(is_last=True)
+
+    def _release(self, *, is_last: bool) -> list[Found]:
+        found: list[Found] = []
+        held, self._held = self._held, None
+        if held is not None:
+            found += self._row(*held, is_last=is_last)
         absolute = bool(self.times.absolute)
-        found = [each for series in self._series.values() for each in series.found(absolute=absolute, final=True)]
+        for series in self._series.values():
+            found += series.found(absolute=absolute, final=True)
         self._series.clear()
         self._cells = 0
         return found
@@ -159,8 +184,6 @@ class RowReader:
         width = self._layout.width
         while len(cells) > width and not cells[-1].strip():
             del cells[-1]
-        if self._short_rows and max(self._layout.time_at) < len(cells) < width:
-            cells += [""] * (width - len(cells))
         return len(cells) == width
 
     def _refuse(self, number: int, cells: list[str], code: str) -> Sequence[Found]:
