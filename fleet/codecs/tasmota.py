@@ -77,7 +77,7 @@ def _time(told: Mapping[str, Any]) -> float | None:
     time = told.get("Time")
     if isinstance(time, str) and (t := unix_ms(time)) is not None:
         return t
-    seconds = numeric(told.get("Epoch"))
+    seconds = numeric(told.get("Epoch", time))
     return None if seconds is None else seconds * 1000.0
 
 

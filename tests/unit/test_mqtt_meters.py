@@ -140,6 +140,7 @@ def test_tasmotas_topics_are_free(topic: str, wrap: bool) -> None:
         ({"Time": "2024-07-01T14:30:00+02:00"}, SUMMER),
         ({"Time": "2024-07-01T12:30:00Z"}, SUMMER),
         ({"Time": "2024-07-01T14:30:00", "Epoch": 1_719_837_000}, SUMMER),
+        ({"Time": 1_719_837_000}, SUMMER),
         ({"Time": "1970-01-01T00:00:10+01:00"}, ON_THE_GRID),
         ({"Time": "2099-01-01T00:00:10Z"}, ON_THE_GRID),
     ],

@@ -112,6 +112,15 @@ def test_a_waiting_serial_is_guessed_by_what_it_measures() -> None:
     assert likely_profiles(known.values(), measured, known["victron-gx"])[0].id == "victron-pv"
     assert all(profile.kind != "gateway" for profile in likely_profiles(known.values(), measured, None))
     assert likely_profiles(known.values(), ["not_a_measure"], None) == []
+    assert likely_profiles(known.values(), ["battery_power_w"], known["gateway"])[0].id == "battery"
+    assert likely_profiles(known.values(), ["battery_power_w"], known["gateway"], "g-1/evcc/battery")[0].id == "evcc-battery"
+
+
+def test_a_plug_is_the_grids_or_an_inverters() -> None:
+    known = {profile.id: profile for profile in shipped()}
+    measured = ["grid_power_w", "import_energy_wh", "pv_power_w", "pv_energy_wh", "ac_voltage_v", "ac_current_a"]
+    likely = [each.id for each in likely_profiles(known.values(), measured, known["gateway"], "shellyplug-s-A1B2C3")]
+    assert likely[:2] == ["shelly-pv", "shelly-em"]
 
 
 @pytest.mark.parametrize(("language", "profile"), list(product(LANGUAGES, shipped())), ids=str)

@@ -99,7 +99,9 @@ async def _read_code(services: Services, visit: Visit, site: str, fields: Fields
         profiles = [each.definition for each in await profile_versions.profiles(connection)]
         gateways = {device.id: device for device in await registry.devices_of(connection, row.id)}
     if waiting:
-        likely = likely_profiles(profiles, waiting[0].measures, _profile_of(gateways.get(waiting[0].gateway), profiles))
+        likely = likely_profiles(
+            profiles, waiting[0].measures, _profile_of(gateways.get(waiting[0].gateway), profiles), found.serial
+        )
         if likely:
             known = {"serial": found.serial, "gateway": waiting[0].gateway, "profile": found.profile or likely[0].id}
             return await _attach(services, visit, site, known, address)
@@ -176,7 +178,7 @@ def seen_sources(waiting: Iterable[WaitingSource], devices: list[DeviceRow], pro
     found = []
     for source in waiting:
         gateway = by_id.get(source.gateway)
-        likely = likely_profiles(profiles, source.measures, _profile_of(gateway, profiles))
+        likely = likely_profiles(profiles, source.measures, _profile_of(gateway, profiles), source.serial)
         found.append(Seen(source, gateway.name if gateway else source.gateway, likely))
     return found
 

@@ -11,6 +11,10 @@ from web.language import Language
 _ORDER: Final[tuple[DeviceKind, ...]] = ("inverter", "meter", "gateway", "battery", "sensor")  # as often as they are added
 
 
+_INVERTERS: Final = frozenset(("pv_power_w", "pv_energy_wh"))
+_GRIDS: Final = frozenset(("grid_power_w", "import_energy_wh", "export_energy_wh"))
+
+
 class Choice(msgspec.Struct, frozen=True):
     """generic: speaks our own protocol, through the site agent, whoever made it."""
 
@@ -42,16 +46,32 @@ def grouped(profiles: Iterable[DeviceProfile], language: Language) -> list[Profi
 
 
 def likely_profiles(
-    profiles: Iterable[DeviceProfile], measures: Sequence[str], gateway: DeviceProfile | None
+    profiles: Iterable[DeviceProfile], measures: Sequence[str], gateway: DeviceProfile | None, serial: str = ""
 ) -> list[DeviceProfile]:
-    """Those that know every measure that was heard: of the gateway's own maker first, then those with the least surplus.
+    """Those that know every measure that was heard: of the gateway's own maker first, then of the one that the serial names,
+    then the plain ones, then those with the least surplus.
 
+    A plug or a clamp is heard as the grid's and as an inverter's at once: it can be either.
     gateway: the profile of whom it was heard through.
     """
     heard = set(measures)
-    fitting = [profile for profile in profiles if profile.kind != "gateway" and heard <= set(profile.channels)]
-    maker = _maker(gateway) if gateway else ""
-    return sorted(fitting, key=lambda each: (_maker(each) != maker, len(each.channels) - len(heard), each.id))
+    alternatives = [heard - _INVERTERS, heard - _GRIDS] if heard & _INVERTERS and heard & _GRIDS else [heard]
+    fitting = [
+        profile
+        for profile in profiles
+        if profile.kind != "gateway" and any(each <= set(profile.channels) for each in alternatives)
+    ]
+    maker, named = _maker(gateway) if gateway else "", serial.casefold()
+    return sorted(
+        fitting,
+        key=lambda each: (
+            _maker(each) != maker,
+            each.id == each.kind or _maker(each) not in named,
+            each.id != each.kind,
+            len(each.channels) - len(heard),
+            each.id,
+        ),
+    )
 
 
 def _maker(profile: DeviceProfile) -> str:
