@@ -89,7 +89,7 @@ class _Measure(msgspec.Struct, rename="camel"):
     contexte: list[_Reads] = []
 
 
-class _Header(msgspec.Struct, rename="camel"):
+class _Header(msgspec.Struct, rename="camel", frozen=True):
     code_flux: str | None = None
 
 
@@ -98,7 +98,7 @@ class _Flow(msgspec.Struct):
     mesures: list[msgspec.Raw] = []
 
 
-class _ReadingType(msgspec.Struct):
+class _ReadingType(msgspec.Struct, frozen=True):
     unit: str | None = None
     aggregate: str | None = None
     measuring_period: str | None = None
