@@ -59,14 +59,30 @@ def _options(chosen: argparse.Namespace) -> Options:
     sites = chosen.sites if chosen.command == "demo" else None
     if sites is not None and not 1 <= sites <= DEMO_SITES_MAX:
         raise BadInput("bad_sites", text("bad_sites", most=DEMO_SITES_MAX))
-    for port, option in ((chosen.port, "--port"), (chosen.mqtt_port, "--mqtt-port"), (chosen.est_port, "--est-port")):
+    ports = {
+        "--port": chosen.port,
+        "--mqtt-port": chosen.mqtt_port,
+        "--est-port": chosen.est_port,
+        "--sftp-port": chosen.sftp_port,
+    }
+    for option, port in ports.items():
         if not 1 <= port <= 65_535:
             raise BadInput("bad_port", text("bad_port", option=option))
-    if len({chosen.port, chosen.mqtt_port, chosen.est_port}) < 3:
+    if len(set(ports.values())) < len(ports):
         raise BadInput("same_port", text("same_port"))
     host, device_host = (LOOPBACK if name == "localhost" else name for name in (chosen.host, chosen.device_host))
     smtp = smtp_options.settings_of(chosen) if chosen.command == "up" else None
-    return Options(chosen.data_dir, chosen.port, chosen.mqtt_port, sites, host, device_host, chosen.est_port, smtp)
+    return Options(
+        chosen.data_dir,
+        chosen.port,
+        chosen.mqtt_port,
+        sites,
+        host,
+        device_host,
+        chosen.est_port,
+        smtp,
+        chosen.sftp_port,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         start.add_argument("--port", type=int, default=8080, help="of the web server; default: %(default)s")
         start.add_argument("--mqtt-port", type=int, default=8883, help="of the broker, for devices; default: %(default)s")
         start.add_argument("--est-port", type=int, default=8443, help="where devices enrol; default: %(default)s")
+        start.add_argument("--sftp-port", type=int, default=2222, help="where loggers put files; default: %(default)s")
         start.add_argument(
             "--device-host",
             metavar="HOST",

@@ -15,9 +15,11 @@ from fleet.settings import (
     BrokerSettings,
     DatabaseSettings,
     GuardSettings,
+    ImporterSettings,
     NotifierSettings,
     PkiSettings,
     RaySettings,
+    SftpSettings,
     SmtpSettings,
     TwinsSettings,
     WebSettings,
@@ -34,6 +36,7 @@ class Options(msgspec.Struct, frozen=True):
     host         where the web server listens
     device_host  where devices reach the broker and enrol: both listen there, and their certificate names it
     est_port     where they enrol
+    sftp_port    where data loggers put their files
     smtp         the mail server; None = e-mail is written to a folder
     """
 
@@ -45,6 +48,7 @@ class Options(msgspec.Struct, frozen=True):
     device_host: str = LOOPBACK
     est_port: int = 8443
     smtp: SmtpSettings | None = None
+    sftp_port: int = 2222
 
     @property
     def url(self) -> str:
@@ -105,6 +109,11 @@ class Configuration:
             setup_token_file=self._layout.setup_token,
             est_url=self._options.est_url,
             est_ca_file=self._layout.pki / "trust" / "servers.pem",
+            intake_folder=self._layout.intake,
+            sftp_public_host=self._options.device_name,
+            sftp_port=self._options.sftp_port,
+            sftp_host_key_file=self._layout.sftp_host_key.with_name(f"{self._layout.sftp_host_key.name}.pub"),
+            pull_key_file=self._layout.secret("pull_key"),
         )
 
     def pki(self) -> PkiSettings:
@@ -139,6 +148,27 @@ class Configuration:
             mail_folder=self._layout.mail,
             ready_file=self._layout.run / "notifier.ready",
             smtp=self._options.smtp,
+        )
+
+    def sftp(self) -> SftpSettings:
+        return SftpSettings(
+            host=self._options.device_host,
+            port=self._options.sftp_port,
+            folder=self._layout.dropbox,
+            host_key_file=self._layout.sftp_host_key,
+            database=self.database("sp_sftp"),
+            ready_file=self._layout.run / "sftp.ready",
+        )
+
+    def importer(self) -> ImporterSettings:
+        return ImporterSettings(
+            database=self.database("sp_importer"),
+            ray=self._ray(),
+            intake_folder=self._layout.intake,
+            dropbox_folder=self._layout.dropbox,
+            pull_key_file=self._layout.secret("pull_key"),
+            public_url=self._options.url,
+            ready_file=self._layout.run / "importer.ready",
         )
 
     def _internal(self, name: str) -> BrokerSettings:

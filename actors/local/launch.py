@@ -90,6 +90,7 @@ def greeting(system: System, ready: Ready, seconds: float) -> str:
         "api_docs": f"{ready.url}/api/docs",
         "mqtt": f"{ready.mqtt['host']}:{ready.mqtt['port']}",
         "est": ready.est["url"],
+        "sftp": f"{ready.sftp['host']}:{ready.sftp['port']}",
         "mail": _mail(system),
         "data_folder": str(system.layout.folder),
     }

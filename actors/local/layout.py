@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from actors.local.postgres import SUPERUSER
 from actors.local.texts import text
 from fleet.errors import Conflict, Unavailable
+from fleet.storage import pull_secrets
 from fleet.storage.migrate import SERVICE_ROLES
 
 
@@ -32,11 +33,14 @@ class Layout:
         self.simulator = self.folder / "simulator"
         self.history = self.folder / "history"
         self.mail = self.folder / "mail"
+        self.dropbox = self.folder / "dropbox"
+        self.intake = self.folder / "intake"
         self.agent = self.folder / "agent"  # of whoever plays a device on this machine
         self.plan = self.folder / "plan.json"
         self.ready_file = self.folder / "ready.json"
         self.record = self.run / "processes.json"
         self.setup_token = self.secrets / "setup_token"
+        self.sftp_host_key = self.secrets / "sftp_host_key"
         self.demo_logins = self.secrets / "demo_logins.json"
 
     def log(self, name: str) -> Path:
@@ -76,6 +80,7 @@ class Layout:
         """Each one once; what exists stays."""
         for name in (SUPERUSER, *SERVICE_ROLES, "ray_token"):
             keep_secret(self.secret(name), secrets.token_hex(32))
+        keep_secret(self.secret("pull_key"), pull_secrets.make_key())
         key = Ed25519PrivateKey.generate()
         keep_secret(
             self.secret("jwt_key.pem"), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -25,12 +25,16 @@ from fleet.plan import FleetPlan
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """ready.json. est: where devices enrol. mail: the folder that e-mail is written to, without a mail server."""
+    """ready.json. est: where devices enrol. sftp: where loggers put files.
+
+    mail: the folder that e-mail is written to, without a mail server.
+    """
 
     url: str
     api: str
     mqtt: dict[str, str | int]
     est: dict[str, str]
+    sftp: dict[str, str | int]
     pid: int
     mail: str | None = None
     logins: dict[str, demo.Login] | None = None
@@ -87,6 +91,7 @@ class System:
         require_free(options.port, "--port", options.host)
         require_free(options.mqtt_port, "--mqtt-port", options.device_host)
         require_free(options.est_port, "--est-port", options.device_host)
+        require_free(options.sftp_port, "--sftp-port", options.device_host)
         self.layout.make_secrets()
         fresh_ray_folder(self.layout.folder)
 
@@ -95,6 +100,7 @@ class System:
             twins = together.create_task(self._start_twins())
             together.create_task(self._start_web(built))
             together.create_task(self._start_notifier())
+            together.create_task(self._start_files(twins))
             simulation = Simulation(self._machine, self._servers, plan) if plan is not None else None
             certificates = together.create_task(simulation.issue_certificates()) if simulation is not None else None
             together.create_task(self._start_onboarding(certificates))
@@ -134,6 +140,16 @@ class System:
             told = self._configuration.notifier()
             await self._machine.room("notifier", "actors.notifier", told, ready_file=told.ready_file)
 
+    async def _start_files(self, twins: "asyncio.Task[None]") -> None:
+        """The importer asks the twins; loggers may put files before that."""
+        with self.progress.step(text("step_sftp")):
+            told = self._configuration.sftp()
+            await self._machine.room("sftp", "actors.dropbox", told, ready_file=told.ready_file)
+        await twins
+        with self.progress.step(text("step_importer")):
+            importer = self._configuration.importer()
+            await self._machine.room("importer", "actors.importer", importer, ready_file=importer.ready_file)
+
     def _ready(self) -> Ready:
         trust = str(self.layout.pki / "trust" / "servers.pem")
         return Ready(
@@ -141,6 +157,11 @@ class System:
             api=f"{self.options.url}/api/v1",
             mqtt={"host": self.options.device_name, "port": self.options.mqtt_port, "ca": trust},
             est={"url": self.options.est_url, "ca": trust},
+            sftp={
+                "host": self.options.device_name,
+                "port": self.options.sftp_port,
+                "host_key": self.layout.sftp_host_key.with_name("sftp_host_key.pub").read_text().strip(),
+            },
             pid=os.getpid(),
             mail=str(self.layout.mail) if self.options.smtp is None else None,
             logins=demo.logins() if self.options.demo_sites is not None else None,

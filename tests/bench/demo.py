@@ -22,7 +22,7 @@ def run() -> Iterator[Figure]:
 
 def start_once(folder: Path) -> float:
     ready = folder / "ready.json"
-    ports = [word for name in ("--port", "--mqtt-port", "--est-port") for word in (name, str(free_port()))]
+    ports = [word for name in ("--port", "--mqtt-port", "--est-port", "--sftp-port") for word in (name, str(free_port()))]
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "actors.local.cli", "demo", "--data-dir", str(folder), *ports],

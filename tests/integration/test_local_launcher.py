@@ -21,7 +21,7 @@ from fleet.errors import Unavailable
 from tests.servers import server_folder
 
 DEADLINE_S = 60.0
-PORTS = ("port", "mqtt_port", "est_port")
+PORTS = ("port", "mqtt_port", "est_port", "sftp_port")
 
 
 @pytest.fixture
