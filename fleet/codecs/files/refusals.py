@@ -116,6 +116,26 @@ WORDS: Final[Mapping[str, Words]] = {
         "Ce JSON est abîmé ou n'a pas la forme attendue.",
         "This JSON is damaged, or not of the shape that it should have.",
     ),
+    "bad_cbor": Words(
+        "Ce CBOR est abîmé, coupé ou n'a pas la forme attendue.",
+        "This CBOR is damaged, cut off, or not of the shape that it should have.",
+    ),
+    "senml_version": Words(
+        "Cette version de SenML n'est pas connue (la 10 l'est) : réglez l'émetteur sur la RFC 8428.",
+        "This version of SenML is not known (10 is): set the sender to RFC 8428.",
+    ),
+    "senml_field": Words(
+        "Un champ que l'émetteur déclare indispensable (son nom finit par « _ ») n'est pas connu ici : rien n'est repris.",
+        "A field that the sender declares indispensable (its name ends in “_”) is not known here: nothing is taken.",
+    ),
+    "senml_base": Words(
+        "Un champ de base (bn, bt, bu, bv, bs) n'est pas valable, et tout ce qui suit en dépend.",
+        "A base field (bn, bt, bu, bv, bs) is not valid, and everything after it depends on it.",
+    ),
+    "senml_record": Words(
+        "Cet enregistrement SenML n'est pas valable : nom, valeur ou temps.",
+        "This record of SenML is not valid: name, value or time.",
+    ),
     "bad_xml": Words(
         "Ce XML est abîmé, incomplet ou n'a pas la forme attendue.",
         "This XML is damaged, incomplete, or not of the shape that it should have.",
@@ -252,6 +272,10 @@ WORDS: Final[Mapping[str, Words]] = {
         "Les lignes n'ont que l'heure : la date doit figurer dans le nom du fichier (2024-07-01.csv).",
         "The rows have the time only: the date has to be in the file's name (2024-07-01.csv).",
     ),
+    "role_without_energy": Words(
+        "Ce que tire une charge n'est pas un compteur du site : réglez le rôle de l'enregistreur (réseau, panneaux, batterie).",
+        "What a load draws is no register of a site: set the logger's role (grid, panels, battery).",
+    ),
     "marked_invalid": Words(
         "L'enregistreur marque lui-même ces valeurs comme invalides (erreur {error}).",
         "The logger itself marks these values as invalid (error {error}).",
@@ -264,6 +288,15 @@ WORDS: Final[Mapping[str, Words]] = {
     "not_an_inverter": Words(
         "« {name} » est un compteur ou un capteur, et rien ne dit ce qu'il mesure : ses valeurs sont laissées de côté.",
         "“{name}” is a meter or a sensor, and nothing says what it measures: its values are left out.",
+    ),
+    # Fronius
+    "daily_sums": Words(
+        "Ce sont des totaux journaliers : réglez le service d'envoi sur « Logdata - Data » (toutes les 5 minutes).",
+        "These are daily sums: set the push service to “Logdata - Data” (every 5 minutes).",
+    ),
+    "meter_elsewhere": Words(
+        "Le compteur {name} n'est pas au point de raccordement : son énergie n'est pas celle du réseau.",
+        "The meter {name} is not at the connection to the grid: its energy is not the grid's.",
     ),
 }
 

@@ -2,11 +2,33 @@
 
 from typing import Final
 
-from fleet.codecs.files import enedis, own_csv, solar_log, tic_log, webdyn, webdyn_definition, webdyn_notices
+from fleet.codecs.files import (
+    enedis,
+    enphase,
+    huawei,
+    own_csv,
+    schneider,
+    shelly_csv,
+    sma_csv,
+    solar_log,
+    solar_log_csv,
+    tic_log,
+    webdyn,
+    webdyn_definition,
+    webdyn_notices,
+)
 from fleet.codecs.files.reading import FileFormat
 
 FORMATS: Final[tuple[FileFormat, ...]] = (
     own_csv.FORMAT,
+    huawei.FORMAT,
+    sma_csv.CSV1,
+    sma_csv.CSV3,
+    sma_csv.SBFSPOT,
+    solar_log_csv.FORMAT,
+    enphase.FORMAT,
+    shelly_csv.FORMAT,
+    schneider.FORMAT,
     tic_log.FORMAT,
     webdyn.FORMAT,
     webdyn_definition.FORMAT,

@@ -16,6 +16,7 @@ from fleet.limits import FILE_CELLS_GATHERED_MAX, FILE_CELLS_MAX, FILE_ROWS_PER_
 from fleet.serials import is_serial, serial_from
 
 Odd = Callable[[int, list[str]], Sequence[Found] | None]
+Naming = Callable[[str], str | None]  # what a cell says → the device's serial; '': it cannot be one; None: leave it out
 _Key = tuple[str, ...]
 
 
@@ -43,10 +44,12 @@ class RowReader:
         encoding: str | None = None,
         short_rows: bool = False,
         odd: Odd | None = None,
+        naming: Naming | None = None,
     ) -> None:
         """zone: of the file's clock; None: the context's. short_rows: cells at the end may be left out.
 
-        odd: asked about a line that cannot be read as a row; None: it is refused.
+        odd: asked about a line that cannot be read as a row; None: it is refused. naming: of devices, where rows tell them;
+        None: serial_of.
         """
         self.rows = 0  # read so far
         self.times: Final = times
@@ -58,6 +61,7 @@ class RowReader:
         self._encoding: Final = encoding
         self._short_rows: Final = short_rows
         self._odd: Final = odd
+        self._naming: Final = naming or serial_of
         self._clocks: Final[dict[_Key, Clock]] = {}
         self._layout = Layout(0, (0,), ())
         self._serial_at: tuple[int, ...] = ()
@@ -166,10 +170,10 @@ class RowReader:
                 groups.append(group)
                 continue
             text = next(told).strip()
-            serial = serial_of(text) if text else None
-            if text and not serial:
+            serial = self._naming(text) if text else None
+            if serial == "":
                 return None
-            groups.append(group._replace(serial=serial))
+            groups.append(group._replace(serial=serial, left_out=bool(text) and serial is None))
         whose = tuple(group.serial or "" for group in groups)
         clock = self._clocks.get(whose)
         if len(self._series) >= FILE_SERIALS_MAX or (clock is None and len(self._clocks) >= FILE_SERIALS_MAX):

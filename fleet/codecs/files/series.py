@@ -33,12 +33,13 @@ class Slot(NamedTuple):
 class Group(NamedTuple):
     """The cells of one device. serial None: the file does not tell. serial_at: the cell that tells it in each row.
 
-    Slots of the same measure are added up (phases, tariffs).
+    Slots of the same measure are added up (phases, tariffs). left_out: such a device is not read.
     """
 
     serial: str | None
     slots: tuple[Slot, ...]
     serial_at: int | None = None
+    left_out: bool = False
 
 
 class Stamps(NamedTuple):
@@ -76,7 +77,8 @@ class Series:
         first = 0
         for group in self.groups:
             last = first + len(group.slots)
-            found += self._of_group(group, columns[first:last], lasting, count)
+            if not group.left_out:
+                found += self._of_group(group, columns[first:last], lasting, count)
             first = last
         for each in (self.naive, self.lines, self.rows, self._t):
             del each[:count]

@@ -13,7 +13,7 @@ from fleet.codecs.files.dates import AmbiguousDate, Times
 from fleet.codecs.files.lines import head_lines, lines
 from fleet.codecs.files.numbers import Numbers
 from fleet.codecs.files.reading import Content, Context, Found, Unreadable
-from fleet.codecs.files.row_reader import Layout, RowReader, serial_of, split
+from fleet.codecs.files.row_reader import Layout, Naming, RowReader, serial_of, split
 from fleet.codecs.files.wide_declaration import WideCsv
 from fleet.codecs.files.wide_header import Heading, heading, layout, plain, without_heading
 from fleet.limits import HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
@@ -22,9 +22,9 @@ _ROWS_TRIED: Final = 5
 _HTML: Final = ("<!doctype html", "<html", "<head", "<body")
 
 
-def read(declaration: WideCsv, content: Content, context: Context) -> Iterator[Found]:
+def read(declaration: WideCsv, content: Content, context: Context, *, naming: Naming | None = None) -> Iterator[Found]:
     """Raises Unreadable (empty_file, html_file, columns_not_found, header_only, and what the RowReader raises)."""
-    return _Reading(declaration, content, context).found()
+    return _Reading(declaration, content, context, naming).found()
 
 
 def recognises(declaration: WideCsv, head: bytes) -> bool:
@@ -44,7 +44,7 @@ def is_html(text: str) -> bool:
 
 
 class _Reading:
-    def __init__(self, declaration: WideCsv, content: Content, context: Context) -> None:
+    def __init__(self, declaration: WideCsv, content: Content, context: Context, naming: Naming | None) -> None:
         time = declaration.time
         self._declaration: Final = declaration
         self._content: Final = content
@@ -59,6 +59,7 @@ class _Reading:
             encoding=declaration.encoding,
             short_rows=declaration.short_rows,
             odd=self._odd,
+            naming=naming,
         )
         self._skip: Final = tuple(plain(each).casefold() for each in declaration.skip)
         self._above: Final[deque[list[str]]] = deque(maxlen=10)  # lines before the headings
