@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 
 import msgspec
 
-from actors.local import demo
+from actors.local import demo, demo_files
 from actors.local.configuration import DATABASE, SERVER_NAME, Configuration
 from actors.local.layout import keep_secret
 from actors.local.machine import Machine
@@ -84,6 +85,8 @@ class Servers:
                 plan = await planned
                 if plan is not None and await bootstrap.site_count(connection) == 0:
                     await demo.register(connection, plan)
+                    await demo_files.register(connection, plan)
+                    await asyncio.to_thread(demo_files.put, layout.dropbox, datetime.now(UTC))
                 self._offer_setup(await bootstrap.has_admin(connection))
             finally:
                 await connection.close()

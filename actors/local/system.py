@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.local import assets, demo
+from actors.local import assets, demo, demo_files
 from actors.local.configuration import Options, fresh_ray_folder, ray_folder
 from actors.local.disk import require_room
 from actors.local.layout import Layout
@@ -25,7 +25,7 @@ from fleet.plan import FleetPlan
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """ready.json. est: where devices enrol. sftp: where loggers put files.
+    """ready.json. est: where devices enrol. sftp: where loggers put files; in a demonstration with one's account.
 
     mail: the folder that e-mail is written to, without a mail server.
     """
@@ -157,15 +157,21 @@ class System:
             api=f"{self.options.url}/api/v1",
             mqtt={"host": self.options.device_name, "port": self.options.mqtt_port, "ca": trust},
             est={"url": self.options.est_url, "ca": trust},
-            sftp={
-                "host": self.options.device_name,
-                "port": self.options.sftp_port,
-                "host_key": self.layout.sftp_host_key.with_name("sftp_host_key.pub").read_text().strip(),
-            },
+            sftp=self._sftp(),
             pid=os.getpid(),
             mail=str(self.layout.mail) if self.options.smtp is None else None,
             logins=demo.logins() if self.options.demo_sites is not None else None,
         )
+
+    def _sftp(self) -> dict[str, str | int]:
+        told: dict[str, str | int] = {
+            "host": self.options.device_name,
+            "port": self.options.sftp_port,
+            "host_key": self.layout.sftp_host_key.with_name("sftp_host_key.pub").read_text().strip(),
+        }
+        if self.options.demo_sites is not None:
+            told |= {"user": demo_files.LOGGER, "password": demo_files.PASSWORD}
+        return told
 
 
 def _answers(url: str) -> bool:

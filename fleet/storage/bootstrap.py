@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from fleet.placement import slot_of
 from fleet.plan import PlannedSite
 from fleet.profiles import DeviceProfile
@@ -105,6 +105,39 @@ async def store_sites(connection: Connection, sites: Iterable[OwnedSite]) -> Non
             for each in sites
             for device in each.site.devices
         ],
+    )
+
+
+async def store_logger(connection: Connection, site: SiteId, device: DeviceId, name: str, password_hash: str) -> None:
+    """A data logger with an account of the drop box."""
+    await connection.execute(
+        "INSERT INTO registry.device (id, site_id, profile_id, name) VALUES ($1, $2, 'logger', $3)"
+        " ON CONFLICT (id) DO NOTHING",
+        device,
+        site,
+        name,
+    )
+    await connection.execute(
+        "INSERT INTO imports.account (device_id, site_id, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        device,
+        site,
+        password_hash,
+    )
+
+
+async def store_file_device(
+    connection: Connection, site: SiteId, device: DeviceId, logger: DeviceId, profile: str, name: str, serial: str
+) -> None:
+    """A device whose readings come in a logger's files."""
+    await connection.execute(
+        "INSERT INTO registry.device (id, site_id, profile_id, name, serial, gateway_id) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (id) DO NOTHING",
+        device,
+        site,
+        profile,
+        name,
+        serial,
+        logger,
     )
 
 
