@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from fleet.codecs.files import registry
+from fleet.codecs.files import refusals, registry
 from fleet.codecs.files.reading import Content, Context, Found, ReadingSettings, Refusal, Rows
 from fleet.codecs.files.unpack import members
 from fleet.telemetry import UnixMs
@@ -210,6 +210,25 @@ def read_as(format_id: str, raw: bytes, **settings: Any) -> list[Found]:
 
 def rows(told: Iterable[Found]) -> list[Rows]:
     return [each for each in told if isinstance(each, Rows)]
+
+
+def ms(at: datetime) -> int:
+    return round(at.timestamp()) * 1000
+
+
+def format_of(text: str) -> str | None:
+    known = registry.recognised(text.encode())
+    return None if known is None else known.id
+
+
+def codes(told: Iterable[Found]) -> list[str]:
+    """Of the refusals, in their order. Each has words, and none shows the meter's number."""
+    refused = refusals_of(told)
+    for each in refused:
+        assert refusals.words(each, french=True)
+        assert refusals.words(each, french=False)
+        assert PRM not in f"{each}"
+    return [each.code for each in refused]
 
 
 def refusals_of(told: Iterable[Found]) -> list[Refusal]:
