@@ -55,14 +55,15 @@ def huawei_day(day: date) -> str:
         parts.append(
             f"#INV{number} ESN:{serial}\n#Time;Upv1;Ipv1;Uac1;Iac1;Status;Temp;fac;Pac;Eac;E-Day;E-Total;Cycle Time\n"
         )
-        day_kwh, total_kwh, rows = 0.0, 41_000.0 * number + 70.0 * (day - date(2026, 1, 1)).days, []
+        day_kwh, before_kwh, rows = 0.0, 41_000.0 * number + 70.0 * (day - date(2026, 1, 1)).days, []
         for slot in range(6 * 12, 20 * 12 + 1):
             power_kw = _PEAK_KW * max(0.0, math.sin(math.pi * (slot - 72) / 168)) ** 1.5 / number
             step_kwh = power_kw / 12
             day_kwh += step_kwh
             rows.append(
                 f"{day:%Y-%m-%d} {slot // 12:02d}:{slot % 12 * 5:02d}:00;612.0;{power_kw * 1.6:.1f};231.2;"
-                f"{power_kw * 1.45:.1f};512;41.0;50.01;{power_kw:.3f};{step_kwh:.2f};{day_kwh:.2f};{total_kwh + day_kwh:.2f};5;\n"
+                f"{power_kw * 1.45:.1f};512;41.0;50.01;{power_kw:.3f};"
+                f"{step_kwh:.2f};{day_kwh:.2f};{before_kwh + day_kwh:.2f};5;\n"
             )
         parts.extend(reversed(rows))
     return "".join(parts)

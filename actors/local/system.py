@@ -167,7 +167,7 @@ class System:
         told: dict[str, str | int] = {
             "host": self.options.device_name,
             "port": self.options.sftp_port,
-            "host_key": self.layout.sftp_host_key.with_name("sftp_host_key.pub").read_text().strip(),
+            "host_key": self.layout.sftp_host_key.with_name("sftp_host_key.pub").read_text().splitlines()[0],
         }
         if self.options.demo_sites is not None:
             told |= {"user": demo_files.LOGGER, "password": demo_files.PASSWORD}
