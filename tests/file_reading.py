@@ -13,6 +13,7 @@ from fleet.codecs.files.reading import (
     Rows,
     Unreadable,
 )
+from fleet.codecs.files.refusals import words
 from fleet.measures import is_measure
 from fleet.serials import is_serial
 
@@ -46,7 +47,7 @@ def read(
     definitions: Mapping[str, str] | None = None,
     chunk: int = 1 << 16,
 ) -> Reading:
-    """Holds what every format promises: columns of equal length, known measures, finite numbers, serials that can be one."""
+    """Holds what every format promises: columns of equal length, known measures, finite numbers, serials, refusals in words."""
     context = Context(name, timezone, RECEIVED, settings or ReadingSettings(), definitions or {})
     content = Content(lambda: [raw[at : at + chunk] for at in range(0, len(raw), chunk)])
     found = Reading()
@@ -55,13 +56,19 @@ def read(
             if isinstance(each, Rows):
                 _take(found, each)
             elif isinstance(each, Refusal):
-                found.refusals.append(each)
+                found.refusals.append(_said(each))
             else:
                 found.definitions.append(each)
     except Unreadable as refused:
-        found.unreadable = refused.refusal
+        found.unreadable = _said(refused.refusal)
         found.rows = {}
     return found
+
+
+def _said(refused: Refusal) -> Refusal:
+    """There are words for it, in both languages, and what fills their gaps."""
+    assert words(refused, french=True) != words(refused, french=False)
+    return refused
 
 
 def _take(found: Reading, rows: Rows) -> None:

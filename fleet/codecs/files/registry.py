@@ -5,6 +5,7 @@ from typing import Final
 from fleet.codecs.files import (
     enedis,
     enphase,
+    fronius,
     huawei,
     own_csv,
     schneider,
@@ -35,6 +36,7 @@ FORMATS: Final[tuple[FileFormat, ...]] = (
     webdyn_notices.FORMAT,
     solar_log.FORMAT,
     *enedis.FORMATS,
+    fronius.FORMAT,
 )
 
 

@@ -1,0 +1,142 @@
+"""Logdata of Fronius: what a device measured over a day, channel by channel."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+
+from fleet.codecs.files.reading import Refusal, StampEnd, refusal
+from fleet.limits import INTERVAL_MAX_S
+from fleet.serials import is_serial, serial_from
+
+ENERGY: Final = "EnergyReal_WAC_Sum_Produced"
+SCALES: Final = {"kW": 1e3, "kWh": 1e3, "MWh": 1e6}  # all else comes in our units
+EVENTS: Final = frozenset(("InverterEvents", "InverterErrors"))
+PHASES: Final = {
+    **{f"Voltage_AC_Phase_{phase}": f"ac_voltage_v_l{phase}" for phase in (1, 2, 3)},
+    **{f"Current_AC_Phase_{phase}": f"ac_current_a_l{phase}" for phase in (1, 2, 3)},
+}
+METER: Final = {
+    "EnergyReal_WAC_Plus_Absolute": "import_energy_wh",
+    "EnergyReal_WAC_Minus_Absolute": "export_energy_wh",
+    "PowerReal_P_Sum": "grid_power_w",
+    "PowerApparent_S_Sum": "apparent_power_va",
+    "PowerReactive_Q_Sum": "reactive_power_var",
+    "PowerFactor_Sum": "power_factor",
+    "Frequency_Phase_Average": "ac_frequency_hz",
+    **PHASES,
+}
+LOCATION: Final = "Meter_Location_Current"  # 0 is the connection to the grid
+
+_INVERTER: Final = {
+    "PowerReal_PAC_Sum": "pv_power_w",
+    "Temperature_Powerstage": "inverter_temp_c",
+    **PHASES,
+    **{f"Voltage_DC_String_{number}": f"dc_voltage_v_{number}" for number in range(1, 7)},
+    **{f"Current_DC_String_{number}": f"dc_current_a_{number}" for number in range(1, 7)},
+}
+_KINDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "inverter": _INVERTER,
+    "meter": METER,
+    "sensorcard": {"Radiation": "irradiance_w_m2"},
+}
+_SPAN: Final = "TimeSpanInSec"
+_KNOWN: Final = re.compile(r"_.*|Digital_.*|Hybrid_.*|Temperature_Channel_.*|Energy.*|Power.*|Voltage_AC_PhaseToPhase.*")
+_NAME: Final = re.compile(r"([a-z]+)([/:])(.+)")
+_STEP_S: Final = 300  # the logger's default, where a lone value tells no other
+_STEP_S_MAX: Final = 3_600
+_KEY: Final = re.compile(r"[0-9]{1,8}")
+_NOT_NEGATIVE: Final = frozenset(("pv_power_w", "irradiance_w_m2"))
+
+
+class _Channel(msgspec.Struct, rename="pascal"):
+    unit: str = ""
+    values: dict[str, float | None] | None = None
+
+
+class LoggedDevice(msgspec.Struct, rename="pascal"):
+    """data: by channel; each is decoded by itself."""
+
+    start: str | None = None
+    data: dict[str, msgspec.Raw] | None = None
+
+
+class Logged(NamedTuple):
+    """readings: by ms after the start."""
+
+    serial: str
+    readings: dict[int, dict[str, float]]
+
+
+def logged(name: str, device: LoggedDevice, stamp: StampEnd | None, told: set[str]) -> Iterator[Logged | Refusal]:
+    """told: channels that were refused already, for another device."""
+    found = _NAME.fullmatch(name)
+    measures = _KINDS.get(found[1]) if found is not None else None
+    channels = device.data or {}
+    if found is None or measures is None:
+        yield refusal("not_an_inverter", 0, text=name, name=name[:80])
+        return
+    values: dict[str, dict[int, float]] = {}
+    for channel, raw in channels.items():
+        if channel in measures or channel in {ENERGY, _SPAN, LOCATION}:
+            decoded = _values(channel, raw)
+            if isinstance(decoded, Refusal):
+                yield decoded
+            else:
+                values[channel] = decoded
+        elif channel not in told and channel not in EVENTS and _KNOWN.fullmatch(channel) is None:
+            told.add(channel)
+            yield refusal("unknown_column", 0, text=channel, name=channel[:80], unit="–")
+    if measures is METER and any(values.get(LOCATION, {}).values()):
+        yield refusal("meter_elsewhere", 0, text=name, name=name[:80])
+        return
+    readings: dict[int, dict[str, float]] = {}
+    for channel, measure in measures.items():
+        for key, value in values.get(channel, {}).items():
+            readings.setdefault(key * 1_000, {})[measure] = max(value, 0.0) if measure in _NOT_NEGATIVE else value
+    if measures is _INVERTER:
+        _add_energy(readings, values.get(ENERGY, {}), values.get(_SPAN, {}), stamp)
+    yield Logged(_serial(name, found[2], found[3]), readings)
+
+
+def _values(channel: str, raw: msgspec.Raw) -> dict[int, float] | Refusal:
+    try:
+        decoded = msgspec.json.decode(raw, type=_Channel)
+    except (msgspec.DecodeError, RecursionError):
+        return refusal("bad_number", 0, text=channel)
+    found: dict[int, float] = {}
+    scale = SCALES.get(decoded.unit, 1.0)
+    for key, value in (decoded.values or {}).items():
+        if _KEY.fullmatch(key) is None:
+            return refusal("bad_time", 0, text=f"{channel}: {key}")
+        if value is not None:
+            found[int(key)] = value * scale
+    return found
+
+
+def _add_energy(
+    readings: dict[int, dict[str, float]], energy: dict[int, float], spans: dict[int, float], stamp: StampEnd | None
+) -> None:
+    """How long an interval is the logger tells, or the distances do: a night's gap is none."""
+    keys = sorted(energy)
+    distances = Counter(later - earlier for earlier, later in pairwise(keys))
+    usual = distances.most_common(1)[0][0] if distances else _STEP_S
+    step = usual if usual <= _STEP_S_MAX else _STEP_S
+    before = None
+    for key in keys:
+        length = spans.get(key) or (step if before is None else min(key - before, step))
+        before = key
+        if 0 < length <= INTERVAL_MAX_S:
+            end = key * 1_000 + (round(length * 1_000) if stamp == "start" else 0)
+            readings.setdefault(end, {}).update(pv_interval_wh=energy[key], interval_s=length)
+
+
+def _serial(name: str, separator: str, own: str) -> str:
+    """ "meter:15480258" has one, "inverter/1" is a place at this logger."""
+    if separator == ":" and is_serial(own):
+        return own
+    found = serial_from(name.replace(":", "/"))
+    return found if is_serial(found) else "fronius-device"
