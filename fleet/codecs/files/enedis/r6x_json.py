@@ -49,6 +49,10 @@ class _Point(msgspec.Struct, gc=False):
 class _Reading(_Point, rename={"d": "date", "v": "value", "p": "interval_length"}, gc=False):
     """The same in the words of Data Connect."""
 
+    d: str | None = None
+    v: str | int | float | None = None
+    p: str | None = None
+
 
 class _Values(msgspec.Struct):
     valeur: msgspec.Raw = _NOTHING
