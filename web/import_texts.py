@@ -44,6 +44,7 @@ FRENCH: dict[str, Text] = {
     "unknown_account": Text("Compte introuvable", "Cet enregistreur n'a pas de compte, ou ne vous est pas accessible."),
     "account_closed": Text("Compte fermé", "Ce compte a été fermé : ouvrez-en un nouveau pour cet enregistreur."),
     "too_many_accounts": Text("Trop d'enregistreurs", "Ce site a autant d'enregistreurs qu'il peut en avoir : fermez-en."),
+    "logger_name_needed": Text("Nom manquant", "Donnez à l'enregistreur un nom par lequel vous le reconnaîtrez."),
     "id_taken": Text("Nom déjà pris", "Un appareil porte déjà ce nom. Réessayez."),
     "no_credential": Text("Ni mot de passe ni clé", "Un enregistreur se connecte par mot de passe ou par clé : choisissez."),
     "no_drop_box": Text(
@@ -125,6 +126,7 @@ ENGLISH: dict[str, Text] = {
     "unknown_account": Text("No such account", "This logger has no account, or is not yours to see."),
     "account_closed": Text("Account closed", "This account was closed: open a new one for this logger."),
     "too_many_accounts": Text("Too many loggers", "This site has as many loggers as it may have: close some."),
+    "logger_name_needed": Text("Name missing", "Give the logger a name by which you will know it."),
     "id_taken": Text("Name in use", "A device has this name already. Try again."),
     "no_credential": Text("Neither password nor key", "A logger logs in by a password or by a key: choose."),
     "no_drop_box": Text(

@@ -15,6 +15,7 @@ from fleet.profiles import DeviceProfile
 from fleet.scanned import checked_serial, understand
 from fleet.storage import claims, profile_versions, registry
 from fleet.storage.claims import ClaimRow
+from fleet.storage.drop_accounts import LOGGER_PROFILE
 from fleet.storage.registry import DeviceRow, SiteRow
 from fleet.storage.waiting import WaitingSource, waiting_sources
 from web.attach import attach
@@ -78,6 +79,8 @@ async def add_device(
     try:
         if fields.get("gateway"):
             return await _attach(services, visit, site, fields, client_address(request))
+        if fields.get("profile") == LOGGER_PROFILE:  # sends files: an account of the drop box instead of a certificate
+            return Redirect(f"/sites/{parse_site(site)}/loggers", status_code=303)
         if fields.get("profile"):
             return await _claim(services, visit, site, fields, request_id, client_address(request))
         return await _read_code(services, visit, site, fields, client_address(request))

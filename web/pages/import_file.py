@@ -17,6 +17,7 @@ from fleet.profiles import DeviceProfile
 from fleet.serials import is_serial
 from fleet.storage import company_formats, import_lists, profile_versions, registry
 from fleet.storage.database import Connection
+from fleet.storage.drop_accounts import LOGGER_PROFILE
 from fleet.storage.import_lists import FileRow, SerialRow
 from fleet.storage.registry import DeviceRow
 from web.device_ids import parse_device
@@ -34,7 +35,6 @@ from web.sites import site_keepers
 from web.visits import Visit, client_address
 
 _TEXT_CHARS_MAX = 60
-_FROM_FILES = "imported-"  # profiles made for what only files tell of
 
 
 class FileDevice(msgspec.Struct, frozen=True):
@@ -185,11 +185,11 @@ async def _devices(connection: Connection, row: FileRow) -> list[FileDevice]:
     if not serials:
         return []
     profiles = [each.definition for each in await profile_versions.profiles(connection)]
+    logger = next((profile for profile in profiles if profile.id == LOGGER_PROFILE), None)
     suggested = suggested_profile(row)
     found = []
     for each in serials:
-        likely = likely_profiles(profiles, each.measures, None)
-        likely.sort(key=lambda profile: not profile.id.startswith(_FROM_FILES))  # stable: else the likeliest stays first
+        likely = likely_profiles(profiles, each.measures, logger)
         first = [profile for profile in profiles if profile.id == suggested]
         choice = first + [profile for profile in likely if profile.id != suggested]
         found.append(FileDevice(each, is_nobodys(each, row), is_serial(each.serial), choice or _measuring(profiles)))

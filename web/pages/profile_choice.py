@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from fleet.profiles import DeviceKind, DeviceProfile
+from fleet.storage.drop_accounts import LOGGER_PROFILE
 from web.language import Language
 
 _ORDER: Final[tuple[DeviceKind, ...]] = ("inverter", "meter", "gateway", "battery", "sensor")  # as often as they are added
@@ -75,5 +76,5 @@ def likely_profiles(
 
 
 def _maker(profile: DeviceProfile) -> str:
-    """'victron' of victron-gx and of victron-pv."""
-    return profile.id.partition("-")[0]
+    """'victron' of victron-gx and of victron-pv. What a logger of files tells of is 'imported'."""
+    return "imported" if profile.id == LOGGER_PROFILE else profile.id.partition("-")[0]

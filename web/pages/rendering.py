@@ -10,11 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response
 from litestar.enums import MediaType
 
+from fleet import pull_problems
 from fleet.storage.accounts import Person
 from fleet.telemetry import UnixMs
 from web.i18n import say, translations
 from web.language import Language, language_of
-from web.pages import check_words, figures, import_words, measures, onboarding_words, times, words
+from web.pages import check_words, figures, import_words, logger_words, measures, onboarding_words, times, words
 from web.pages.assets import built_assets
 from web.pages.labels import labels_json
 from web.pages.site_form import direction_of
@@ -130,6 +131,11 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "file_shows": lambda: import_words.shows(language),
         "file_via": lambda code: import_words.via(code, language),
         "file_stage": lambda code: import_words.stage(code, language),
+        "expected": lambda seconds: logger_words.expected(seconds, language),
+        "fetched": lambda seconds: logger_words.fetched(seconds, language),
+        "expectations": lambda chosen=None: logger_words.expectations(language, chosen),
+        "fetches": lambda: logger_words.fetches(language),
+        "pull_problem": lambda code: pull_problems.words(code, language),
         "date_orders": lambda: import_words.date_orders(language),
         "stamps": lambda: import_words.stamps(language),
         "roles": lambda: import_words.roles(language),

@@ -11,11 +11,14 @@ from web.pages.device import correct, device_page, replace_device, revoke_device
 from web.pages.import_file import attach_from_file, import_page, read_file_again, undo_file
 from web.pages.imports import imports_page, send_files, site_imports_page
 from web.pages.invitation import accept_invitation, invitation_page
+from web.pages.logger import change_logger_page, logger_page
+from web.pages.loggers import loggers_page, open_account
 from web.pages.login import log_in, log_out, login_page
 from web.pages.new_site import make_new_site, new_site_page
 from web.pages.operations import audit_page, operations_page
 from web.pages.problem import problem_page
 from web.pages.profiles import add_profile, edit_profile, new_profile_page, profile_page, profiles_page
+from web.pages.pull import change_source, pull_page, pull_step
 from web.pages.report import report_page, sign_report
 from web.pages.setup import set_up, setup_page
 from web.pages.site import site_page
@@ -56,6 +59,13 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     read_file_again,
     undo_file,
     attach_from_file,
+    loggers_page,
+    open_account,
+    logger_page,
+    change_logger_page,
+    pull_page,
+    pull_step,
+    change_source,
     invitation_page,
     accept_invitation,
     profiles_page,
