@@ -10,7 +10,7 @@ from typing import Final
 
 from fleet.codecs.topic_template import Field, Template, codec
 
-_SHAPES: Final = {"input": "[1-6]", "field": "[A-Z]+_(?:AC|DC)|Temp|YieldTotal"}
+_SHAPES: Final = {"input": "[1-6]", "field": "[A-Z][A-Za-z]*(?:_[A-Z]+)?"}
 _AC: Final = {
     "P_AC": Field("pv_power_w", "W"),
     "YieldTotal": Field("pv_energy_wh", "kWh", zero_is_missing=True),  # 0 at once when told to clear values it cannot read

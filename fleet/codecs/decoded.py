@@ -29,13 +29,15 @@ class Decoded(NamedTuple):
 
 
 Codec = Callable[[RawMessage, Memory], list[Decoded]]
+# None: of another format. Of its own it may have nothing to tell all the same: then nobody else should guess what it means.
+Plain = Callable[[RawMessage], list[Decoded] | None]
 
 
-def fresh(alone: Callable[[RawMessage], list[Decoded]]) -> Codec:
+def fresh(alone: Plain) -> Codec:
     """For messages that explain nothing but themselves: a copy that a broker had kept, from last week maybe, is none."""
 
     def decode(message: RawMessage, _: Memory) -> list[Decoded]:
-        return [] if message.retained else alone(message)
+        return [] if message.retained else alone(message) or []
 
     return decode
 

@@ -14,6 +14,7 @@ from typing import Final
 from fleet.codecs.topic_template import Field, Fields, Template, codec
 
 _SHAPES: Final = {"root": "[^/]{1,16}", "number": "[1-9][0-9]?", "field": "[A-Za-z]+(?:/l?[123])?"}
+_ALONE: Final = "(?:grid|pv|battery)[A-Z][A-Za-z]+(?:/l[123])?"  # directly below `site/`
 _PV_POWER: Final = Field("pv_power_w", "W", at_least=0.0)
 _PV_ENERGY: Final = Field("pv_energy_wh", "kWh", zero_is_missing=True)
 _GRID_POWER: Final = Field("grid_power_w", "W")
@@ -45,7 +46,12 @@ _PLACES: Final[tuple[tuple[str, str, Fields], ...]] = (
 
 def _templates(places: tuple[tuple[str, str, Fields], ...]) -> list[Template]:
     return [
-        Template(f"{{base}}/{{root}}/site/{place}", f"{{root}}/{device}", fields, _SHAPES)
+        Template(
+            f"{{base}}/{{root}}/site/{place}",
+            f"{{root}}/{device}",
+            fields,
+            _SHAPES | ({"field": _ALONE} if place == "{field}" else {}),
+        )
         for place, device, fields in places
     ]
 

@@ -49,15 +49,15 @@ _DIVISORS: Final[Mapping[str, float]] = {
 }
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload, unknown_time)."""
     payload = message.payload
     if payload[:1] != b"{" or b'"buffered"' not in payload or b'"values"' not in payload:
-        return []
+        return None
     told = json_object(message)
     device, raw = told.get("device"), told.get("values")
     if not isinstance(device, str) or _SERIAL.fullmatch(device) is None or not isinstance(raw, dict):
-        return []
+        return None
     values: dict[str, float] = {}
     for name, integer in raw.items():
         key = name.strip(_ODD)

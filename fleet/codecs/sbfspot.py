@@ -19,13 +19,13 @@ _INPUTS: Final = {"p": "dc_power_w_", "u": "dc_voltage_v_", "i": "dc_current_a_"
 _PHASES: Final = {"uac": "ac_voltage_v_l", "iac": "ac_current_a_l"}
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload)."""
     if message.payload[:1] != b"{":
-        return []
+        return None
     by_topic = _TOPIC.fullmatch(message.topic)
     if by_topic is None and b"invserial" not in message.payload.lower():
-        return []
+        return None
     told = {name.casefold(): value for name, value in json_object(message).items()}
     serial = str(told.get("invserial", "" if by_topic is None else by_topic["serial"]))
     if _SERIAL.fullmatch(serial) is None or not told.keys() & {"etotal", "pactot"}:

@@ -49,14 +49,14 @@ _TELLING: Final = {
 }
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload)."""
     topic = message.topic
     if topic.endswith("rpc"):
         event = _RPC.fullmatch(topic)
         if event is not None:
             return _components(message, event["prefix"], json_object(message).get("params"))
-        return _answer(message) if _ANSWER.fullmatch(topic) is not None else []
+        return _answer(message) if _ANSWER.fullmatch(topic) is not None else None
     status = _STATUS.fullmatch(topic)
     if status is not None:
         return _component(message, status["prefix"], status["component"], json_object(message), None)
@@ -76,8 +76,10 @@ def _components(message: RawMessage, prefix: str | None, told: object) -> list[D
     return found
 
 
-def _answer(message: RawMessage) -> list[Decoded]:
+def _answer(message: RawMessage) -> list[Decoded] | None:
     """To Shelly.GetStatus, or to the GetStatus of one component; whose it is stands in `src`."""
+    if b'"src"' not in message.payload:
+        return None
     told = json_object(message)
     result, source = told.get("result"), told.get("src")
     if not isinstance(result, dict) or not isinstance(source, str):

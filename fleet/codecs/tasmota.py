@@ -34,20 +34,22 @@ _CHANNELS_MAX: Final = 8
 _FORCED_V: Final = 230.0  # what Bernaerts' firmware says of a meter that tells no voltage
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload)."""
     found = _TOPIC.fullmatch(message.topic)
     if found is None or message.payload[:1] != b"{":
-        return []
+        return None
     told = json_object(message)
     if found["last"].startswith("STATUS"):
         told = told.get("StatusSNS") or {}
         if not isinstance(told, dict):
-            return []
+            return None
     bare = _BARE.get(found["last"])
     if bare is not None and not any(isinstance(section, dict) for section in told.values()):
         told = {bare: told}
     lines = _lines(message, told)
+    if not lines:
+        return None  # a thermometer, or whatever else one can connect
     levels = [level for level in (found["levels"] or "").split("/") if level and level not in _PREFIXES]
     if not levels:
         return [Decoded(None, sample(message, read, _time(told))) for number, read in lines[:1] if read]
@@ -56,7 +58,7 @@ def decode(message: RawMessage) -> list[Decoded]:
 
 
 def _lines(message: RawMessage, told: dict[str, Any]) -> list[tuple[int, Read]]:
-    """By the number of the line. Raises BadInput (bad_payload)."""
+    """By the number of the line; none: nothing of this is a meter. Raises BadInput (bad_payload)."""
     sections = {name: section for name, section in told.items() if isinstance(section, dict)}
     energy = sections.pop("ENERGY", None)
     if "TIC" in sections:
@@ -64,8 +66,9 @@ def _lines(message: RawMessage, told: dict[str, Any]) -> list[tuple[int, Read]]:
     if "METER" in sections or "CONTRACT" in sections:
         return [(0, _meter(message, sections.get("METER", {})) | _contract(message, sections.get("CONTRACT", {})))]
     if energy is not None:
-        return [] if "Load" in energy else _energy(message, energy)  # the share of a contract: it is the Teleinfo driver's
-    read = [one for one in (tasmota_sml.read(section) for section in sections.values()) if one]
+        # the share of a contract that is used: that is the Teleinfo driver's
+        return [(0, {})] if "Load" in energy else _energy(message, energy)
+    read = [one for one in (tasmota_sml.read(section) for section in sections.values()) if one is not None]
     return list(enumerate(read[:_CHANNELS_MAX]))
 
 

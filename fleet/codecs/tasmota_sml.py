@@ -54,8 +54,11 @@ _LETTERS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
 
 
-def read(group: Mapping[str, object]) -> dict[str, float | None]:
-    """The measures of one meter. Nothing at all while its import is 0: until a first telegram came, every value is."""
+def read(group: Mapping[str, object]) -> dict[str, float | None] | None:
+    """The measures of one meter. Nothing at all while its import is 0: until a first telegram came, every value is.
+
+    None: no name in it is one that we know; it is no meter.
+    """
     found: dict[str, float | None] = {}
     for name, told in group.items():
         measure, scale = _meaning(name)
@@ -63,6 +66,8 @@ def read(group: Mapping[str, object]) -> dict[str, float | None]:
             value = numeric(told)
             if value is not None:
                 found[measure] = value if scale == 1.0 else round(value * scale, 3)
+    if not found:
+        return None
     return {} if found.get("import_energy_wh") == 0.0 else found
 
 

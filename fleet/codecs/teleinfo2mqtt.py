@@ -17,14 +17,14 @@ _TOPIC: Final = re.compile(r"(?:.+/)?(?P<meter>[0-9A-Za-z]{10,14})")
 _AHEAD_MS: Final = {"summer": 7_200_000, "winter": 3_600_000}
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload)."""
     payload = message.payload
     if payload[:1] != b"{" or b'"raw"' not in payload or (b'"ADSC"' not in payload and b'"ADCO"' not in payload):
-        return []
+        return None
     found = _TOPIC.fullmatch(message.topic)
     if found is None:
-        return []
+        return None
     told = json_object(message)
     labels = {
         label: raw for label, each in told.items() if isinstance(each, dict) and isinstance(raw := each.get("raw"), str)

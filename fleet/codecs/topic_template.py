@@ -9,12 +9,12 @@ Copies that a broker had retained are nobody's business here (decoded.fresh); an
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from fleet.codecs.decoded import Decoded, json_object, named, number, plain_number, sample
+from fleet.codecs.decoded import Decoded, Plain, json_object, named, number, plain_number, sample
 from fleet.telemetry import RawMessage
 
 Unit = Literal["W", "kW", "Wh", "kWh", "V", "A", "Hz", "%", "°C", "1"]
@@ -78,22 +78,22 @@ class Template(msgspec.Struct, frozen=True):
     own_ids: str | None = None
 
 
-def codec(*templates: Template) -> Callable[[RawMessage], list[Decoded]]:
-    """The first template whose topic and field are those of the message reads it."""
+def codec(*templates: Template) -> Plain:
+    """The first template whose topic is the message's and which finds a value in it. None: no template has such a topic."""
     compiled: Final = [_compile(template) for template in templates]
 
-    def decode(message: RawMessage) -> list[Decoded]:
+    def decode(message: RawMessage) -> list[Decoded] | None:
         """Raises BadInput (bad_payload)."""
-        if not message.payload:
-            return []
+        ours = False
         for each in compiled:
             found = each.topic.fullmatch(message.topic)
             if found is not None:
+                ours = True
                 captured = found.groupdict()
-                values = each.read(message, captured)
+                values = each.read(message, captured) if message.payload else {}
                 if values:
                     return _one(each, message, captured, values)
-        return []
+        return [] if ours else None
 
     return decode
 

@@ -50,10 +50,10 @@ class _Place(msgspec.Struct):
 Samples = dict[tuple[str | None, UnixMs], dict[str, float | None]]
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload, times_disagree)."""
     if b'"timestamp"' not in message.payload or _DATED.search(message.payload) is None:
-        return []
+        return None
     try:
         told = msgspec.json.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -55,18 +55,18 @@ _OF_2021: Final = _Keys(
 )
 
 
-def decode(message: RawMessage) -> list[Decoded]:
+def decode(message: RawMessage) -> list[Decoded] | None:
     """Raises BadInput (bad_payload)."""
     payload = message.payload
     if payload[:1] != b"{" or (b"ummDelivered" not in payload and b"summ_delivered" not in payload):
-        return []
+        return None
     found = _TOPIC.fullmatch(message.topic)
     if found is None or "/bridge/" in message.topic:
-        return []
+        return None
     values = json_object(message)
     keys = next((keys for keys in (_NOW, _OF_2021) if keys.delivered in values), None)
     if keys is None:
-        return []  # another device of the same bridge
+        return None  # another device of the same bridge
     counters = known(
         {
             "import_energy_wh": _wh(_delivered(message, values, keys), keys),

@@ -39,7 +39,7 @@ HEATER = codec(
 
 
 def told(topic: str, payload: bytes) -> list[tuple[str | None, dict[str, float | None], bool]]:
-    return [(serial, sample.v, local) for serial, sample, local in HEATER(RawMessage(T, topic, payload))]
+    return [(serial, sample.v, local) for serial, sample, local in HEATER(RawMessage(T, topic, payload)) or []]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,11 @@ def test_a_value_is_scaled_signed_and_named(topic: str, payload: bytes, expected
 )
 def test_what_tells_no_value_is_nothing(topic: str, payload: bytes) -> None:
     assert told(topic, payload) == []
+
+
+def test_another_formats_topic_is_not_ours() -> None:
+    assert HEATER(RawMessage(T, "meters/roof/0/watts", b"5")) == []
+    assert HEATER(RawMessage(T, "meters/roof/4/kw", b"5")) is None
 
 
 def test_nothing_is_ever_minus_zero() -> None:
