@@ -47,7 +47,7 @@ def read(
     definitions: Mapping[str, str] | None = None,
     chunk: int = 1 << 16,
 ) -> Reading:
-    """Holds what every format promises: columns of equal length, known measures, finite numbers, serials, refusals in words."""
+    """Holds what every format promises: equal columns, known measures, finite numbers, serials, refusals in words."""
     context = Context(name, timezone, RECEIVED, settings or ReadingSettings(), definitions or {})
     content = Content(lambda: [raw[at : at + chunk] for at in range(0, len(raw), chunk)])
     found = Reading()

@@ -25,9 +25,13 @@ class Meaning(NamedTuple):
     factor: float
 
 
-@lru_cache(maxsize=4_096)
 def meaning(name: str, unit: str, *, tag: str = "", role: DeviceRole | None = None) -> Meaning | None:
     """role: what the device measures; without it only names that say so themselves are understood. None: not for certain."""
+    return None if len(name) + len(tag) + len(unit) > _CHARS_MAX else _meaning(name, unit, tag, role)
+
+
+@lru_cache(maxsize=4_096)
+def _meaning(name: str, unit: str, tag: str, role: DeviceRole | None) -> Meaning | None:
     kind = _MILLI.get(unit.strip()) or _UNITS.get(_plain(unit).replace(" ", "").replace("^", ""))
     for each in (name, tag):
         sunspec = _SUNSPEC_NAME.fullmatch(each.strip())
@@ -44,6 +48,9 @@ def role_of(category: str) -> DeviceRole | None:
     """Of a device, from the category in its definition or in the logger's configuration."""
     words = set(_words(category))
     return next((role for role, its in _CATEGORIES.items() if words & its), None)
+
+
+_CHARS_MAX: Final = 300  # nobody calls a variable that
 
 
 class _Unit(NamedTuple):

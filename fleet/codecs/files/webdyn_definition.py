@@ -68,15 +68,14 @@ class Definitions:
 
     def __init__(self, context: Context) -> None:
         self._texts: Final = {_key(name): text for name, text in context.definitions.items()}
-        self._known: Final[dict[str, DeviceDefinition | None]] = {}
+        self._known: Final[dict[str, DeviceDefinition]] = {}
         self._configuration: Final = _configuration(self._texts, _key(context.name))
 
     def of(self, name: str) -> DeviceDefinition | None:
         key = _key(name)
-        if key not in self._known:
-            text = self._texts.get(key)
-            self._known[key] = None if text is None else device_definition(text)
-        return self._known[key]
+        if key not in self._known and key in self._texts:
+            self._known[key] = device_definition(self._texts[key])
+        return self._known.get(key)
 
     def device(self, index: str) -> LoggerConfiguration | None:
         return self._configuration.get(index)
