@@ -9,6 +9,8 @@ from fleet.limits import SERIAL_CHARS_MAX, SERIAL_CHARS_MIN
 SERIAL_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$"
 
 _SERIAL: Final = re.compile(SERIAL_PATTERN[1:-1])
+# A run of letters and digits that is no word: somebody has numbered what he makes.
+_NUMBERED: Final = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})[A-Za-z0-9]{6,}")
 _OTHER: Final = re.compile(r"[^A-Za-z0-9._/-]+")
 
 
@@ -20,6 +22,11 @@ def is_serial(text: str) -> bool:
 def serial_from(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
     """A name that somebody gave, as near to it as a serial can be; '' when nothing is left of it."""
     return _OTHER.sub("-", text).strip("._/-")[:chars_max].strip("._/-")
+
+
+def tells_apart(name: str) -> bool:
+    """Whether a name is a maker's number rather than one that somebody chose, such as "inverter": every house has that."""
+    return _NUMBERED.search(name) is not None
 
 
 def serial_of_path(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:

@@ -29,7 +29,7 @@ from fleet.codecs.units import Quantity, unit_of
 from fleet.codecs.value_template import Template, template
 from fleet.errors import BadInput
 from fleet.limits import DISCOVERY_COMPONENTS_MAX, RAW_NAME_CHARS_MAX, RAW_TOPIC_CHARS_MAX, SERIAL_CHARS_MIN
-from fleet.serials import serial_of_path
+from fleet.serials import serial_of_path, tells_apart
 from fleet.telemetry import RawMessage, UnixMs
 
 _CONFIG: Final = re.compile(r"(?:.*?/)?(?P<component>sensor|device)/(?:[A-Za-z0-9_-]+/)?(?P<object>[A-Za-z0-9_-]+)/config")
@@ -46,7 +46,6 @@ _QUANTITY_OF: Final[Mapping[str, Quantity]] = {
     "power_factor": "ratio", "battery": "ratio",
 }  # fmt: skip
 _ASIDE: Final = re.compile(r"(?:ac|dc)_(?:voltage|current|frequency).*|.*_temp_c|power_factor|reactive_power_var")
-_OWN_ID: Final = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})[A-Za-z0-9]{6,}")  # a run of letters and digits that is no word
 
 
 class _Value(msgspec.Struct, array_like=True, frozen=True):
@@ -157,7 +156,7 @@ def _value(config: str, name: str, said: dict[str, Any]) -> _Value | None:
     if meant is None:
         return None
     serial = next(iter(_ids(device)), "") or _prefix(unique_id or object_id or name)
-    local = _OWN_ID.search(serial) is None
+    local = not tells_apart(serial)
     written = _text(said, "value_template")
     template(written)
     return _Value(

@@ -9,6 +9,7 @@ from fleet.codecs.files import (
     huawei,
     own_csv,
     schneider,
+    senml,
     shelly_csv,
     sma_csv,
     solar_log,
@@ -37,6 +38,7 @@ FORMATS: Final[tuple[FileFormat, ...]] = (
     solar_log.FORMAT,
     *enedis.FORMATS,
     fronius.FORMAT,
+    senml.FORMAT,
 )
 
 
