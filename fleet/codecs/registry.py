@@ -1,6 +1,6 @@
 """All codecs by the names that profiles call them, and a gateway's way to find the right one by itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from fleet.codecs import (
@@ -10,6 +10,7 @@ from fleet.codecs import (
     homeassistant,
     opendtu,
     sbfspot,
+    senml,
     shelly,
     sparkplug,
     tasmota,
@@ -18,7 +19,7 @@ from fleet.codecs import (
     webdyn_mqtt,
     zlinky,
 )
-from fleet.codecs.decoded import Codec, Decoded, fresh
+from fleet.codecs.decoded import Codec, Decoded, Plain, fresh
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
@@ -27,7 +28,7 @@ from fleet.telemetry import RawMessage
 
 # Of which each message explains itself. None of them has anything to say of another's messages, by topic or by what is in
 # them, so that their order does not matter; those that are told apart by the topic alone come first, they are quickest.
-PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
+PLAIN: Final[Mapping[str, Plain]] = {
     "opendtu": opendtu.decode,
     "victron": victron.decode,
     "shelly": shelly.decode,
@@ -39,6 +40,7 @@ PLAIN: Final[Mapping[str, Callable[[RawMessage], list[Decoded]]]] = {
     "sbfspot": sbfspot.decode,
     "grott": grott.decode,
     "webdyn": webdyn_mqtt.decode,
+    "senml": senml.decode,
 }
 
 
@@ -55,7 +57,7 @@ def _any(message: RawMessage, memory: Memory) -> list[Decoded]:
         return sparkplug.decode(message, memory)
     for codec in () if message.retained else PLAIN.values():
         found = codec(message)
-        if found:
+        if found is not None:
             return found
     return homeassistant.decode(message, memory)  # what announces itself is taken where no format of its own is known
 
