@@ -59,6 +59,10 @@ GROTT = {
                "pvfrequentie": 5001, "pvgridvoltage": 2361, "pvenergytoday": 74, "pvenergytotal": 16_010,
                "totworktime": 58_000_000, "pvtemperature": 412},
 }  # fmt: skip
+SENML = [
+    {"bn": "urn:dev:mac:0024be0000a1:", "bt": 1_719_828_600, "n": "pv_power", "u": "W", "v": 1234.5},
+    {"n": "pv_energy", "u": "Wh", "v": 18_250_340},
+]
 WEBDYN = [
     {"device": "INV1", "serialNumber": "SN-00123", "category": "inverter", "date": "24/07/01-12:10:00",
      "timestamp": 1_719_828_600_000, "values": [
@@ -119,5 +123,6 @@ MESSAGES: dict[str, Messages] = {
     "teleinfo2mqtt": [_json("teleinfo/021528603314", TELEINFO2MQTT)],
     "sbfspot": [_json("sbfspot_2100000001", SBFSPOT), _json("home/pv", SBFSPOT)],
     "grott": [_json("energy/growatt", GROTT)],
+    "senml": [_json("sensors/pv", SENML)],
     "webdyn": [_json("WPM0A1B2C/data", WEBDYN)],
 }

@@ -28,7 +28,7 @@ def test_every_format_has_messages() -> None:
 def test_a_message_is_its_own_formats_and_nobody_elses(codec: str, topic: str, payload: bytes) -> None:
     message = RawMessage(T, topic, payload)
     taken = {name: decode(message) for name, decode in PLAIN.items()}
-    assert [name for name, found in taken.items() if found] == [codec]
+    assert [name for name, found in taken.items() if found is not None] == [codec]
     assert decode_raw("any", message) == decode_raw(codec, message) != []
 
 
@@ -44,6 +44,25 @@ def test_what_is_told_is_wanted_by_some_profile(codec: str, topic: str, payload:
     """A message of which no profile takes anything would be a refusal each time."""
     for each in decode_raw(codec, RawMessage(T, topic, payload)):
         assert any(set(each.sample.v) & set(profile.channels) for profile in shipped())
+
+
+@pytest.mark.parametrize(
+    ("codec", "topic", "payload"),
+    [
+        ("opendtu", "solar/114182940773/0/yieldtotal", b"0"),
+        ("opendtu", "solar/114182940773/0/yieldday", b"812"),
+        ("ahoy", "inverter/HM-800/ch0/YieldDay", b"812"),
+        ("ahoy", "inverter/HM-800/ch0/YieldTotal", b"0"),
+        ("tasmota", "tele/reader/SENSOR", b'{"SML": {"Total_in": 0, "Power_curr": 0}}'),
+        ("tasmota", "tele/linky/SENSOR", b'{"ENERGY": {"Total": 9098.245, "Power": 170, "Load": 6}}'),
+        ("zlinky", "zigbee2mqtt/linky", b'{"current_summ_delivered": 0, "apparent_power": 0}'),
+        ("evcc", "evcc/site/pv/1/power", b""),
+        ("victron", "N/c0619ab1d2e3/battery/512/Soc", b'{"value": null}'),
+    ],
+)
+def test_nobody_else_guesses_at_what_a_format_leaves_out(codec: str, topic: str, payload: bytes) -> None:
+    """Discovery announces the same topics as plain values, and would take a 0 that is none for a counter's."""
+    assert PLAIN[codec](RawMessage(T, topic, payload)) == []
 
 
 @pytest.mark.parametrize(
