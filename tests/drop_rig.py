@@ -1,7 +1,7 @@
 """The drop box on a real database and disk, with loggers that have accounts in it.
 
-`running_drop_box` runs it in the test's own loop, so that a test may set its bounds; `drop_box_process` runs the program, to
-be killed. Clients: asyncssh here, paramiko and OpenSSH's programs in their tests.
+`running` runs it in the test's own loop, so that a test may set its bounds; `as_process` runs the program, to be killed.
+Clients: asyncssh, and raw bytes, here; paramiko and OpenSSH's programs in their tests.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,22 +18,21 @@ from typing import Any
 
 import asyncssh
 import msgspec
-from msgspec.structs import replace
 
 from actors.dropbox import box
 from actors.dropbox.box import Waiting
-from actors.dropbox.host_key import host_keys
 from actors.dropbox.server import DropBox, Ready
+from actors.dropbox.wire import Kind
 from actors.local.ports import LOOPBACK
 from fleet import settings
 from fleet.ids import DeviceId, SiteId
 from fleet.settings import SftpSettings
 from fleet.storage import drop_accounts
 from fleet.storage.database import connect
-from tests.fleet_rig import fetch, seed_fleet
+from tests.fleet_rig import fetch
 from tests.servers import Database
 
-SITE = SiteId("s-drop")
+SITES = [SiteId(f"s-drop-{number}") for number in range(20)]  # each has a bounded number of loggers
 DEADLINE_S = 30.0
 _numbers = itertools.count(1)
 
@@ -68,7 +67,8 @@ class DropRig:
 
     async def logger(self, *, legacy: bool = False) -> Login:
         """A new one, with a password and a key."""
-        device = DeviceId(f"gw-{next(_numbers)}")
+        number = next(_numbers)
+        device = DeviceId(f"gw-{number}")
         key = asyncssh.generate_private_key("ssh-ed25519")
         key_file = self.settings.host_key_file.with_name(f"{device}.key")
         key.write_private_key(key_file)
@@ -78,7 +78,7 @@ class DropRig:
             async with owner.transaction():
                 opened = await drop_accounts.open_account(
                     owner,
-                    site=SITE,
+                    site=SITES[number % len(SITES)],
                     device=device,
                     name="Roof",
                     person_id=None,
@@ -114,10 +114,8 @@ class DropRig:
         return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
-@asynccontextmanager
-async def drop_rig(database: Database, folder: Path, keys: Path, **more: Any) -> AsyncIterator[DropRig]:
+def drop_rig(database: Database, folder: Path, keys: Path) -> DropRig:
     """Not running yet. keys: of the host, of all the run's drop boxes: they take a second to make."""
-    await seed_fleet(database, [(SITE, {})])
     told = SftpSettings(
         host=LOOPBACK,
         port=0,
@@ -127,9 +125,7 @@ async def drop_rig(database: Database, folder: Path, keys: Path, **more: Any) ->
         ready_file=folder / "ready.json",
         disk_free_min_bytes=1,
     )
-    rig = DropRig(database, replace(told, **more))
-    host_keys(keys, legacy=False)
-    yield rig
+    return DropRig(database, told)
 
 
 def _read_ready(rig: DropRig) -> None:
@@ -145,9 +141,7 @@ async def running(rig: DropRig) -> AsyncIterator[DropRig]:
     rig.server = DropBox(rig.settings)
     task = asyncio.create_task(rig.server.run())
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not rig.settings.ready_file.exists() and not task.done():  # noqa: ASYNC110 - a file tells nobody
-                await asyncio.sleep(0.01)
+        await until(lambda: rig.settings.ready_file.exists() or task.done())
         if task.done():
             task.result()
         _read_ready(rig)
@@ -165,16 +159,82 @@ async def as_process(rig: DropRig) -> AsyncIterator[DropRig]:
     rig.settings.ready_file.unlink(missing_ok=True)
     rig.process = await asyncio.create_subprocess_exec(sys.executable, "-m", "actors.dropbox", "--settings", str(file))
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not rig.settings.ready_file.exists() and rig.process.returncode is None:  # noqa: ASYNC110 - a file tells nobody
-                await asyncio.sleep(0.02)
-        assert rig.process.returncode is None
+        process = rig.process
+        await until(lambda: rig.settings.ready_file.exists() or process.returncode is not None)
+        assert process.returncode is None
         _read_ready(rig)
         yield rig
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(rig.process.pid, signal.SIGTERM)
         await rig.process.wait()
+
+
+class RawSftp:
+    """SFTP by hand, for what no library sends. Answers come in the order of the requests."""
+
+    def __init__(self, writer: "asyncssh.SSHWriter[bytes]", reader: "asyncssh.SSHReader[bytes]") -> None:
+        self._writer = writer
+        self._reader = reader
+        self._requests = itertools.count(1)
+
+    def send(self, kind: int, *fields: bytes | int) -> None:
+        """fields: bytes become strings, numbers 32 bits."""
+        content = b"".join(string(each) if isinstance(each, bytes) else each.to_bytes(4, "big") for each in fields)
+        body = next(self._requests).to_bytes(4, "big") + content
+        self.send_bytes((len(body) + 1).to_bytes(4, "big") + bytes([kind]) + body)
+
+    def send_bytes(self, content: bytes) -> None:
+        self._writer.write(content)
+
+    def send_write(self, handle: bytes, offset: int, data: bytes) -> None:
+        body = next(self._requests).to_bytes(4, "big") + string(handle) + offset.to_bytes(8, "big") + string(data)
+        self.send_bytes((len(body) + 1).to_bytes(4, "big") + bytes([Kind.WRITE]) + body)
+
+    async def answer(self) -> tuple[int, bytes]:
+        """(kind, what follows the request's number). Raises IncompleteReadError once the server has hung up."""
+        size = int.from_bytes(await self._reader.readexactly(4), "big")
+        content = await self._reader.readexactly(size)
+        return content[0], content[5:]
+
+    async def status(self, kind: int, *fields: bytes | int) -> int:
+        """What comes back for this request, which gets a status."""
+        self.send(kind, *fields)
+        return await self.next_status()
+
+    async def next_status(self) -> int:
+        kind, content = await self.answer()
+        assert kind == Kind.STATUS
+        return int.from_bytes(content[:4], "big")
+
+    async def open(self, name: bytes, flags: int = 0x1A) -> bytes:
+        """To write, made if need be, emptied."""
+        self.send(Kind.OPEN, name, flags, 0)
+        kind, content = await self.answer()
+        assert kind == Kind.HANDLE, content
+        return content[4:]
+
+
+def string(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
+
+
+@asynccontextmanager
+async def raw(rig: DropRig, login: Login) -> AsyncIterator[RawSftp]:
+    """After the greeting."""
+    async with rig.connected(login) as connection:
+        writer, reader, _ = await connection.open_session(subsystem="sftp", encoding=None)
+        client = RawSftp(writer, reader)
+        client.send_bytes(b"\0\0\0\x05\x01\0\0\0\x03")
+        kind, _ = await client.answer()
+        assert kind == Kind.VERSION
+        yield client
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - files and sessions tell nobody
+            await asyncio.sleep(0.005)
 
 
 async def execute(rig: DropRig, statement: str, *arguments: object) -> None:

@@ -166,7 +166,7 @@ class Account:
         if not self._rate.admit(DROP_UPLOADS_PER_S, DROP_UPLOADS_BURST, _now_ms()):
             raise Refused("too_fast")
         with self._counting:
-            self._must_have_room(0, new_file=found is None or found[0] != OPEN, prune=True)
+            self._must_have_room(0, new_file=found is None or found[0] != OPEN)
         if found is not None and not fresh and found[0] == CLOSED:
             self.box.unpark(name)
         elif found is not None and not fresh and found[0] == LISTED:
@@ -216,7 +216,7 @@ class Account:
         with self._counting:
             self._must_have_room(bytes_)
 
-    def _must_have_room(self, bytes_: int, *, new_file: bool = False, prune: bool = False) -> None:
+    def _must_have_room(self, bytes_: int, *, new_file: bool = False) -> None:
         """Counts it, or raises Refused (quota_bytes, quota_files, disk_full).
 
         What goes is not counted until the sum would be too much: then the box is looked through before anything is refused.
@@ -225,8 +225,7 @@ class Account:
         if disk.f_bavail * disk.f_frsize < self._disk_free_min + bytes_:
             raise Refused("disk_full")
         if self._usage is None or _over(self._usage, bytes_, new_file) is not None:
-            if prune:
-                self.box.prune(time.time())
+            self.box.prune(time.time())
             self._usage = self.box.usage()
         over = _over(self._usage, bytes_, new_file)
         if over is not None:

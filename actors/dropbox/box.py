@@ -13,6 +13,7 @@ All of this is blocking; every move is one rename or link, so a kill leaves one 
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -112,11 +113,15 @@ def devices(folder: Path) -> list[DeviceId]:
 
 
 class Box:
-    """One logger's. Only the drop box's process has one of a device, and uses it in one thread at a time."""
+    """One logger's. Only the drop box's process has one of a device.
+
+    One thread at a time moves files; others may look, write into open/, and prune.
+    """
 
     def __init__(self, folder: Path, device: DeviceId) -> None:
         self.folder = folder / device
         self.device = device
+        self._listing = threading.Lock()  # so that what is pruned is what was looked at, not its successor
 
     def make(self) -> None:
         for kind in (OPEN, CLOSED, WHOLE, LISTED):
@@ -155,7 +160,8 @@ class Box:
         """From open/ or closed/ to the importer, under its final name. On the disk when this returns."""
         source = self.path(kind, old)
         link_stamped(source, self.folder / WHOLE, new, now_ns, complete=complete)
-        os.rename(source, self.path(LISTED, new))
+        with self._listing:
+            os.rename(source, self.path(LISTED, new))
         _sync(self.folder / WHOLE, self.folder / LISTED)
 
     def park(self, name: Name) -> None:
@@ -173,7 +179,8 @@ class Box:
             if stored == old.stored:
                 with contextlib.suppress(FileNotFoundError):  # taken meanwhile: it is imported under the old name
                     os.rename(entry.path, self.folder / WHOLE / f"{head}{new.stored}")
-        os.rename(self.path(LISTED, old), self.path(LISTED, new))
+        with self._listing:
+            os.rename(self.path(LISTED, old), self.path(LISTED, new))
         _sync(self.folder / WHOLE, self.folder / LISTED)
 
     def has_successor(self, name: Name) -> bool:
@@ -213,13 +220,14 @@ class Box:
 
     def prune(self, now_s: float) -> None:
         """Of what the importer has taken (one link is left), the newest stay listed."""
-        taken = [(state.st_mtime, state.st_size, entry.path) for entry in _files(self.folder / LISTED)
-                 if (state := entry.stat(follow_symlinks=False)).st_nlink == 1]  # fmt: skip
-        kept = 0
-        for number, (mtime, size, path) in enumerate(sorted(taken, reverse=True)):
-            kept += size
-            if kept > DROP_LISTED_BYTES_MAX or number >= DROP_LISTED_FILES_MAX or now_s - mtime > DROP_LISTED_S:
-                os.unlink(path)
+        with self._listing:
+            listed = [(entry.stat(follow_symlinks=False), entry.path) for entry in _files(self.folder / LISTED)]
+            taken = sorted((state.st_mtime, state.st_size, path) for state, path in listed if state.st_nlink == 1)
+            kept = 0
+            for number, (mtime, size, path) in enumerate(reversed(taken)):
+                kept += size
+                if kept > DROP_LISTED_BYTES_MAX or number >= DROP_LISTED_FILES_MAX or now_s - mtime > DROP_LISTED_S:
+                    os.unlink(path)
 
 
 def link_stamped(source: Path, folder: Path, name: Name, now_ns: int, *, complete: bool = True) -> Path:

@@ -11,7 +11,7 @@ from typing import Protocol
 import asyncssh
 import structlog
 
-from actors.dropbox import scp
+from actors.dropbox import algorithms, scp
 from actors.dropbox.account import Account
 from actors.dropbox.attempts import Attempts
 from actors.dropbox.conversation import Conversation
@@ -120,6 +120,10 @@ class Door(asyncssh.SSHServer):
         line = f"{kind} {blob}"
         if self._credential is None or line not in self._credential.public_keys:
             return False
+        spoken = algorithms.LEGACY if self.legacy else algorithms.MODERN
+        key.all_sig_algorithms = {
+            name.encode() for name in spoken["signature_algs"]
+        }  # asyncssh announces them, and takes all
         self._shown = ("key", line)
         return True
 

@@ -11,6 +11,7 @@ import asyncssh
 from actors.dropbox.algorithms import RSA_HOST_KEY, RSA_HOST_KEY_LEGACY
 from fleet.errors import BadInput
 
+_KINDS: Final = 3
 _RSA_BITS: Final = 3_072
 
 
@@ -23,8 +24,10 @@ def host_keys(file: Path, *, legacy: bool) -> Sequence[Any]:
         _make(file)
     try:
         keys = asyncssh.read_private_key_list(file)
-    except (OSError, asyncssh.KeyImportError) as error:
-        raise BadInput("bad_host_key", f"{file} holds no host keys: {error}; restore it, loggers have pinned them") from None
+    except (OSError, asyncssh.KeyImportError):
+        keys = []
+    if len(keys) != _KINDS:
+        raise BadInput("bad_host_key", f"{file} does not hold {_KINDS} host keys: restore it, loggers have pinned them")
     pairs = list(asyncssh.load_keypairs(keys))
     for pair in pairs:
         if pair.algorithm == b"ssh-rsa":

@@ -4,17 +4,19 @@ postgres, database    one server per run, one fresh migrated database per test
 own_postgres          a server for this test alone, to stop and kill
 pki                   one per run; `pki.device("id")` makes a device's certificate
 broker_session, broker  one per run / one per test: `broker.server.kill()`
-dropbox               the SFTP drop box in the test's own loop; dropbox_rig: the same, not started
+dropbox               the SFTP drop box in the test's own loop; dropbox_rig: the same, not started; both on one database
 web                   the API on a fresh, seeded database, with twins in memory
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.drop_rig import DropRig, drop_rig, running
+from tests.drop_rig import SITES, DropRig, drop_rig, running
+from tests.fleet_rig import seed_fleet
 from tests.servers import Broker, Cluster, Database, Pki, mosquitto_server, pki_folder, postgres_server
 from tests.web_app import Web, running_web
 
@@ -63,10 +65,17 @@ def drop_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("dropbox") / "host_keys"
 
 
+@pytest.fixture(scope="session")
+def drop_database(postgres: Cluster) -> Iterator[Database]:
+    database = postgres.create_database("sp_drop")
+    asyncio.run(seed_fleet(database, [(site, {}) for site in SITES]))
+    yield database
+    postgres.drop_database("sp_drop")
+
+
 @pytest.fixture
-async def dropbox_rig(database: Database, drop_keys: Path, tmp_path: Path) -> AsyncIterator[DropRig]:
-    async with drop_rig(database, tmp_path, drop_keys) as rig:
-        yield rig
+def dropbox_rig(drop_database: Database, drop_keys: Path, tmp_path: Path) -> DropRig:
+    return drop_rig(drop_database, tmp_path, drop_keys)
 
 
 @pytest.fixture
