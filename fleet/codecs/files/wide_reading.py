@@ -7,16 +7,17 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from fleet.codecs.files.dates import AmbiguousDate, Times
-from fleet.codecs.files.lines import head_lines, lines
+from fleet.codecs.files.lines import lines
 from fleet.codecs.files.numbers import Numbers
 from fleet.codecs.files.reading import Content, Context, Found, Unreadable
 from fleet.codecs.files.row_reader import Layout, Naming, RowReader, serial_of, split
 from fleet.codecs.files.wide_declaration import WideCsv
 from fleet.codecs.files.wide_header import Heading, heading, layout, plain, without_heading
-from fleet.limits import HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
+from fleet.limits import FILE_HEAD_BYTES, HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
 
 _ROWS_TRIED: Final = 5
 _HTML: Final = ("<!doctype html", "<html", "<head", "<body")
@@ -29,12 +30,13 @@ def read(declaration: WideCsv, content: Content, context: Context, *, naming: Na
 
 def recognises(declaration: WideCsv, head: bytes) -> bool:
     """By its headings, all of them; without headings by the first rows, which have to be readable."""
-    found = head_lines(head, HEADING_LINES_MAX)[declaration.lines_before :]
-    if not declaration.header:
-        return _reads_rows(declaration, found)
+    texts = _head_texts(declaration, head)[declaration.lines_before :]
+    if not declaration.header or not _names_columns(declaration):
+        passed_over = 1 + declaration.lines_after if declaration.header else 0
+        return _reads_rows(declaration, texts[passed_over:])
     return any(
         (known := heading(declaration, split(text, declaration.delimiter))) is not None and known.complete
-        for text in found
+        for text in texts
         if _begins_so(declaration, text)
     )
 
@@ -170,6 +172,22 @@ class _Reading:
         return bool(serial)
 
 
+def _head_texts(declaration: WideCsv, head: bytes) -> list[str]:
+    found = []
+    try:
+        for _, text in islice(
+            lines(Content(lambda: [head[:FILE_HEAD_BYTES]]), encoding=declaration.encoding), HEADING_LINES_MAX
+        ):
+            found.append(text)
+    except Unreadable:  # no text, or of another encoding
+        pass
+    return found
+
+
+def _names_columns(declaration: WideCsv) -> bool:
+    return any(isinstance(place, str) for place in (*declaration.time.at, *(each.at for each in declaration.columns)))
+
+
 def _begins_so(declaration: WideCsv, text: str) -> bool:
     return declaration.header_like is None or plain(text[:WIDE_TEXT_CHARS_MAX]).casefold().startswith(
         plain(declaration.header_like).casefold()
@@ -194,7 +212,7 @@ def _reads_rows(declaration: WideCsv, texts: Sequence[str]) -> bool:
         Numbers(declaration.decimal, declaration.thousands),
     )
     where = layout(declaration, known)
-    return all(_reads_row(where, times, numbers, cells) for cells in rows)
+    return bool(where.groups) and all(_reads_row(where, times, numbers, cells) for cells in rows)
 
 
 def _reads_row(where: Layout, times: Times, numbers: Numbers, cells: list[str]) -> bool:
