@@ -45,7 +45,7 @@ class Heading(NamedTuple):
 
 def heading(declaration: WideCsv, cells: list[str]) -> Heading | None:
     """None: not this declaration's headings: a time column, or all others, are missing."""
-    titles = [_Title(cell, *_name_and_unit(cell)) for cell in cells]
+    titles = [_Title(cell, *name_and_unit(cell)) for cell in cells]
     time_at = [at for place in declaration.time.at if (at := _place(place, titles)) is not None]
     if len(time_at) < len(declaration.time.at):
         return None
@@ -76,7 +76,7 @@ def layout(
     stamp: set by a person, against the declaration
     """
     time = declaration.time
-    titles = [_Title(cell, *_name_and_unit(cell)) for cell in head.cells]
+    titles = [_Title(cell, *name_and_unit(cell)) for cell in head.cells]
     serial_at = None if declaration.serial_at is None else _place(declaration.serial_at, titles)
     starts = [at for at, title in enumerate(titles) if declaration.group_at and _is_called(declaration.group_at, title)]
     slots: dict[tuple[str | None, int | None], list[Slot]] = {}
@@ -125,7 +125,7 @@ class _Title(NamedTuple):
 
 
 @lru_cache(maxsize=4_096)
-def _name_and_unit(cell: str) -> tuple[str, str]:
+def name_and_unit(cell: str) -> tuple[str, str]:
     """'Energy Produced (Wh)' → 'Energy Produced', 'Wh'"""
     found = _UNIT_BEHIND.fullmatch(plain(cell))
     if found is None or unit_named(found[2]) is None:
