@@ -4,8 +4,12 @@ What was told is kept as it was told. Corrections compose in the order in which 
 
     sign    the power is negated; for the grid's power import and export change places as well, and nothing else
     factor  the measure is multiplied (1000: it says kW)
-    offset  the value is added to the measure, in its unit; energy is a difference, so it does not change by this
+    offset  the value is added to the measure, in its unit
     clock   seconds are added to the time of its samples; the one correction that is applied before they are stored
+
+What import and export are told in changes places together: counters, counters of the day and intervals. A factor scales the
+energy of each of them. An offset changes none that a counter tells, since that is a difference; but it changes what is told
+from zero: each interval's energy, and the day's, by as much. The length of intervals is corrected like any other measure.
 
 So a device's history falls into segments, and in each of them every measure comes from one raw measure, scaled and shifted.
 An undone correction is left out, and everything is as if it had never been made.
@@ -26,13 +30,20 @@ import msgspec
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import CLOCK_CORRECTION_MAX_S, CORRECTION_FACTOR_MAX, READING_ABS_MAX
+from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF
 from fleet.profiles import DeviceProfile
 from fleet.telemetry import UnixMs
 
 CorrectionKind = Literal["sign", "factor", "offset", "clock"]
 
 GRID_POWER: Final = "grid_power_w"
-_MIRRORED: Final = {"import_energy_wh": "export_energy_wh", "export_energy_wh": "import_energy_wh"}
+_IMPORT, _EXPORT = "import_energy_wh", "export_energy_wh"
+_PAIRS: Final = (
+    (_IMPORT, _EXPORT),
+    (INTERVAL_OF[_IMPORT], INTERVAL_OF[_EXPORT]),
+    (DAY_COUNTER_OF[_IMPORT], DAY_COUNTER_OF[_EXPORT]),
+)
+_MIRRORED: Final = {one: other for pair in _PAIRS for one, other in (pair, pair[::-1])}
 _EVER: Final = -(2**62)  # before every instant
 
 
@@ -179,7 +190,11 @@ class Corrector:
         index = profile.index
         self._since = [segment.since for segment in cut]
         self._sources = [
-            [(index[measure], index.get(source.measure), source) for measure, source in segment.sources.items()]
+            [
+                (index[measure], index.get(source.measure), source)
+                for measure, source in segment.sources.items()
+                if measure in index
+            ]
             for segment in cut
         ]
         self._clocks = clocks(known, swaps)
@@ -222,7 +237,8 @@ def _end(correction: Correction, swaps: Sequence[UnixMs]) -> UnixMs | None:
 
 
 def _sources(profile: DeviceProfile, made: Sequence[Correction]) -> dict[str, Source]:
-    sources = {measure: Source(measure) for measure in (*profile.channels, *_MIRRORED)}
+    mirrored = {one: other for one, other in _MIRRORED.items() if one in profile.index or other in profile.index}
+    sources = {measure: Source(measure) for measure in (*profile.channels, *mirrored)}
     for correction in made:
         measure, value = correction.measure, correction.value
         if measure not in sources:
@@ -233,7 +249,7 @@ def _sources(profile: DeviceProfile, made: Sequence[Correction]) -> dict[str, So
             continue
         sources[measure] = Source(before.measure, before.scale * value, before.offset * value)
         if correction.kind == "sign" and measure == GRID_POWER:
-            sources |= {register: sources[other] for register, other in _MIRRORED.items()}
+            sources |= {one: sources[other] for one, other in mirrored.items()}
     plain = {measure: Source(measure) for measure in sources}
     return {measure: source for measure, source in sources.items() if source != plain[measure]}
 

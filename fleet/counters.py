@@ -70,7 +70,8 @@ class _Line(NamedTuple):
     mwh: Sequence[int]
     ceiling_w: int
     slack: int  # W·ms that any step may exceed the ceiling by
-    restarts: bool
+    restarts: bool = False
+    first_reading: int = 0
 
     def allows(self, a: int, b: int, growth_mwh: int) -> bool:
         """Whether the counter may have grown by this much from sample a to sample b. 1 mWh = 3,600 W·ms."""
@@ -101,12 +102,21 @@ def count(times: Sequence[UnixMs], values_wh: Sequence[float], *, ceiling_w: flo
 
 
 def count_in_order(
-    times: Sequence[UnixMs], mwh: Sequence[int], *, ceiling_w: float, step_wh: float, restarts: bool = False
+    times: Sequence[UnixMs],
+    mwh: Sequence[int],
+    *,
+    ceiling_w: float,
+    step_wh: float,
+    restarts: bool = False,
+    from_zero: bool = False,
 ) -> Count:
-    """As count, of what in_order has made. restarts: it begins at zero now and then, and such a fall is no oddity."""
+    """As count, of what in_order has made. restarts: it begins at zero now and then, and such a fall is no oddity.
+
+    from_zero: the first is no reading but the zero that it began at, which is no witness against readings.
+    """
     ceiling = ceil(ceiling_w)
     slack = ceil(step_wh * 1000) * 3_600 + ceiling * _CLOCK_SLACK_MS
-    line = _Line(times, mwh, ceiling, slack, restarts)
+    line = _Line(times, mwh, ceiling, slack, restarts, 1 if from_zero else 0)
     broken = _broken(line)
     if not broken:
         return Count(times, times, mwh, [], [], [])
@@ -140,7 +150,7 @@ def _glitches(line: _Line, broken: list[int]) -> set[int]:
     last = len(line.times) - 1
     glitches: set[int] = set()
     for length in range(1, GLITCH_SAMPLES_MAX + 1):
-        before = {position for step in broken for position in range(max(0, step - length), step + 1)}
+        before = {position for step in broken for position in range(max(line.first_reading, step - length), step + 1)}
         runs = [
             range(a + 1, a + 1 + length)
             for a in before

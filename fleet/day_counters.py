@@ -44,11 +44,15 @@ def count_days(
     times, mwh = in_order(times, values_wh)
     stretches = _Stretches(times)
     cuts = list(_cuts(times, mwh, timezone, sun))
-    for (first, midnight), (end, _) in zip(cuts, [*cuts[1:], (len(times), None)], strict=True):
+    ends = [*(first for first, _ in cuts[1:]), len(times)]
+    for (first, midnight), end in zip(cuts, ends, strict=False):
         own_times, own_mwh = times[first:end], mwh[first:end]
-        if midnight is not None and midnight < own_times[0] and (since is None or since <= midnight):
+        from_zero = midnight is not None and midnight < own_times[0] and (since is None or since <= midnight)
+        if midnight is not None and from_zero:
             own_times, own_mwh = [midnight, *own_times], [0, *own_mwh]
-        stretches.append(count_in_order(own_times, own_mwh, ceiling_w=ceiling_w, step_wh=step_wh, restarts=True))
+        stretches.append(
+            count_in_order(own_times, own_mwh, ceiling_w=ceiling_w, step_wh=step_wh, restarts=True, from_zero=from_zero)
+        )
     return stretches.count
 
 

@@ -57,9 +57,10 @@ class Spread(NamedTuple):
 
 
 class IntervalNeighbours(NamedTuple):
-    """The rows around changed time: the last one before it, the last one in it, the first one after it, if there are any.
+    """What stands around changed time, if anything does: the last interval before it, and the first one after it.
 
-    overlapping: from the begin of the first to the end of the last interval that touches what intervals in it can reach.
+    inside: the last row in it, also one that says nothing (now). overlapping: from the begin of the first to the end of the
+    last interval that touches the time that those in it can be about.
     """
 
     before: UnixMs | None
@@ -95,15 +96,15 @@ def spread(found: Sequence[Interval], first: int, end: int, weight: Weight | Non
     return made
 
 
-def neighbours(found: Sequence[Interval], changed: Span) -> IntervalNeighbours:
-    """found: of at least INTERVAL_MAX_MS before and after `changed`."""
+def neighbours(found: Sequence[Interval], told: Sequence[UnixMs], changed: Span) -> IntervalNeighbours:
+    """found: those of at least INTERVAL_MAX_MS before and after `changed`. told: times of all rows, also of others."""
     ends = [one.end for one in found]
     first, beyond = bisect_left(ends, changed[0]), bisect_left(ends, changed[1])
     reach = changed[0] - INTERVAL_MAX_MS  # a row may have told of a longer time before it was put right
     touching = [one for one in found if one.end > reach and one.start < changed[1]]
     return IntervalNeighbours(
         ends[first - 1] if first else None,
-        ends[beyond - 1] if first < beyond else None,
+        max((at for at in told if changed[0] <= at < changed[1]), default=None),
         ends[beyond] if beyond < len(ends) else None,
         (min([reach, *(one.start for one in touching)]), max([changed[1], *(one.end for one in touching)])),
     )

@@ -26,6 +26,7 @@ from fleet.counters import NEIGHBOURS, count
 from fleet.cut_counters import Cut, count_cut
 from fleet.energy import CounterSeries, SiteDay, ceiling_w, recompute_day
 from fleet.ids import DeviceId, SiteId
+from fleet.profiles import shipped
 from tests.factories import NOON, device_twin, profile, site_twin, telemetry
 
 METER, SITE, PARIS = DeviceId("m"), SiteId("s"), "Europe/Paris"
@@ -48,6 +49,21 @@ TOLD = [250.0, 10.0, 20.0, 231.0]  # in the meter's channels: grid power, import
 
 def test_a_reversed_meter_swaps_import_and_export_and_nothing_else() -> None:
     assert Corrector(profile(), [SIGN]).readings(NOON, TOLD) == [-250.0, 20.0, 10.0, 231.0]
+
+
+def test_a_reversed_meter_swaps_what_it_tells_of_intervals_and_days_as_well() -> None:
+    meter = next(each for each in shipped() if each.id == "imported-meter")
+    told = {"grid_power_w": 250.0, IMPORT: 1.0, EXPORT: 2.0, "import_interval_wh": 3.0, "export_interval_wh": 4.0}
+    told |= {"import_day_energy_wh": 5.0, "export_day_energy_wh": 6.0, "interval_s": 900.0, "ac_voltage_v": 231.0}
+    shown = Corrector(meter, [SIGN]).readings(NOON, [told.get(channel) for channel in meter.channels])
+    right = {"grid_power_w": -250.0, IMPORT: 2.0, EXPORT: 1.0, "import_interval_wh": 4.0, "export_interval_wh": 3.0}
+    right |= {"import_day_energy_wh": 6.0, "export_day_energy_wh": 5.0, "interval_s": 900.0, "ac_voltage_v": 231.0}
+    assert dict(zip(meter.channels, shown, strict=True)) == {channel: right.get(channel) for channel in meter.channels}
+
+
+def test_what_a_meter_does_not_tell_changes_places_with_nothing() -> None:
+    meter = structs.replace(profile(), channels=("grid_power_w", IMPORT), site_registers=(IMPORT,))
+    assert Corrector(meter, [SIGN]).readings(NOON, [250.0, 10.0]) == [-250.0, None]
 
 
 def test_corrections_compose_in_the_order_in_which_they_were_made() -> None:

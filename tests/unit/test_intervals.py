@@ -136,10 +136,11 @@ def test_thousands_of_intervals_around_each_other_take_no_ages() -> None:
 
 def test_neighbours_see_as_far_as_an_interval_can() -> None:
     found = told((-30, 1, 30), (0, 1, 30), (10 * 60, 5, 24 * 60))
-    near = neighbours(found, (START, END))
+    ends = [one.end for one in found]
+    near = neighbours(found, ends, (START, END))
     assert (near.before, near.inside, near.after) == (START - 30 * MINUTE_MS, START + 10 * HOUR_MS, None)
     assert near.overlapping == (START - INTERVAL_MAX_MS, END)
-    later = neighbours(found, (START + 11 * HOUR_MS, END))
+    later = neighbours(found, ends, (START + 11 * HOUR_MS, END))
     assert (later.inside, later.overlapping[0]) == (None, START - 14 * HOUR_MS)
 
 
