@@ -60,7 +60,7 @@ def decode(message: RawMessage) -> list[Decoded] | None:
         return None
     values: dict[str, float] = {}
     for name, integer in raw.items():
-        key = name.strip(_ODD)
+        key = name if name in _DIVISORS else name.strip(_ODD)
         divisor = _DIVISORS.get(key)
         value = None if divisor is None else numeric(integer)
         if divisor is not None and value is not None:

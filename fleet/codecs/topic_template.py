@@ -85,9 +85,9 @@ def codec(*templates: Template) -> Plain:
     def decode(message: RawMessage) -> list[Decoded] | None:
         """Raises BadInput (bad_payload)."""
         ours = False
+        topic = message.topic
         for each in compiled:
-            found = each.topic.fullmatch(message.topic)
-            if found is not None:
+            if each.literal in topic and (found := each.topic.fullmatch(topic)) is not None:
                 ours = True
                 captured = found.groupdict()
                 values = each.read(message, captured) if message.payload else {}
@@ -99,6 +99,9 @@ def codec(*templates: Template) -> Plain:
 
 
 class _Compiled(NamedTuple):
+    """literal: a part of each such topic, the longest; looking for it is quicker than matching."""
+
+    literal: str
     topic: re.Pattern[str]
     template: Template
     fields: Mapping[str, tuple[Field, ...]]
@@ -174,4 +177,4 @@ def _compile(template: Template) -> _Compiled:
     fields = {name: field if isinstance(field, tuple) else (field,) for name, field in template.fields.items()}
     made = any("{" in field.measure for several in fields.values() for field in several)
     own_ids = None if template.own_ids is None else re.compile(template.own_ids)
-    return _Compiled(re.compile(prefix + built), template, fields, made, own_ids)
+    return _Compiled(max(parts[::2], key=len), re.compile(prefix + built), template, fields, made, own_ids)
