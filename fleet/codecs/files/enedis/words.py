@@ -14,7 +14,7 @@ PRM_DIGITS: Final = 14
 _MISSING: Final = frozenset(("", *MISSING))
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
 _CUT_BY_SPREADSHEET: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]+")
-_METER: Final = re.compile(r"(?<![0-9])[0-9]{10}([0-9]{4})(?![0-9])")
+_METER: Final = re.compile(r"[0-9]{6,}([0-9]{4})(?![0-9])")  # also cut, or run together with something else
 _BLANKS: Final = re.compile(r"\s+")
 
 
@@ -43,7 +43,7 @@ def serial_of(meter: str) -> str | None:
     """The serial of a delivery point; None where the file hides it. Raises Unreadable (cut_meter_number)."""
     meter = meter.strip().strip("\"'= ")
     if _CUT_BY_SPREADSHEET.fullmatch(meter):
-        raise Unreadable("cut_meter_number", text=meter)
+        raise Unreadable("cut_meter_number", text=masked(meter))
     if meter.isdecimal() and PRM_DIGITS - 2 <= len(meter) < PRM_DIGITS:
         meter = meter.zfill(PRM_DIGITS)  # a spreadsheet took it for a number
     if is_serial(meter):

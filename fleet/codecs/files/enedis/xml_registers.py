@@ -88,12 +88,12 @@ class _R171(_RegisterWalker):
 
     def closed(self, name: str, text: str) -> None:
         parent = self.path[-1] if self.path else ""
-        if parent == "mesureDatee":
+        if name == "mesureDatee":
+            self.take(self._register())
+        elif parent == "mesureDatee":
             self._of_value[name] = text
         elif parent == "serieMesuresDatees":
             self._of_series[name] = text
-        elif name == "mesureDatee":
-            self.take(self._register())
 
     def _register(self) -> Register:
         told = self._of_series
