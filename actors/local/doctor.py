@@ -15,6 +15,7 @@ from cryptography import x509
 
 from actors.local import assets, mosquitto, postgres
 from actors.local.disk import disk_full
+from actors.local.file_checks import checks as file_checks
 from actors.local.layout import Layout
 from actors.local.onboarding_checks import Finding
 from actors.local.onboarding_checks import checks as onboarding_checks
@@ -34,6 +35,7 @@ def examine(layout: Layout) -> int:
         (text("step_broker"), lambda: Finding(True, mosquitto.version())),
         (text("check_certificates"), lambda: certificates(layout.pki, datetime.now(UTC))),
         *onboarding_checks(layout),
+        *file_checks(layout),
         (text("check_ray"), _ray),
         (text("check_assets"), _assets),
         (text("check_clock"), _clock),

@@ -76,7 +76,7 @@ def guard(layout: Layout) -> Finding:
     if not is_running(layout):
         return Finding(True, text("not_running"))
     told = settings.load(layout.settings / "guard.json", GuardSettings)
-    standing = _asked(told.database, revocations.alarms)
+    standing = asked(told.database, revocations.alarms)
     if standing is None:
         return Finding(False, text("database_silent", port=told.database.port))
     if standing:
@@ -98,7 +98,7 @@ def post(layout: Layout) -> Finding:
             return Finding(False, text("mail_silent", host=told.smtp.host, port=told.smtp.port))
     if not is_running(layout):
         return Finding(True, where)
-    unsent = _asked(told.database, mail.unsent)
+    unsent = asked(told.database, mail.unsent)
     if unsent is None:
         return Finding(False, text("database_silent", port=told.database.port))
     if unsent.problem is not None:
@@ -107,7 +107,7 @@ def post(layout: Layout) -> Finding:
     return Finding(True, where)
 
 
-def _asked(database: DatabaseSettings, question: Callable[[Connection], Awaitable[T]]) -> T | None:
+def asked(database: DatabaseSettings, question: Callable[[Connection], Awaitable[T]]) -> T | None:
     """None when PostgreSQL does not answer."""
 
     async def ask() -> T:

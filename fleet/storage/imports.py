@@ -57,6 +57,13 @@ class SerialRows(msgspec.Struct, frozen=True):
     measures: list[str]
 
 
+class Backlog(NamedTuple):
+    """Files that are not at an end, and for how long the oldest of them has been here."""
+
+    files: int
+    oldest_s: float
+
+
 class CompanyFormat(NamedTuple):
     """definition: fleet.codecs.files.wide_csv.WideCsv, as JSON."""
 
@@ -139,6 +146,15 @@ async def refuse_arrival(connection: Connection, file_id: str, problem: Refusal)
 async def jobs(connection: Connection, busy: Sequence[int], limit: int) -> list[Job]:
     """The oldest first. busy: numbers of those that are being worked at."""
     return [msgspec.convert(dict(row), Job) for row in await connection.fetch(_JOBS, list(busy), limit)]
+
+
+async def backlog(connection: Connection) -> Backlog:
+    row = await connection.fetchrow(
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(state_at))::float8, 0) FROM imports.file"
+        " WHERE state IN ('received', 'reading', 'storing', 'undoing')"
+    )
+    assert row is not None  # noqa: S101 - an aggregate always has a row
+    return Backlog(*row.values())
 
 
 async def imported_twin(connection: Connection, job: Job) -> str | None:

@@ -107,5 +107,7 @@ def test_names_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         "EST",
         "revocation list",
         "mail",
+        "drop box (SFTP)",
+        "importer",
     ):
         assert part in said
