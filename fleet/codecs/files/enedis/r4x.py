@@ -36,18 +36,16 @@ class _Curves(PointWalker):
         self._of_point: Final[dict[str, str]] = {}
         self._meant: Meant | None = None
 
-    def opened(self, name: str) -> None:
-        if name == _CURVE:
-            self._of_curve.clear()
-            self._meant = None
-
     def closed(self, name: str, text: str) -> None:
         if name == _POINT:
-            point = self.attributes or self._of_point
+            point = self.attributes() or self._of_point
             if self._meant is None:
                 self._meant = self._words()
             self.add(self._meant, point.get("Horodatage", ""), point.get("Valeur_Point", ""))
             self._of_point.clear()
+        elif name == _CURVE:
+            self._of_curve.clear()
+            self._meant = None
         elif self.path and self.path[-1] == _POINT:
             self._of_point[name] = text
         elif self.path and self.path[-1] == _CURVE:

@@ -33,10 +33,6 @@ class _Points(PointWalker):
         self._stamp = ""
         self._value = ""
 
-    def opened(self, name: str) -> None:
-        if name == "PDC":
-            self._stamp = self._value = ""
-
     def closed(self, name: str, text: str) -> None:
         if name == "H":
             self._stamp = text
@@ -45,6 +41,7 @@ class _Points(PointWalker):
         elif name == "PDC":
             if self._meant is not None:
                 self.add(self._meant, self._stamp, self._value)
+            self._stamp = self._value = ""
         elif name == "Id_PRM":
             self._meant = Meant(text, self._direction, "EA", "W", "", self._step_ms)
         elif name == "Pas_Publication" and text.isdecimal():

@@ -53,12 +53,6 @@ class _R151(_RegisterWalker):
         self._day = ""
         self._of_class: Final[dict[str, str]] = {}
 
-    def opened(self, name: str) -> None:
-        if name == "Donnees_Releve":
-            self._day = ""
-        elif name in _R151_RANKS:
-            self._of_class.clear()
-
     def closed(self, name: str, text: str) -> None:
         if self.path and self.path[-1] in _R151_RANKS:
             self._of_class[name] = text
@@ -66,6 +60,9 @@ class _R151(_RegisterWalker):
             tariff, value = self._of_class.get("Id_Classe_Temporelle", ""), self._of_class.get("Valeur", "")
             source = Source(_R151_RANKS[name], "", "")
             self.take(Register(self._meter, "", "EA", self._unit, self._day, value, source, tariff))
+            self._of_class.clear()
+        elif name == "Donnees_Releve":
+            self._day = ""
         elif name == "Date_Releve":
             self._day = text
         elif name == "Id_PRM":
@@ -80,16 +77,13 @@ class _R171(_RegisterWalker):
         self._of_series: Final[dict[str, str]] = {}
         self._of_value: Final[dict[str, str]] = {}
 
-    def opened(self, name: str) -> None:
-        if name == "serieMesuresDatees":
-            self._of_series.clear()
-        elif name == "mesureDatee":
-            self._of_value.clear()
-
     def closed(self, name: str, text: str) -> None:
         parent = self.path[-1] if self.path else ""
         if name == "mesureDatee":
             self.take(self._register())
+            self._of_value.clear()
+        elif name == "serieMesuresDatees":
+            self._of_series.clear()
         elif parent == "mesureDatee":
             self._of_value[name] = text
         elif parent == "serieMesuresDatees":

@@ -4,7 +4,7 @@ expat holds one token and one path, so both are bounded; of names and attributes
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
@@ -16,30 +16,25 @@ from fleet.limits import FILE_CHUNK_BYTES, FILE_LINE_CHARS_MAX
 
 _DEPTH_MAX: Final = 32  # R64's deepest is 9
 _NAMES_MAX: Final = 500  # of elements and attributes; a flow has about 40
-_ATTRIBUTES_MAX: Final = 16  # of one element
 _SILENT_BYTES_MAX: Final = 4 * FILE_CHUNK_BYTES  # without an element: one token that does not end
 
 
 class Walker:
-    """What a flow makes of its elements: `opened` and `closed` are overridden, `told` is what they found.
+    """What a flow makes of its elements: `closed` is overridden, `told` is what it found.
 
-    path: names of the open elements, the innermost last. attributes: of the element that closes.
+    path: names of the open elements, the innermost last.
     """
 
     def __init__(self) -> None:
         self.path: Final[list[str]] = []
         self.told: Final[list[Found]] = []
-        self.attributes: Mapping[str, str] = {}
         self.line_of: Callable[[], int] = lambda: 0
         self.elements = 0
+        self._attributes: list[str] = []  # of the element that closes: name, value, name, value
         self._local: Final[dict[str, str]] = {}
         self._seen: Final[set[str]] = set()
-        self._attributes_of_open: Final[list[Mapping[str, str]]] = []
-        self._text: list[str] = []
-        self._chars = 0
-
-    def opened(self, name: str) -> None:
-        """An element begins."""
+        self._held: Final[list[list[str]]] = []
+        self._text = ""
 
     def closed(self, name: str, text: str) -> None:
         """An element ends. text: what stood directly before its end, without blanks around it."""
@@ -48,37 +43,38 @@ class Walker:
         """When the file has ended."""
         yield from ()
 
-    # What the parser calls
+    def attributes(self) -> dict[str, str]:
+        """Of the element that closes."""
+        return dict(zip(self._attributes[::2], self._attributes[1::2], strict=True))
 
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+    # What expat calls
+
+    def start(self, tag: str, attributes: list[str]) -> None:
         name = self._local.get(tag)
         if name is None:
             name = self._local[tag] = tag.rpartition("}")[2]
-            self._see((tag,))
+            self._see([tag])
         if attributes:
-            self._see(attributes)
-        if len(self.path) >= _DEPTH_MAX or len(attributes) > _ATTRIBUTES_MAX:
+            self._see(attributes[::2])
+        if len(self.path) >= _DEPTH_MAX:
             raise Unreadable("bad_xml", self.line_of())
-        self.elements += 1
         self.path.append(name)
-        self._attributes_of_open.append(attributes)
-        self._text.clear()
-        self._chars = 0
-        self.opened(name)
+        self._held.append(attributes)
+        self.elements += 1
+        self._text = ""
 
     def data(self, text: str) -> None:
-        self._chars += len(text)
-        if self._chars <= FILE_LINE_CHARS_MAX:
-            self._text.append(text)
+        if len(self._text) <= FILE_LINE_CHARS_MAX:
+            self._text += text
 
     def end(self, _tag: str) -> None:
-        text = "".join(self._text).strip()
-        self._text.clear()
-        self._chars = 0
-        self.attributes = self._attributes_of_open.pop()
+        text = self._text
+        if text:
+            text, self._text = text.strip(), ""
+        self._attributes = self._held.pop()
         self.closed(self.path.pop(), text)
 
-    def _see(self, names: tuple[str, ...] | Mapping[str, str]) -> None:
+    def _see(self, names: list[str]) -> None:
         self._seen.update(names)
         if len(self._seen) > _NAMES_MAX:
             raise Unreadable("bad_xml", self.line_of())
@@ -87,7 +83,10 @@ class Walker:
 def walk(content: Content, walker: Walker) -> Iterator[Found]:
     """Raises Unreadable (bad_xml, xml_entities, line_too_long), and what the walker raises."""
     parser: Final = DefusedXMLParser(target=walker, forbid_dtd=True)
-    walker.line_of = lambda: int(parser.parser.CurrentLineNumber)
+    expat: Final = parser.parser
+    # Straight from expat, which tells attributes as a list: ElementTree would make a dict of each
+    expat.StartElementHandler, expat.EndElementHandler = walker.start, walker.end
+    walker.line_of = lambda: int(expat.CurrentLineNumber)
     silent = 0
     try:
         for chunk in content.chunks():
