@@ -226,6 +226,7 @@ WEBDYN_VARIABLES_MAX = 2_000  # of one device; a Modbus map that is logged whole
 SOLAR_LOG_PLANT_BYTES_MAX = 256 * 1024  # base_vars.js; 100 inverters with named strings are 40 KiB
 SOLAR_LOG_STRINGS_MAX = 50  # of one inverter
 SOLAR_LOG_DAYS_KNOWN_MAX = 4_000  # whose midnight is remembered while a file is read
+FRONIUS_BYTES_MAX = 6 * 1024**2  # of a push, whose numbers take twenty times as much; a day of 20 inverters is 1.5 MB
 INTERVAL_MAX_S = 25 * 3_600  # the longest interval that energy is told of: the day on which summer time ends
 UPLOAD_FORM_BYTES_MAX = 32 * 1024**2  # files in a plain form, for browsers without scripts; larger ones come by themselves
 UPLOAD_FILES_PER_FORM_MAX = 50
@@ -299,6 +300,19 @@ PULL_EVERY_S_MAX = 7 * 86_400
 PULL_SECRET_CHARS_MAX = 256  # of a password
 HOST_KEYS_PER_MIN = 20  # of one person, looked at on servers that we are pointed to
 PULL_CONNECT_S = 20.0  # to reach a customer's server, and again to log in
+PULL_LOOK_S = 10.0  # how late "fetch now" may be
+PULLS_AT_ONCE = 4  # servers; each is waited for, most of the time
+PULL_LEASE_S = 3_600.0  # a visit that was begun and not ended by anybody is begun again
+PULL_VISIT_S = 1_800.0  # of one server, and the rest the next time
+PULL_FILES_MAX = 500  # taken in one visit
+PULL_BYTES_MAX = 2 * FILE_BYTES_MAX
+PULL_LISTED_MAX = 20_000  # names in a folder that are looked at
+PULL_WAITING_FILES_MAX = 2_000  # of one logger, fetched and not yet read
+PULL_WAITING_BYTES_MAX = 2 * FILE_BYTES_MAX
+PULL_PIECE_BYTES = 1024**2
+PULL_AGAIN_S = 60.0  # after a visit that left something for the next one
+PULL_RETRY_MAX_S = 86_400.0  # a server that is gone for good costs one try a day
+PULL_REMEMBERED_DAYS = 30  # after a file was taken and is no longer there
 
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed

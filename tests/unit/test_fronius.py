@@ -206,7 +206,7 @@ def test_what_is_refused_as_a_whole(raw: bytes, code: str) -> None:
 def test_a_channel_that_is_damaged_costs_itself_only() -> None:
     body = {
         "inverter/1": channels(
-            EnergyReal_WAC_Sum_Produced={"43200": 9}, PowerReal_PAC_Sum={"soon": 1}, Voltage_AC_Phase_1={"0": "x"}
+            EnergyReal_WAC_Sum_Produced={"43200": 9}, PowerReal_PAC_Sum={"-300": 1}, Voltage_AC_Phase_1={"0": "x"}
         )
     }  # type: ignore[dict-item]
     found = data(body)

@@ -25,7 +25,7 @@ from fleet.codecs.files.fronius_log import EVENTS, LOCATION, METER, SCALES, Logg
 from fleet.codecs.files.local_time import LocalTimes, naive_ms
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Unreadable, refusal
 from fleet.codecs.files.sparse_rows import SparseRows
-from fleet.limits import FILE_WHOLE_BYTES_MAX
+from fleet.limits import FRONIUS_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import UnixMs
 
@@ -72,7 +72,7 @@ def recognises(head: bytes) -> bool:
 
 def read(content: Content, context: Context) -> Iterator[Found]:
     """Raises Unreadable (bad_json, file_too_large, bad_time, unknown_zone, daily_sums, not_readings, too_many_serials)."""
-    raw = content.whole(FILE_WHOLE_BYTES_MAX).removeprefix(_BOM).strip()
+    raw = content.whole(FRONIUS_BYTES_MAX).removeprefix(_BOM).strip()
     answers = _decoded(raw, list[_Answer]) if raw.startswith(b"[") else [_decoded(raw, _Answer)]
     push = _Push(context)
     for answer in answers:
@@ -125,8 +125,7 @@ class _Push:
         start = self._instant(device.start) if device.data else 0
         for found in logged(name, device, self._stamp, self._told):
             if isinstance(found, Logged):
-                for after, reading in found.readings.items():
-                    yield from self.rows.add(found.serial, start + after, reading)
+                yield from self.rows.add(found.serial, start + found.after_ms, found.reading)
             else:
                 yield found
 

@@ -48,13 +48,18 @@ _KNOWN: Final = re.compile(r"_.*|Digital_.*|Hybrid_.*|Temperature_Channel_.*|Ene
 _NAME: Final = re.compile(r"([a-z]+)([/:])(.+)")
 _STEP_S: Final = 300  # the logger's default, where a lone value tells no other
 _STEP_S_MAX: Final = 3_600
-_KEY: Final = re.compile(r"[0-9]{1,8}")
+_KEY_S_MAX: Final = 400 * 86_400  # of an answer that begins at its Start
 _NOT_NEGATIVE: Final = frozenset(("pv_power_w", "irradiance_w_m2"))
 
 
+_Values = dict[int, float | None]
+
+
 class _Channel(msgspec.Struct, rename="pascal"):
+    """values: by seconds after the start."""
+
     unit: str = ""
-    values: dict[str, float | None] | None = None
+    values: _Values | None = None
 
 
 class LoggedDevice(msgspec.Struct, rename="pascal"):
@@ -65,10 +70,11 @@ class LoggedDevice(msgspec.Struct, rename="pascal"):
 
 
 class Logged(NamedTuple):
-    """readings: by ms after the start."""
+    """after_ms: of the device's start."""
 
     serial: str
-    readings: dict[int, dict[str, float]]
+    after_ms: int
+    reading: dict[str, float]
 
 
 def logged(name: str, device: LoggedDevice, stamp: StampEnd | None, told: set[str]) -> Iterator[Logged | Refusal]:
@@ -79,7 +85,7 @@ def logged(name: str, device: LoggedDevice, stamp: StampEnd | None, told: set[st
     if found is None or measures is None:
         yield refusal("not_an_inverter", 0, text=name, name=name[:80])
         return
-    values: dict[str, dict[int, float]] = {}
+    values: dict[str, _Values] = {}
     for channel, raw in channels.items():
         if channel in measures or channel in {ENERGY, _SPAN, LOCATION}:
             decoded = _values(channel, raw)
@@ -93,45 +99,50 @@ def logged(name: str, device: LoggedDevice, stamp: StampEnd | None, told: set[st
     if measures is METER and any(values.get(LOCATION, {}).values()):
         yield refusal("meter_elsewhere", 0, text=name, name=name[:80])
         return
-    readings: dict[int, dict[str, float]] = {}
-    for channel, measure in measures.items():
-        for key, value in values.get(channel, {}).items():
-            readings.setdefault(key * 1_000, {})[measure] = max(value, 0.0) if measure in _NOT_NEGATIVE else value
-    if measures is _INVERTER:
-        _add_energy(readings, values.get(ENERGY, {}), values.get(_SPAN, {}), stamp)
-    yield Logged(_serial(name, found[2], found[3]), readings)
+    energy = values.get(ENERGY, {}) if measures is _INVERTER else {}
+    plain = [(measure, values[channel]) for channel, measure in measures.items() if channel in values]
+    yield from _readings(_serial(name, found[2], found[3]), plain, energy, values.get(_SPAN, {}), stamp)
 
 
-def _values(channel: str, raw: msgspec.Raw) -> dict[int, float] | Refusal:
+def _readings(
+    serial: str, plain: list[tuple[str, _Values]], energy: _Values, spans: _Values, stamp: StampEnd | None
+) -> Iterator[Logged]:
+    """How long an interval is the logger tells, or the distances do: a night's gap is none."""
+    step = _usual_step(energy)
+    before = None
+    for key in sorted(set(energy).union(*(told_at for _, told_at in plain))):
+        reading = {measure: value for measure, told_at in plain if (value := told_at.get(key)) is not None}
+        for measure in _NOT_NEGATIVE & reading.keys():
+            reading[measure] = max(reading[measure], 0.0)
+        wh = energy.get(key)
+        if wh is not None:
+            length = spans.get(key) or (step if before is None else min(key - before, step))
+            before = key
+            interval = {"pv_interval_wh": wh, "interval_s": length} if 0 < length <= INTERVAL_MAX_S else {}
+            if stamp == "start" and interval:
+                yield Logged(serial, round((key + length) * 1_000), interval)
+            else:
+                reading |= interval
+        if reading:
+            yield Logged(serial, key * 1_000, reading)
+
+
+def _usual_step(energy: _Values) -> int:
+    keys = sorted(key for key, value in energy.items() if value is not None)
+    distances = Counter(later - earlier for earlier, later in pairwise(keys)).most_common(1)
+    return distances[0][0] if distances and distances[0][0] <= _STEP_S_MAX else _STEP_S
+
+
+def _values(channel: str, raw: msgspec.Raw) -> _Values | Refusal:
     try:
         decoded = msgspec.json.decode(raw, type=_Channel)
     except (msgspec.DecodeError, RecursionError):
         return refusal("bad_number", 0, text=channel)
-    found: dict[int, float] = {}
-    scale = SCALES.get(decoded.unit, 1.0)
-    for key, value in (decoded.values or {}).items():
-        if _KEY.fullmatch(key) is None:
-            return refusal("bad_time", 0, text=f"{channel}: {key}")
-        if value is not None:
-            found[int(key)] = value * scale
-    return found
-
-
-def _add_energy(
-    readings: dict[int, dict[str, float]], energy: dict[int, float], spans: dict[int, float], stamp: StampEnd | None
-) -> None:
-    """How long an interval is the logger tells, or the distances do: a night's gap is none."""
-    keys = sorted(energy)
-    distances = Counter(later - earlier for earlier, later in pairwise(keys))
-    usual = distances.most_common(1)[0][0] if distances else _STEP_S
-    step = usual if usual <= _STEP_S_MAX else _STEP_S
-    before = None
-    for key in keys:
-        length = spans.get(key) or (step if before is None else min(key - before, step))
-        before = key
-        if 0 < length <= INTERVAL_MAX_S:
-            end = key * 1_000 + (round(length * 1_000) if stamp == "start" else 0)
-            readings.setdefault(end, {}).update(pv_interval_wh=energy[key], interval_s=length)
+    found = decoded.values or {}
+    if found and not (min(found) >= 0 and max(found) <= _KEY_S_MAX):
+        return refusal("bad_time", 0, text=channel)
+    scale = SCALES.get(decoded.unit)
+    return found if scale is None else {key: None if value is None else value * scale for key, value in found.items()}
 
 
 def _serial(name: str, separator: str, own: str) -> str:

@@ -28,7 +28,7 @@ from fleet.codecs.files.webdyn_columns import Column, Columns, TicColumns, are_s
 from fleet.codecs.files.webdyn_dates import ROW, Clock, order_of
 from fleet.codecs.files.webdyn_definition import Definitions
 from fleet.codecs.webdyn_names import DeviceRole
-from fleet.limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_LINES_KEPT_MAX
+from fleet.limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_LINES_KEPT_MAX, WEBDYN_VARIABLES_MAX
 from fleet.serials import is_serial, serial_from
 
 _HEADINGS: Final = frozenset(("SNINV", "ADDRMODBUS", "DEVICEINDEX", "SNTIC", "TYPEIO"))
@@ -46,7 +46,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read(content: Content, context: Context) -> Iterator[Found]:
-    """Raises Unreadable (ambiguous_date, unknown_zone, too_many_serials)."""
+    """Raises Unreadable (ambiguous_date, unknown_zone, too_many_serials, too_many_columns)."""
     file = _File(context, Clock(order_of(content, context)))
     for number, text in lines(content):
         if ROW.match(text) is not None:
@@ -106,6 +106,8 @@ class _File:
             yield from self.rows_so_far()  # the list may change within a block
             named = [cell.strip() for cell in cells]
             named = [each for each in named if each] if are_statistics(named[:1]) else [each for each in named[1:] if each]
+            if len(named) > WEBDYN_VARIABLES_MAX:
+                raise Unreadable("too_many_columns", number, columns_max=str(WEBDYN_VARIABLES_MAX))
             block.ids, block.line, block.begun = named, number, False
         elif block.begun:
             yield refusal("bad_time", number, 1, ";".join(cells))
@@ -190,9 +192,8 @@ class _File:
         found = []
         for each in refusals:
             key = (each.code, definition_name, each.text)
-            if key not in self._told:
-                if len(self._told) < REFUSED_LINES_KEPT_MAX:
-                    self._told.add(key)
+            if key not in self._told and len(self._told) < REFUSED_LINES_KEPT_MAX:
+                self._told.add(key)
                 found.append(each)
         return tuple(found)
 
