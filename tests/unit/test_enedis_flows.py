@@ -192,7 +192,7 @@ def test_r63_quantities_and_meters_stay_apart() -> None:
 def test_r63_meters_in_turns_are_the_same_as_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = r63_csv(intervals(AUTUMN)).splitlines()[1:], r63_csv(intervals(AUTUMN), meter=OTHER_PRM).splitlines()[1:]
     turns = R63 + "\n".join(each for pair in zip(first, second, strict=True) for each in pair)
-    for held in (400_000, 20):
+    for held in (200_000, 20):
         monkeypatch.setattr("fleet.codecs.files.enedis.series.FILE_POINTS_HELD_MAX", held)
         told = found(turns)
         assert points(told) == points(told, serial=OTHER_PRM) == energy_of(intervals(AUTUMN))
