@@ -15,6 +15,10 @@ PROBLEMS: Final[dict[str, tuple[str, str]]] = {  # code → (French, English)
         "La clé du serveur a changé : rien n'a été lu. Comparez l'empreinte avec son responsable, puis confirmez-la.",
         "The server's key has changed: nothing was read. Compare the fingerprint with its owner, then confirm it.",
     ),
+    "old_cryptography": (
+        "Le serveur ne parle qu'un chiffrement dépassé : demandez à son responsable de le mettre à jour.",
+        "The server speaks outdated cryptography only: ask its owner to update it.",
+    ),
     "login_refused": (
         "Le serveur refuse l'identifiant, ou le mot de passe ou la clé : vérifiez-les auprès de son responsable.",
         "The server refuses the user name, or the password or key: check them with its owner.",

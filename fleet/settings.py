@@ -168,6 +168,7 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """intake_folder: originals, spools, and what was uploaded by hand. dropbox_folder: the SFTP drop box's.
 
     pull_key_file: opens the secrets of customers' own servers (Fernet); made at the first start.
+    pull_networks: private networks that may be fetched from, such as '10.20.0.0/16'; the Internet always may
     public_url: of the portal, for links in e-mail
     """
 
@@ -178,6 +179,7 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pull_key_file: Path
     public_url: str
     ready_file: Path
+    pull_networks: tuple[str, ...] = ()
 
 
 def load(path: Path, kind: type[S]) -> S:

@@ -109,6 +109,29 @@ def devices(folder: Path) -> list[DeviceId]:
         return sorted(device_id(entry.name) for entry in entries if is_device_id(entry.name) and entry.is_dir())
 
 
+# what the puller needs --------------------------------------------------------------------------------------------
+
+
+def pulled_usage(folder: Path, device: DeviceId) -> Usage:
+    """Of what was fetched and waits."""
+    sizes = [each.size for each in waiting_of(folder, device) if each.via == "pull"]
+    return Usage(sum(sizes), len(sizes))
+
+
+def being_pulled(folder: Path, device: DeviceId, who: str) -> Path:
+    """Where a file is written while it is fetched. What lay there is of a visit that was broken off."""
+    room = folder / device / PULLED
+    room.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return room / f"being-fetched.{who}"
+
+
+def pulled(folder: Path, device: DeviceId, fetched: Path, name: str, now_ns: int) -> None:
+    """It is whole. On the disk when this returns; its content was fsynced before."""
+    link_stamped(fetched, folder / device / PULLED, Name(name), now_ns)
+    fetched.unlink()
+    _sync(folder / device / PULLED)
+
+
 # putting files in -------------------------------------------------------------------------------------------------
 
 
@@ -157,12 +180,13 @@ class Box:
         return [found[stored] for stored in sorted(found)]
 
     def finish(self, kind: str, old: Name, new: Name, now_ns: int, *, complete: bool = True) -> None:
-        """From open/ or closed/ to the importer, under its final name. On the disk when this returns."""
+        """From open/ or closed/ to the importer, under its final name. It has it, also after a power cut, when this returns;
+        if that forgets the second step, `recover` does it."""
         source = self.path(kind, old)
         link_stamped(source, self.folder / WHOLE, new, now_ns, complete=complete)
+        _sync(self.folder / WHOLE)
         with self._listing:
             os.rename(source, self.path(LISTED, new))
-        _sync(self.folder / WHOLE, self.folder / LISTED)
 
     def park(self, name: Name) -> None:
         """Closed under a temporary name. On the disk when this returns."""
@@ -181,7 +205,7 @@ class Box:
                     os.rename(entry.path, self.folder / WHOLE / f"{head}{new.stored}")
         with self._listing:
             os.rename(self.path(LISTED, old), self.path(LISTED, new))
-        _sync(self.folder / WHOLE, self.folder / LISTED)
+        _sync(self.folder / WHOLE)
 
     def has_successor(self, name: Name) -> bool:
         """Whether a new version of it lies there under a temporary name."""
@@ -253,11 +277,10 @@ def _files(folder: Path) -> Iterator["os.DirEntry[str]"]:
         yield from (entry for entry in entries if entry.is_file(follow_symlinks=False))
 
 
-def _sync(*folders: Path) -> None:
-    """Names are on the disk, as files' contents are after fsync."""
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(folder: Path) -> None:
+    """The names in it are on the disk, as a file's content is after fsync."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

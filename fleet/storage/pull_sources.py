@@ -211,15 +211,21 @@ def _seen(row: dict[str, object]) -> PullSource:
 # the importer -----------------------------------------------------------------------------------------------------
 
 
-async def due_pulls(connection: Connection, limit: int) -> list[DuePull]:
-    """The longest due first. One whose logger is closed, revoked or retired is not fetched for."""
+async def take_due(connection: Connection, limit: int, *, lease_s: float) -> list[DuePull]:
+    """The longest due first; nobody else gets them before the lease is over, also when whoever took them dies.
+
+    One whose logger is closed, revoked or retired is not fetched for.
+    """
     rows = await connection.fetch(
-        "SELECT p.id, p.site_id AS site, p.device_id AS device, p.host, p.port, p.username, p.host_key, p.auth, p.secret,"
-        " p.folder, p.pattern, p.every_s, p.failures FROM imports.pull_source p"
-        " JOIN imports.account a ON a.device_id = p.device_id JOIN registry.device d ON d.id = p.device_id"
-        " WHERE p.removed_at IS NULL AND p.due_at <= now() AND a.closed_at IS NULL AND d.retired_at IS NULL"
-        " AND d.revoked_at IS NULL ORDER BY p.due_at LIMIT $1",
+        "UPDATE imports.pull_source s SET due_at = now() + make_interval(secs => $2) FROM ("
+        " SELECT p.id, p.due_at FROM imports.pull_source p JOIN imports.account a ON a.device_id = p.device_id"
+        " JOIN registry.device d ON d.id = p.device_id WHERE p.removed_at IS NULL AND p.due_at <= now()"
+        " AND a.closed_at IS NULL AND d.retired_at IS NULL AND d.revoked_at IS NULL"
+        " ORDER BY p.due_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED) due WHERE s.id = due.id"
+        " RETURNING s.id, s.site_id AS site, s.device_id AS device, s.host, s.port, s.username, s.host_key, s.auth,"
+        " s.secret, s.folder, s.pattern, s.every_s, s.failures",
         limit,
+        lease_s,
     )
     return [msgspec.convert(dict(row), DuePull) for row in rows]
 
