@@ -46,7 +46,8 @@ READING = {"value": "5", "date": "2024-07-01 00:30:00", "interval_length": "PT30
 SAMPLES = {
     "enedis-curve": curve(TOLD),
     "enedis-index": index([("2024-07-01T01:00:00+02:00", 100), ("2024-07-02T01:00:00+02:00", None)]) + CALENDAR,
-    "enedis-daily": "Date;Consommation (en kWh);Production (en kWh)\n01/06/2024;1,5;2\n02/06/2024;NA;3\n",
+    "enedis-daily": preamble("Totaux")
+    + "Date;Consommation (en kWh);Production (en kWh)\n01/06/2024;1,5;2\n02/06/2024;NA;3\n",
     "enedis-peaks": preamble("Puissance maximale quotidienne", unit="VA") + "Horodate;Valeur\n" + PEAK,
     "enedis-email": EMAIL + f"01/07/2024;00:00;5;R;{PRM};CONS;kW;10\n01/07/2024;00:10;5;R;;;;\n",
     "enedis-r6x-csv": r63_csv(TOLD) + r63_csv(TOLD[:5], words="PRI;CONS;BRUT;VAr", heading=False),

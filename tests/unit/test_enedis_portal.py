@@ -152,15 +152,16 @@ def test_the_direction_of_totals() -> None:
     fed = found(preamble("Injection quotidienne", "", "Wh", "") + days)
     assert list(points(fed, "export_interval_wh").values()) == [10]
     for told in (
-        found("Date;Production (en Wh)\n2024-06-01;10\n"),
+        found(WORKBOOK.replace("Valeur (en kWh)", "Production (en Wh)").replace(PRM, "0" * 14) + "2024-06-01;10\n"),
         found(days, name="Enedis_Prod_Jour_20240601-20240602.csv"),
         found(days, role="pv"),
     ):
-        assert list(points(told, "export_interval_wh", None).values()) == [10]
+        (block,) = rows(told)
+        assert (block.measures[0], block.values[0]) == ("export_interval_wh", [10.0])
     assert list(points(found(days), "import_interval_wh", None).values()) == [10]
-    both = found("Date;Consommation (en kWh);Production (en kWh)\n01/06/2024;1;2\n")
-    assert list(points(both, "import_interval_wh", None).values()) == [1000]
-    assert list(points(both, "export_interval_wh", None).values()) == [2000]
+    both = found(WORKBOOK.replace("Valeur (en kWh)", "Consommation (en kWh);Production (en kWh)") + "01/06/2024;1;2\n")
+    assert list(points(both, "import_interval_wh").values()) == [1000]
+    assert list(points(both, "export_interval_wh").values()) == [2000]
 
 
 @pytest.mark.parametrize("month", ["2024-06;12571", "06/2024;12571"])

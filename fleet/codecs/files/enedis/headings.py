@@ -10,7 +10,7 @@ from fleet.codecs.files.lines import head_lines
 # values: Horodate;Valeur, whatever of; curve: the same with its unit and its stamp's end in words; days: Date;Valeur (en Wh)
 Kind = Literal["preamble", "values", "curve", "index", "days", "calendar", "email", "r6x", "r64"]
 
-_BRACKETED: Final = re.compile(r"\((?:n )?(k?wh?|m?wh?)\)")
+_BRACKETED: Final = re.compile(r"\((n )?(k?wh?|mwh?)\)")
 _VALUE_WORDS: Final = ("valur", "consommation", "production", "injction", "soutirag")
 
 
@@ -44,7 +44,7 @@ def heading(text: str) -> Heading | None:
 def unit_in_brackets(name: str) -> str | None:
     """'valur (n kwh)' → 'kwh'"""
     found = _BRACKETED.search(name)
-    return None if found is None else found[1]
+    return None if found is None else found[2]
 
 
 def _kind(names: Sequence[str]) -> Kind | None:
@@ -69,6 +69,11 @@ def _is_day_column(name: str) -> bool:
     return name.startswith(_VALUE_WORDS) and unit_in_brackets(name) is not None
 
 
+def _is_enedis_alone(names: Sequence[str]) -> bool:
+    """Without a meter's number only these: other makers, too, have a column 'Production (kWh)'."""
+    return len(names) == 2 and names[1].startswith(("valur (n ", "consommation (n "))
+
+
 def _pairs(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     """'Identifiant PRM;12345678901234;Type de donnees;Courbe de charge' in one line."""
     if not (names[0].startswith("idntifiant prm") or "(prm)" in names[0] or names[0].startswith("typ d ")):
@@ -90,6 +95,7 @@ def first_kind(head: bytes) -> str | None:
     """The kind of the first heading of columns; for 'values', what they are of: 'curve' or 'peaks'."""
     typed = ""
     preamble: tuple[str, ...] = ()
+    of_meter = False
     for text in head_lines(head):
         if preamble:
             if text.strip(" ;"):
@@ -101,6 +107,9 @@ def first_kind(head: bytes) -> str | None:
                 return None
         elif found.kind == "preamble":
             preamble, typed = found.names, type_of_data(found.told) or typed
+            of_meter = True
+        elif found.kind == "days" and not of_meter:
+            return "days" if _is_enedis_alone(found.names) else None
         elif found.kind == "values":
             return shape_of(typed) if typed else None
         else:
