@@ -7,13 +7,13 @@ reason to send. Here are numbers, texts, byte strings, true, false and null; of 
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from fleet.limits import CBOR_FIELDS_MAX
 
 Value = int | float | str | bytes | None
-Record = dict[int | str, Value]
+Record = dict[str, Value]
 
 
 class NotCbor(ValueError):
@@ -26,10 +26,12 @@ _BREAK: Final = 0xFF
 _DECIMAL_FRACTION: Final = 4
 _EXPONENT_MAX: Final = 300  # beyond it is no number of ours
 _SIZES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+_SMALL: Final = {head: head if head < 0x20 else 0x1F - head for head in (*range(0x18), *range(0x20, 0x38))}  # −24 … 23
+_DOUBLE: Final[Callable[[bytes, int], tuple[float]]] = struct.Struct(">d").unpack_from
 _FLOATS: Final[dict[int, Callable[[bytes, int], tuple[float]]]] = {
     25: struct.Struct(">e").unpack_from,
     26: struct.Struct(">f").unpack_from,
-    27: struct.Struct(">d").unpack_from,
+    27: _DOUBLE,
 }
 _CONSTANTS: Final = {20: False, 21: True, 22: None, 23: None}
 
@@ -38,8 +40,8 @@ def is_array(raw: bytes) -> bool:
     return raw[:1] != b"" and raw[0] >> 5 == _ARRAY
 
 
-def records(raw: bytes) -> Iterator[Record]:
-    """Raises NotCbor, also after some records."""
+def records(raw: bytes, labels: Mapping[int, str]) -> Iterator[Record]:
+    """labels: what keys that are numbers mean; others may be ignored, and are. Raises NotCbor, also after some records."""
     number = 0
     try:
         if not is_array(raw):
@@ -50,7 +52,7 @@ def records(raw: bytes) -> Iterator[Record]:
                 position += 1
                 break
             number += 1
-            record, position = _record(raw, position)
+            record, position = _record(raw, position, labels)
             yield record
             left = None if left is None else left - 1
     except (IndexError, struct.error):
@@ -61,22 +63,45 @@ def records(raw: bytes) -> Iterator[Record]:
         raise NotCbor(f"{len(raw) - position} bytes follow its end")
 
 
-def _record(raw: bytes, position: int) -> tuple[Record, int]:
+def _record(raw: bytes, position: int, labels: Mapping[int, str]) -> tuple[Record, int]:
+    """What most records are made of (small keys, short texts, doubles, whole numbers of 32 bits) is read on the spot."""
     if raw[position] >> 5 != _MAP:
         raise NotCbor("not a map")
     left, position = _size(raw, position)
     record: Record = {}
+    value: Value
     while left != 0:
-        if left is None and raw[position] == _BREAK:
-            return record, position + 1
-        key, position = _value(raw, position)
-        if isinstance(key, float | bytes | bool) or key is None:
-            raise NotCbor("a key is neither a number nor a text")
-        record[key], position = _value(raw, position)
+        head = raw[position]
+        if left is None and head == _BREAK:
+            position += 1
+            break
+        small = _SMALL.get(head)
+        key, position = _key(raw, position, labels) if small is None else (labels.get(small, ""), position + 1)
+        head = raw[position]
+        if head == 0xFB:
+            value, position = _DOUBLE(raw, position + 1)[0], position + 9
+        elif 0x60 <= head < 0x78 and position + head < len(raw) + 0x5F:
+            end = position + head - 0x5F
+            value, position = raw[position + 1 : end].decode(), end
+        elif head == 0x1A and position + 4 < len(raw):
+            value, position = int.from_bytes(raw[position + 1 : position + 5], "big"), position + 5
+        else:
+            value, position = _value(raw, position)
+        if key:
+            record[key] = value
         if len(record) > CBOR_FIELDS_MAX:
             raise NotCbor(f"more than {CBOR_FIELDS_MAX} fields")
         left = None if left is None else left - 1
+    if not record:
+        raise NotCbor("nothing in it that has a meaning")
     return record, position
+
+
+def _key(raw: bytes, position: int, labels: Mapping[int, str]) -> tuple[str, int]:
+    key, position = _value(raw, position)
+    if isinstance(key, float | bytes | bool) or key is None:
+        raise NotCbor("a key is neither a number nor a text")
+    return (labels.get(key, "") if isinstance(key, int) else key), position
 
 
 def _size(raw: bytes, position: int) -> tuple[int | None, int]:

@@ -21,7 +21,7 @@ import msgspec
 
 from fleet.codecs import cbor_records
 from fleet.codecs.decoded import Decoded, told_time
-from fleet.codecs.naming import Role, meaning
+from fleet.codecs.naming import Meaning, Role, meaning
 from fleet.errors import BadInput
 from fleet.limits import RAW_NAME_CHARS_MAX, SENML_NAME_CHARS_MAX
 from fleet.serials import serial_of_path, tells_apart
@@ -30,11 +30,13 @@ from fleet.telemetry import RawMessage, Sample, UnixMs
 _VERSION: Final = 10
 _RELATIVE_BELOW_S: Final = 2**28
 _TIME_MAX_S: Final = 2**36  # the year 4147
+_INTEGER_MAX: Final = 2**64  # what CBOR has without tags; no counter of ours goes further
 _LABELS: Final = {
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs", 0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t",
     7: "ut", 8: "vd",
 }  # fmt: skip
 _FIELDS: Final = frozenset(_LABELS.values())
+_OWN: Final = frozenset(("n", "u", "v", "vs", "vb", "vd", "s", "t", "ut"))
 _VALUES: Final = frozenset(("v", "vs", "vb", "vd", "s"))
 _SUM_OF: Final = {"W": "J", "mW": "mJ", "kW": "kJ", "MW": "MJ"}
 _URN: Final = re.compile(r"urn:dev:(?:mac|ow|org|os|ops|other):")
@@ -76,29 +78,30 @@ class Resolver:
         """None: it only changes the base. Raises BadInput (senml_version, senml_field, senml_base): the pack cannot be read;
         (senml_record): this record cannot.
         """
-        if not record.keys() <= _FIELDS:
-            unknown = next((name for name in record if name.endswith("_")), None)
-            if unknown is not None:
-                raise BadInput("senml_field", f"field {unknown[:40]!r} must be understood, and is not")
-        if record.get("bver", _VERSION) != _VERSION and not _number(record, "bver", "senml_version") < _VERSION:
-            raise BadInput("senml_version", f"version {record['bver']}; {_VERSION} is read")
-        self._take_base(record)
+        if not record.keys() <= _OWN:
+            self._take_base(record)
         told = record.keys() & _VALUES
         if not told:
             return None
-        if len(told - {"s"}) > 1:
+        if len(told) > 1 and len(told - {"s"}) > 1:
             raise BadInput("senml_record", "it has more than one value")
         name, unit = record.get("n", ""), record.get("u", self._unit)
         if not isinstance(name, str) or not isinstance(unit, str | None):
             raise BadInput("senml_record", "name and unit must be texts")
-        name = self._name + name
-        if _NAME.fullmatch(name) is None or len(name) > SENML_NAME_CHARS_MAX:
-            raise BadInput("senml_record", f"{name[:60]!r} is no name")
-        value = _number(record, "v") + self._value if "v" in record else None
-        total = _number(record, "s") + self._sum if "s" in record else None
-        return Resolved(name, len(self._name), unit, value, total, self._time(record))
+        value = _number(record, "v") + self._value if "v" in told else None
+        total = _number(record, "s") + self._sum if "s" in told else None
+        time_s = self._time_s + (_number(record, "t") if "t" in record else 0.0)
+        if not -_TIME_MAX_S < time_s < _TIME_MAX_S:
+            raise BadInput("senml_record", f"time {time_s:g} is none of ours")
+        t = round(time_s * 1000) + (self._now if time_s < _RELATIVE_BELOW_S else 0)
+        return Resolved(_name(self._name + name), len(self._name), unit, value, total, t)
 
     def _take_base(self, record: Mapping[str, Any]) -> None:
+        unknown = next((name for name in record if name not in _FIELDS and name.endswith("_")), None)
+        if unknown is not None:
+            raise BadInput("senml_field", f"field {unknown[:40]!r} must be understood, and is not")
+        if "bver" in record and _number(record, "bver", "senml_version") > _VERSION:
+            raise BadInput("senml_version", f"version {record['bver']}; {_VERSION} is read")
         if "bn" in record:
             self._name = _base_text(record, "bn")
         if "bu" in record:
@@ -110,20 +113,21 @@ class Resolver:
         if "bs" in record:
             self._sum = _number(record, "bs", "senml_base")
 
-    def _time(self, record: Mapping[str, Any]) -> UnixMs:
-        time_s = self._time_s + (_number(record, "t") if "t" in record else 0.0)
-        if abs(time_s) > _TIME_MAX_S:
-            raise BadInput("senml_record", f"time {time_s:g} is none of ours")
-        return round(time_s * 1000) + (self._now if time_s < _RELATIVE_BELOW_S else 0)
+
+@lru_cache(maxsize=4_096)
+def _name(name: str) -> str:
+    """Raises BadInput (senml_record)."""
+    if len(name) > SENML_NAME_CHARS_MAX or _NAME.fullmatch(name) is None:
+        raise BadInput("senml_record", f"{name[:60]!r} is no name")
+    return name
 
 
 def _number(record: Mapping[str, Any], field: str, code: str = "senml_record") -> float:
     value = record[field]
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
+    if type(value) is float and math.isfinite(value):
+        return value
+    if type(value) is int and -_INTEGER_MAX <= value <= _INTEGER_MAX:
+        return float(value)
     raise BadInput(code, f"{field} must be a number")
 
 
@@ -134,9 +138,9 @@ def _base_text(record: Mapping[str, Any], field: str) -> str:
     return value
 
 
-def labelled(record: cbor_records.Record) -> dict[str, Any]:
-    """A CBOR record with the names that JSON uses. A number that is no label of ours is an extension that may be ignored."""
-    return {_LABELS.get(key, "?") if isinstance(key, int) else key: value for key, value in record.items()}
+def from_cbor(raw: bytes) -> Iterator[dict[str, Any]]:
+    """Its records, with the names that JSON uses. Raises NotCbor, also after some records."""
+    return cbor_records.records(raw, _LABELS)
 
 
 def is_record(record: object) -> bool:
@@ -148,7 +152,7 @@ def is_record(record: object) -> bool:
 
 
 @lru_cache(maxsize=4_096)
-def placed(name: str, base: int) -> Place:
+def place(name: str, base: int) -> Place:
     base_name, metric = name[:base], name[base:]
     if not metric or not base_name:
         cut = re.fullmatch(r"(?:(?P<device>.*)[:/])?(?P<metric>[^:/]*)", name)
@@ -157,20 +161,32 @@ def placed(name: str, base: int) -> Place:
     numbered = _SUB_DEVICE.match(metric)
     if numbered is not None and device:
         device = f"{device}/{numbered['name']}"
-    local = not tells_apart(device)
+    local = device != "" and not tells_apart(device)
     return Place(serial_of_path(device, RAW_NAME_CHARS_MAX) if local else serial_of_path(device), local, metric)
 
 
-def measures(record: Resolved, place: Place, role: Role | None = None) -> dict[str, float]:
-    """What its value and its sum measure; nothing where that is not certain. role: of the sender, where no name says one."""
-    found: dict[str, float] = {}
-    device = record.name.removesuffix(place.metric)
-    sum_unit = _SUM_OF.get(record.unit or "")
-    for number, unit in ((record.value, record.unit), (None if sum_unit is None else record.sum, sum_unit)):
-        meant = None if number is None else meaning(place.metric, unit, device, role=role, ac_is_pv=True)
-        if meant is not None and number is not None:
-            found[meant.measure] = number if meant.factor == 1.0 else round(number * meant.factor, 6)
+@lru_cache(maxsize=4_096)
+def meant(name: str, base: int, unit: str | None, role: Role | None) -> tuple[Meaning | None, Meaning | None]:
+    """What a value of this name and unit measures, and what its sum; None where that is not certain."""
+    metric = place(name, base).metric
+    device = name.removesuffix(metric)
+    of_sum = None if unit not in _SUM_OF else meaning(metric, _SUM_OF[unit], device, role=role, ac_is_pv=True)
+    return meaning(metric, unit, device, role=role, ac_is_pv=True), of_sum
+
+
+def measures(record: Resolved, role: Role | None = None) -> list[tuple[str, float]]:
+    """Of one record. role: of the sender, where no name says one."""
+    found = []
+    of_value, of_sum = meant(record.name, record.base, record.unit, role)
+    if of_value is not None and record.value is not None:
+        found.append((of_value.measure, told(of_value, record.value)))
+    if of_sum is not None and record.sum is not None:
+        found.append((of_sum.measure, told(of_sum, record.sum)))
     return found
+
+
+def told(meant: Meaning, number: float) -> float:
+    return number if meant.factor == 1.0 else round(number * meant.factor, 6)
 
 
 def decode(message: RawMessage) -> list[Decoded] | None:
@@ -184,18 +200,15 @@ def decode(message: RawMessage) -> list[Decoded] | None:
         resolved = resolver.take(record)
         if resolved is None:
             continue
-        place = placed(resolved.name, resolved.base)
-        for measure, value in measures(resolved, place).items():
-            names = claims.setdefault((place._replace(metric=""), measure), {})
+        device = place(resolved.name, resolved.base)._replace(metric="")
+        for measure, value in measures(resolved):
+            names = claims.setdefault((device, measure), {})
             names.setdefault(resolved.name, []).append((told_time(message, resolved.t), value))
     instants: dict[tuple[Place, UnixMs], Sample] = {}
     for (device, measure), names in claims.items():
         for t, value in _one_of(names):
             instants.setdefault((device, t), Sample(t, {})).v.setdefault(measure, value)
-    return [
-        Decoded(device.serial or None, sample, device.local and device.serial != "")
-        for (device, _), sample in instants.items()
-    ]
+    return [Decoded(device.serial or None, sample, device.local) for (device, _), sample in instants.items()]
 
 
 def _one_of(names: dict[str, list[tuple[UnixMs, float]]]) -> list[tuple[UnixMs, float]]:
@@ -223,12 +236,12 @@ def _pack(message: RawMessage) -> Iterable[dict[str, Any]] | None:
 
 def _from_cbor(message: RawMessage) -> Iterator[dict[str, Any]] | None:
     try:
-        first = next(cbor_records.records(message.payload), None)
+        first = next(from_cbor(message.payload), None)
     except cbor_records.NotCbor:
         return None
-    if first is None or not is_record(labelled(first)):
+    if first is None or not is_record(first):
         return None
     try:
-        return iter([labelled(record) for record in cbor_records.records(message.payload)])
+        return iter(list(from_cbor(message.payload)))
     except cbor_records.NotCbor as error:
         raise BadInput("bad_payload", f"{message.topic[:80]}: CBOR that is no pack of SenML: {error}") from None

@@ -29,10 +29,10 @@ _whole_record: Final = msgspec.json.Decoder(dict[str, Any])
 def recognises(head: bytes) -> bool:
     if cbor_records.is_array(head):
         try:
-            first = next(cbor_records.records(head), None)
+            first = next(senml.from_cbor(head), None)
         except NotCbor:
             return False
-        return first is not None and senml.is_record(senml.labelled(first))
+        return first is not None and senml.is_record(first)
     opening = _OPENING.match(head.removeprefix(_BOM))
     found = None if opening is None else _RECORD.match(head.removeprefix(_BOM), opening.end())
     try:
@@ -55,7 +55,8 @@ class _Reading:
         self._role = context.settings.role
         self._resolver = senml.Resolver(context.received_at)
         self._gathering = Gathering()
-        self._row: tuple[str, UnixMs] | None = None
+        self._serial = ""  # of the row that is being put together
+        self._t: UnixMs = 0
         self._values: dict[str, float] = {}
         self._named: dict[tuple[str, str], str] = {}  # serial and measure → the name that tells it
         self._serials: set[str] = set()
@@ -76,20 +77,17 @@ class _Reading:
             return
         if resolved is None:
             return
-        serial, _, metric = place = senml.placed(resolved.name, resolved.base)
-        self._serials.add(serial)
-        if len(self._serials) > FILE_SERIALS_MAX:
-            raise Unreadable("too_many_serials", number, serials_max=str(FILE_SERIALS_MAX))
-        found = senml.measures(resolved, place, self._role)
+        found = senml.measures(resolved, self._role)
         if not found and resolved.value is not None:
-            yield from self._leave_out("unknown_column", number, resolved.name, metric, resolved.unit)
-        for measure, value in found.items():
+            yield from self._leave_out("unknown_column", number, resolved)
+        for measure, value in found:
+            serial = self._serial_of(number, resolved)
             if self._named.setdefault((serial, measure), resolved.name) != resolved.name:
-                yield from self._leave_out("column_twice", number, resolved.name, metric, resolved.unit)
+                yield from self._leave_out("column_twice", number, resolved)
                 continue
-            if self._row != (serial, resolved.t) or measure in self._values:
+            if self._t != resolved.t or self._serial != serial or measure in self._values:
                 yield from self._close_row()
-                self._row = (serial, resolved.t)
+                self._serial, self._t = serial, resolved.t
             self._values[measure] = value
 
     def rest(self) -> Iterator[Found]:
@@ -100,17 +98,26 @@ class _Reading:
             raise Unreadable("header_only")
 
     def _close_row(self) -> Iterator[Found]:
-        if self._row is not None and self._values:
-            serial, t = self._row
+        if self._values:
             self._rows += 1
-            yield from self._gathering.add(serial or None, tuple(self._values), t, self._values.values())
-        self._values = {}
+            yield from self._gathering.add(self._serial or None, tuple(self._values), self._t, self._values.values())
+            self._values = {}
 
-    def _leave_out(self, code: str, number: int, name: str, metric: str, unit: str | None) -> Iterator[Found]:
+    def _serial_of(self, number: int, resolved: senml.Resolved) -> str:
+        """Raises Unreadable (too_many_serials)."""
+        serial = senml.place(resolved.name, resolved.base).serial
+        if serial not in self._serials:
+            self._serials.add(serial)
+            if len(self._serials) > FILE_SERIALS_MAX:
+                raise Unreadable("too_many_serials", number, serials_max=str(FILE_SERIALS_MAX))
+        return serial
+
+    def _leave_out(self, code: str, number: int, resolved: senml.Resolved) -> Iterator[Found]:
         """Told once of each name."""
+        name, metric = resolved.name, resolved.name[resolved.base :] or resolved.name
         if name not in self._left_out and len(self._left_out) < SENML_NAMES_MAX:
             self._left_out.add(name)
-            yield refusal(code, number, text=name, name=metric[:80] or name[:80], unit=(unit or "–")[:20])
+            yield refusal(code, number, text=name, name=metric[:80], unit=(resolved.unit or "–")[:20])
 
 
 def _from_json(raw: bytes) -> Iterator[dict[str, Any]]:
@@ -137,8 +144,8 @@ def _from_cbor(raw: bytes) -> Iterator[dict[str, Any]]:
     """Raises Unreadable (bad_cbor)."""
     number = 1
     try:
-        for record in cbor_records.records(raw):
-            yield senml.labelled(record)
+        for record in senml.from_cbor(raw):
+            yield record
             number += 1
     except NotCbor as error:
         raise Unreadable("bad_cbor", number, text=str(error)) from None
