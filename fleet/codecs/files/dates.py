@@ -33,6 +33,7 @@ _WHOLE: Final = re.compile(
     r"([T _,-].*|[0-9]{4}|[0-9]{6})?"
 )
 _IN_NAME: Final = re.compile(r"(?<![0-9])([0-9]{4}|[0-9]{2})[-_.]?([0-9]{2})[-_.]?([0-9]{2})(?![0-9])")
+_YEAR_FIRST: Final = re.compile(r"20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
 _TOKEN: Final = re.compile(r"([yYMdD])\1*")
 _MONTHS: Final = {
     name: month
@@ -55,6 +56,7 @@ _MONTHS: Final = {
     )
     for name in names.split()
 }
+_YEAR: Final = 366
 _ABSOLUTE: Final = 1 << 62  # mark of a clock time that carries its offset, above any ms
 
 
@@ -174,6 +176,10 @@ def decide_order(texts: Iterable[str], *, not_after: UnixMs | None = None, file_
     if not seen:
         return None
     days = {order: [_in_order(parts, order) for parts in seen] for order in possible}
+    spans = {order: (max(each) - min(each)).days for order, each in days.items()}
+    if min(spans.values()) <= _YEAR:  # two digits may be a year or a day: nobody exports a day of each of ten years
+        possible = [order for order in possible if spans[order] <= 2 * _YEAR]
+        days = {order: days[order] for order in possible}
     if len({tuple(each) for each in days.values()}) == 1:
         return possible[0]  # 07/07/2024
     named = _dates_in(file_name)
@@ -250,7 +256,7 @@ def _day_ms(text: str, order: DateOrder | None) -> int:
 
 
 def _compact_day(text: str, order: DateOrder | None) -> int:
-    if order in {None, "ymd"}:
+    if order in {None, "ymd"} or _YEAR_FIRST.fullmatch(text) is not None:
         year, month, day = text[:-4], text[-4:-2], text[-2:]
     else:
         first, second, year = text[:2], text[2:4], text[4:]

@@ -40,7 +40,7 @@ def lengths(t: Sequence[UnixMs], before: UnixMs | None, step: int | None, *, sta
     towards = [-each for each in towards] if descends else towards
     usual = [each if _is_usual(each) else 0 for each in towards]
     if step is None:
-        step = _most_common(usual)
+        step = next((a for a, b in pairwise(usual) if a and a == b), None) or _most_common(usual)
     found: list[int | None] = []
     for index, each in enumerate(usual):
         if (

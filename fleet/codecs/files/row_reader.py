@@ -21,12 +21,16 @@ _Key = tuple[str, ...]
 
 
 class Layout(NamedTuple):
-    """Where things stand in a row. width: how many cells. time_at: date and time, in one cell or in two."""
+    """Where things stand in a row. time_at: date and time, in one cell or in two.
+
+    width: how many cells. width_max: with those at the end of which nobody says what they are
+    """
 
     width: int
     time_at: tuple[int, ...]
     groups: tuple[Group, ...]
     stamps: Stamps = Stamps()
+    width_max: int = 0
 
 
 class RowReader:
@@ -184,9 +188,9 @@ class RowReader:
         return series
 
     def _is_as_wide(self, cells: list[str]) -> bool:
-        """Whether the row has as many cells as its heading, but for empty ones at the end; makes it so."""
-        width = self._layout.width
-        while len(cells) > width and not cells[-1].strip():
+        """Whether the row has as many cells as its heading, but for idle ones at the end; makes it so."""
+        width, width_max = self._layout.width, self._layout.width_max
+        while len(cells) > width and (not cells[-1].strip() or len(cells) <= width_max):
             del cells[-1]
         return len(cells) == width
 

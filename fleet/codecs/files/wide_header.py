@@ -32,12 +32,14 @@ class _Match(NamedTuple):
 class Heading(NamedTuple):
     """A line of headings in which the declared columns were found.
 
+    width      cells of a row; empty headings at the end do not count
     time_at    cells of date and time, from 0
     found      for each declared column the cells that it was found in
     complete   all that are not optional were found
     """
 
     cells: list[str]
+    width: int
     time_at: tuple[int, ...]
     found: list[tuple[Column, list[_Match]]]
     complete: bool
@@ -59,7 +61,8 @@ def heading(declaration: WideCsv, cells: list[str]) -> Heading | None:
     if named and not any(named):
         return None
     complete = all(matches or column.optional for column, matches in found)
-    return Heading(cells, tuple(time_at), found, complete)
+    width = max((at + 1 for at, cell in enumerate(cells) if cell.strip()), default=1)
+    return Heading(cells, width, tuple(time_at), found, complete)
 
 
 def layout(
@@ -100,15 +103,15 @@ def layout(
         for (whose, whose_at), its in slots.items()
         if any(slot.measure != INTERVAL_LENGTH for slot in its)
     )
-    width = len(head.cells)
-    while width > 1 and not head.cells[width - 1].strip():
-        width -= 1
-    return Layout(width, head.time_at, groups, Stamps(stamp or time.stamp, time.step_s))
+    read = [slot.at for group in groups for slot in group.slots] + list(head.time_at)
+    width = max(head.width, max(read) + 1, 0 if serial_at is None else serial_at + 1)
+    return Layout(width, head.time_at, groups, Stamps(stamp or time.stamp, time.step_s), len(head.cells))
 
 
 def without_heading(declaration: WideCsv, width: int) -> Heading | None:
     """All columns by position. None: a row of so many cells has not all of them."""
-    return heading(declaration, [""] * width)
+    found = heading(declaration, [""] * width)
+    return None if found is None else found._replace(width=width)
 
 
 @lru_cache(maxsize=4_096)
