@@ -5,8 +5,8 @@ changes nothing. Samples that arrive meanwhile mark their day again under a high
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import date
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -14,18 +14,21 @@ import structlog
 
 from fleet.calendar import Span, day_bounds, days_between
 from fleet.clearsky import clear_sky
-from fleet.energy import Part, Recomputed, assemble, influence, window_of
+from fleet.energy import Part, Recomputed, SiteDay, assemble, by_register, influence, window_of
 from fleet.errors import StaleOwner
 from fleet.ids import SiteId
-from fleet.limits import ROLLUP_DAYS_PER_ROUND
+from fleet.limits import ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE
 from fleet.storage import energy
 from fleet.storage.database import AWAY, Connection, Pool
 from fleet.storage.energy import DirtyDay
 from fleet.storage.lease import Lease
-from fleet.storage.series import MeteredSite, metered_sites, read_neighbours, read_series
+from fleet.storage.metered import MeteredSite, metered_sites
+from fleet.storage.series import read_neighbours, read_series
 from fleet.telemetry import UnixMs
 
 log = structlog.get_logger()
+
+_RECENT_DAYS = 2  # today and yesterday, wherever on Earth the site is: what people look at
 
 
 class RollupReport(NamedTuple):
@@ -50,19 +53,27 @@ class Rollup:
         self._slots = slots
         self._forget_marks = forget_marks
         self._failing: set[SiteId] = set()  # said once, not every round
+        self._last_old: SiteId | None = None  # whose past had its turn
 
     async def run_once(self, now: UnixMs) -> RollupReport:
-        """The days that wait longest, and those that they bear upon. Raises StaleOwner, and AWAY errors."""
+        """Today and yesterday where they wait longest, then the past; and the days that they bear upon.
+
+        Raises StaleOwner, and AWAY errors.
+        """
+        recent = datetime.fromtimestamp(now / 1000, UTC).date() - timedelta(days=_RECENT_DAYS)
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 await self._lease.check(connection)
-                taken = await energy.take_dirty(connection, self._slots, ROLLUP_DAYS_PER_ROUND)
+                taken = await energy.take_dirty(
+                    connection, self._slots, ROLLUP_DAYS_PER_ROUND, recent=recent, after=self._last_old
+                )
             if not taken:
                 return RollupReport()
+            self._last_old = taken[-1].site if taken[-1].day < recent else self._last_old
             await self._forget_marks()
             sites = await metered_sites(connection, sorted({dirty.site for dirty in taken}))
             days = events = failed = 0
-            for name, marks in _by_site(taken):
+            for name, marks in _by_site(taken, recent):
                 if days >= ROLLUP_DAYS_PER_ROUND:  # a gap may have drawn in many days; the rest keeps its marks
                     return RollupReport(days, events, failed, remaining=True)
                 try:
@@ -93,57 +104,84 @@ class Rollup:
                     return
 
     async def _site(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> RollupReport:
-        spans = [await self._span(connection, site, mark, now) for mark in marks]
-        dirty = {mark.day for mark in marks}
-        windows = _windows(spans, site.timezone)
-        # Tomorrow has no samples, but a device's silence bears upon a day after its last word.
-        todo = [day for day in sorted(windows) if day in dirty or day_bounds(day, site.timezone)[0] <= now]
         days = events = 0
-        for day in todo:
-            async with connection.transaction():
-                await self._lease.check(connection)
-                recomputed = await self._day(connection, site, day, windows[day], now)
-                if recomputed is not None:
-                    await energy.save_day(connection, recomputed, now)
-                    events += len(recomputed.events)
-                days += 1
-                if day == todo[-1]:
-                    for mark in marks:
-                        await energy.finish_dirty(connection, mark)
+        for run in _runs(marks):
+            done = await self._run(connection, site, run, now)
+            days, events = days + done.days, events + done.events
         return RollupReport(days, events)
 
-    async def _span(self, connection: Connection, site: MeteredSite, mark: DirtyDay, now: UnixMs) -> Span:
-        """What the day's new samples bear upon: at least the day from the first of them on."""
-        start, end = day_bounds(mark.day, site.timezone)
-        changed = (min(max(mark.from_time, start), end - 1), end)
-        return influence(changed, await read_neighbours(connection, site.id, site.counters, changed, now))
+    async def _run(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> RollupReport:
+        """Days that follow each other, and what they bear upon: as many at once as their samples allow, the latest first."""
+        span = await self._span(connection, site, marks, now)
+        dirty = {mark.day for mark in marks}
+        days = days_between(*span, site.timezone)
+        sealed = await energy.sealed_days(connection, site.id, days[0], days[-1])
+        # Tomorrow has no samples, but a device's silence bears upon a day after its last word.
+        todo = [day for day in days if day in dirty or day_bounds(day, site.timezone)[0] <= now]
+        computed = events = 0
+        at_once = 1
+        while todo:
+            chunk, todo = todo[-at_once:], todo[:-at_once]
+            recomputed, samples = await self._days(connection, site, chunk, sealed, span, now)
+            async with connection.transaction():
+                await self._lease.check(connection)
+                await energy.save_days(connection, recomputed, now)
+                if not todo:
+                    await energy.finish_dirty(connection, *marks)
+            computed += len(chunk)
+            events += sum(len(each.events) for each in recomputed)
+            at_once = max(1, min(ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE * len(chunk) // max(1, samples)))
+        return RollupReport(computed, events)
 
-    async def _day(self, connection: Connection, site: MeteredSite, day: date, span: Span, now: UnixMs) -> Recomputed | None:
-        """None when there is nothing to store: no row yet, and nothing to say. Yields to the loop between counters."""
+    async def _span(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> Span:
+        """What these days' new samples bear upon: at least the days from the first of them on."""
+        start, end = day_bounds(marks[0].day, site.timezone)
+        changed = (min(max(marks[0].from_time, start), end - 1), day_bounds(marks[-1].day, site.timezone)[1])
+        return influence(changed, await read_neighbours(connection, site, changed, now))
+
+    async def _days(
+        self,
+        connection: Connection,
+        site: MeteredSite,
+        days: Sequence[date],
+        sealed: set[date],
+        span: Span,
+        now: UnixMs,
+    ) -> tuple[list[Recomputed], int]:
+        """Those for which there is something to store, and from how many samples. Yields to the loop now and then."""
+        stored = {row.day: row for row in await energy.site_days(connection, site.id, days[0], days[-1])}
+        windows = {day: window_of(day, site.timezone, span, stored.get(day)) for day in days if day not in sealed}
+        if not windows:
+            return [], 0
+        reach = min(start for start, _ in windows.values()), max(end for _, end in windows.values())
         weight = clear_sky(site.latitude, site.longitude)
-        stored = next(iter(await energy.site_days(connection, site.id, day, day)), None)
-        window = window_of(day, site.timezone, span, stored)
+        told = by_register(await read_series(connection, site, reach, now))
         parts = []
-        for series in await read_series(connection, site.id, site.counters, window, now):
-            parts.append(Part(series, window, weight))
+        for series in told:
+            parts.append(Part(series, reach, weight))
             await asyncio.sleep(0)
-        recomputed = assemble(site.id, day, site.timezone, parts, weight=weight, window=window, stored=stored)
-        silent = stored is None and not recomputed.events and set(recomputed.day.totals_wh.values()) <= {None}
-        return None if silent else recomputed
+        found = []
+        for day, window in windows.items():
+            known = stored.get(day)
+            found.append(assemble(site.id, day, site.timezone, parts, weight=weight, window=window, stored=known))
+            await asyncio.sleep(0)
+        return [each for each in found if _says_something(each, stored)], sum(part.samples for part in parts)
 
 
-def _by_site(taken: Iterable[DirtyDay]) -> list[tuple[SiteId, list[DirtyDay]]]:
-    """In the order of the longest waiting day of each."""
-    order = {dirty.site: position for position, dirty in reversed(list(enumerate(taken)))}
-    ordered = sorted(taken, key=lambda dirty: (order[dirty.site], dirty.day))
-    return [(site, list(marks)) for site, marks in groupby(ordered, key=lambda dirty: dirty.site)]
+def _by_site(taken: Iterable[DirtyDay], recent: date) -> list[tuple[SiteId, list[DirtyDay]]]:
+    """In the order in which they were taken; what is recent before all that is old."""
+    groups: dict[tuple[bool, SiteId], list[DirtyDay]] = {}
+    for dirty in taken:
+        groups.setdefault((dirty.day < recent, dirty.site), []).append(dirty)
+    return [(site, marks) for (_, site), marks in groups.items()]
 
 
-def _windows(spans: Iterable[Span], timezone: str) -> dict[date, Span]:
-    """Day → from the earliest to the latest instant of it that any of the spans touches."""
-    windows: dict[date, Span] = {}
-    for span in spans:
-        for day in days_between(*span, timezone):
-            known = windows.get(day, span)
-            windows[day] = min(known[0], span[0]), max(known[1], span[1])
-    return windows
+def _runs(marks: Iterable[DirtyDay]) -> list[list[DirtyDay]]:
+    """Days that follow each other, in order; the latest of such runs first."""
+    ordered = enumerate(sorted(marks, key=lambda mark: mark.day))
+    runs = groupby(ordered, key=lambda numbered: numbered[1].day.toordinal() - numbered[0])
+    return [[mark for _, mark in run] for _, run in runs][::-1]
+
+
+def _says_something(recomputed: Recomputed, stored: Mapping[date, SiteDay]) -> bool:
+    return bool(recomputed.day.day in stored or recomputed.events or not set(recomputed.day.totals_wh.values()) <= {None})

@@ -9,7 +9,7 @@ window, and the result is the same to the bit.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date
 from functools import partial
 from typing import Final, NamedTuple
@@ -202,11 +202,13 @@ class Part:
         heard: list[Sequence[UnixMs]] = [[one.end for one in curve.found] for curve in curves]
         layers = []
         for series in sorted((each for each in told if isinstance(each, CounterSeries)), key=_is_of_the_day):
-            counted, layer = self._counted(series)
-            heard.append(counted.heard)
-            layers.append(layer)
+            if series.times:
+                counted, layer = self._counted(series)
+                heard.append(counted.heard)
+                layers.append(layer)
+        self.samples = sum(map(len, heard))
         self._heard = heard[0] if len(heard) == 1 else sorted({at for instants in heard for at in instants})
-        self._quarters, self._in_part = _layered(spreads, layers) if spreads or len(layers) > 1 else (layers[0], set())
+        self._quarters, self._in_part = _layered(spreads, layers, self._end - self._first)
 
     def _counted(self, series: CounterSeries) -> tuple[Count, Quarters]:
         counted = _count(series, self._sun)
@@ -250,19 +252,21 @@ def _count(series: CounterSeries, sun: Weight | None) -> Count:
     return count(times, values_wh, ceiling_w=ceiling_w, step_wh=step_wh)
 
 
-def _layered(spreads: Sequence[Spread], layers: Sequence[Quarters]) -> tuple[Quarters, set[int]]:
-    """What counts first in each quarter, and in which of them only a part is known."""
-    size = len((layers[0] if layers else spreads[0]).quality)
+def _layered(spreads: Sequence[Spread], counted: Sequence[Quarters], size: int) -> tuple[Quarters, Set[int]]:
+    """What counts first in each quarter, and in which of them a part is known at the best."""
+    curves = [(curve.quarters(), curve.in_part()) for curve in spreads]
+    layers: list[tuple[Quarters, Set[int]]] = [*curves, *((layer, frozenset()) for layer in counted)]
+    if len(layers) == 1:
+        return layers[0]
     made = Quarters([None] * size, [MISSING] * size)
     in_part: set[int] = set()
     for index in range(size):
-        known = [(s.energy_mwh[index], s.quality[index]) for s in spreads if s.covers(index)]
-        known += [(mwh, layer.quality[index]) for layer in layers if (mwh := layer.energy_mwh[index]) is not None]
+        known = [layer for layer, parts in layers if layer.energy_mwh[index] is not None and index not in parts]
         if not known:
-            known = [(s.energy_mwh[index], s.quality[index]) for s in spreads if s.covered_ms[index]]
+            known = [layer for layer, _ in layers if layer.energy_mwh[index] is not None]
             in_part.add(index)
         if known:
-            made.energy_mwh[index], made.quality[index] = known[0]
+            made.energy_mwh[index], made.quality[index] = known[0].energy_mwh[index], known[0].quality[index]
     return made, in_part
 
 

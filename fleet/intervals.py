@@ -20,12 +20,14 @@ it comes to is not judged: it is no difference of two registers, in which a faul
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
+from itertools import accumulate, islice
+from math import inf
+from operator import lt
 from typing import Final, NamedTuple
 
 from fleet.calendar import QUARTER_MS, Span
 from fleet.limits import INTERVAL_MAX_S
-from fleet.quarters import ESTIMATED, MEASURED, MISSING, Weight
+from fleet.quarters import ESTIMATED, MEASURED, MISSING, Quarters, Weight
 from fleet.telemetry import UnixMs
 
 INTERVAL_MAX_MS: Final = INTERVAL_MAX_S * 1000
@@ -35,6 +37,7 @@ AFTER_MS: Final = 2 * INTERVAL_MAX_MS
 
 _SUN_SHAPES_MS: Final = 3_600_000  # within an hour clouds say more than the sun's height
 _SLACK_SHARE: Final = 10  # of an interval's length: 30 s late in five minutes is no overlap, nor 60 s in ten
+_WHOLE_MS: Final = QUARTER_MS - QUARTER_MS // _SLACK_SHARE
 _NEVER: Final = -(2**62)
 
 
@@ -51,9 +54,14 @@ class Spread(NamedTuple):
     quality: list[int]
     covered_ms: list[int]
 
-    def covers(self, index: int) -> bool:
-        """Whether intervals told of this whole quarter-hour."""
-        return (QUARTER_MS - self.covered_ms[index]) * _SLACK_SHARE <= QUARTER_MS
+    def quarters(self) -> Quarters:
+        """What is known, also of parts of a quarter-hour."""
+        known = zip(self.energy_mwh, self.covered_ms, strict=True)
+        return Quarters([mwh if ms else None for mwh, ms in known], self.quality)
+
+    def in_part(self) -> set[int]:
+        """Of which quarter-hours intervals have not told all."""
+        return {index for index, ms in enumerate(self.covered_ms) if ms < _WHOLE_MS}
 
 
 class IntervalNeighbours(NamedTuple):
@@ -71,28 +79,33 @@ class IntervalNeighbours(NamedTuple):
 
 def intervals(times: Sequence[UnixMs], values_wh: Sequence[float], lengths_s: Sequence[float]) -> list[Interval]:
     """In order, those that say something; one for each end. Rows in any order, repeated as they please."""
-    known: dict[UnixMs, Interval] = {}
-    for end, wh, length_s in zip(times, values_wh, lengths_s, strict=True):
-        if isfinite(wh) and wh >= 0 and 0 < length_s <= INTERVAL_MAX_S:
-            one = Interval(end - max(1, round(length_s * 1000)), end, round(wh * 1000))
-            known[end] = max(one, known.get(end, one))
-    return [known[end] for end in sorted(known)]
+    found = [
+        Interval(end - max(1, round(length_s * 1000)), end, round(wh * 1000))
+        for end, wh, length_s in zip(times, values_wh, lengths_s, strict=True)
+        if 0 <= wh < inf and 0 < length_s <= INTERVAL_MAX_S
+    ]
+    if not all(map(lt, times, islice(times, 1, None))):
+        found = list({one.end: one for one in sorted(found)}.values())  # the shortest, should there be several
+        found.sort(key=lambda one: one.end)
+    return found
 
 
 def spread(found: Sequence[Interval], first: int, end: int, weight: Weight | None = None) -> Spread:
     """Over the quarters first .. end - 1 (by number). weight: the sun's, for solar energy."""
     size = end - first
     made = Spread([0] * size, [MISSING] * size, [0] * size)
-    for one, pieces, mwh in _resolved(found):
-        length_ms = one.end - one.start
-        sun = weight if weight is not None and length_ms > _SUN_SHAPES_MS and mwh else None
-        quality = ESTIMATED if length_ms > QUARTER_MS else MEASURED
+    for (since, until, _), pieces, mwh in _resolved(found):
+        if until <= first * QUARTER_MS or since >= end * QUARTER_MS:
+            continue
+        sun = weight if weight is not None and until - since > _SUN_SHAPES_MS and mwh else None
+        quality = ESTIMATED if until - since > QUARTER_MS else MEASURED
         for quarter, ms, part_mwh in _parts(pieces, mwh, sun):
             index = quarter - first
             if 0 <= index < size:
                 made.energy_mwh[index] += part_mwh
                 made.covered_ms[index] += ms
-                made.quality[index] = max(made.quality[index], quality if part_mwh else MEASURED)  # zero is zero
+                if made.quality[index] != ESTIMATED:
+                    made.quality[index] = quality if part_mwh else MEASURED  # zero is zero
     return made
 
 
@@ -110,27 +123,29 @@ def neighbours(found: Sequence[Interval], told: Sequence[UnixMs], changed: Span)
     )
 
 
-def _parts(pieces: Sequence[Span], mwh: int, weight: Weight | None) -> Iterator[tuple[int, int, int]]:
+def _parts(pieces: Sequence[Span], mwh: int, weight: Weight | None) -> list[tuple[int, int, int]]:
     """(quarter, ms of it, mWh) over some time without overlaps, in its order."""
-    ms = list(_by_quarter(pieces))
-    shares = [length for _, length in ms] if weight is None else [length * weight(quarter) for quarter, length in ms]
+    ms = _by_quarter(pieces)
+    if len(ms) == 1:
+        return [(*ms[0], mwh)]
+    shares = [length if weight is None else length * weight(quarter) for quarter, length in ms]
     total = sum(shares)
     if not total:  # at night
-        shares = [length for _, length in ms]
-        total = sum(shares)
-    given_share = given_mwh = 0
-    for (quarter, length), share in zip(ms, shares, strict=True):
-        given_share += share
-        part_mwh = mwh * given_share // total - given_mwh
-        given_mwh += part_mwh
-        yield quarter, length, part_mwh
+        return _parts(pieces, mwh, None)
+    upto_mwh = [mwh * share // total for share in accumulate(shares)]
+    return [(*each, upto - before) for each, upto, before in zip(ms, upto_mwh, (0, *upto_mwh), strict=False)]
 
 
-def _by_quarter(pieces: Iterable[Span]) -> Iterator[tuple[int, int]]:
+def _by_quarter(pieces: Sequence[Span]) -> list[tuple[int, int]]:
+    found = []
     for start, end in pieces:
-        for quarter in range(start // QUARTER_MS, -(-end // QUARTER_MS)):
-            edge = quarter * QUARTER_MS
-            yield quarter, min(end, edge + QUARTER_MS) - max(start, edge)
+        quarter = start // QUARTER_MS
+        edge = (quarter + 1) * QUARTER_MS
+        while edge < end:
+            found.append((quarter, edge - start))
+            start, quarter, edge = edge, quarter + 1, edge + QUARTER_MS  # noqa: PLW2901 - what is left of it
+        found.append((quarter, end - start))
+    return found
 
 
 # Overlaps ---------------------------------------------------------------------------------------------------------

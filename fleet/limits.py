@@ -55,6 +55,7 @@ RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before 
 ROLLUP_PERIOD_S = 30.0  # the day's totals; live values come by the feed
 ROLLUP_REST = 4.0  # times as long as the last round took, while messages wait: at most a fifth of a busy shard
 ROLLUP_DAYS_PER_ROUND = 50
+ROLLUP_SAMPLES_AT_ONCE = 10_000  # read for as many days together: a day of one device that speaks every ten seconds
 COUNTER_GAP_MAX_DAYS = 62  # across a longer silence a counter's growth cannot honestly be given to days: unknown
 PARTITIONS_AHEAD_DAYS = 7
 

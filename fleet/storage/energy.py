@@ -34,28 +34,37 @@ _MARK = """
     ON CONFLICT (site_id, day) DO UPDATE
         SET from_time = least(d.from_time, excluded.from_time), generation = d.generation + 1
 """
-_TAKE = """
-    WITH oldest AS (
-        SELECT d.site_id, d.day, d.marked_at
-        FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id
-        WHERE s.slot = ANY($1::smallint[]) ORDER BY d.marked_at, d.site_id, d.day LIMIT $2
-    )
-    UPDATE telemetry.dirty_day d SET marked_at = clock_timestamp() FROM oldest o
-    WHERE d.site_id = o.site_id AND d.day = o.day
-    RETURNING d.site_id, d.day, d.from_time, d.generation, o.marked_at
+_WAITING = """
+    SELECT d.site_id, d.day, d.from_time, d.generation FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id
+    WHERE s.slot = ANY($1::smallint[])
 """
+_RECENT = f"{_WAITING} AND d.day >= $3 ORDER BY d.marked_at, d.site_id, d.day LIMIT $2"
+_OLD = f"{_WAITING} AND d.day < $3 ORDER BY d.site_id <= $4, d.site_id, d.day DESC LIMIT $2"
+_TO_THE_END = """
+    UPDATE telemetry.dirty_day d SET marked_at = clock_timestamp() FROM unnest($1::text[], $2::date[]) AS t(site_id, day)
+    WHERE d.site_id = t.site_id AND d.day = t.day
+"""
+_OLD_SHARE = 5  # of what is taken, a fifth is the past's if it waits: it may be late, but it comes
 _DIRTY_OF = """
     SELECT site_id, day, from_time, generation FROM telemetry.dirty_day WHERE site_id = $1 ORDER BY day DESC LIMIT $2
 """
-_FINISH = "DELETE FROM telemetry.dirty_day WHERE site_id = $1 AND day = $2 AND generation = $3 RETURNING 1"
+_FINISH = """
+    DELETE FROM telemetry.dirty_day d USING unnest($1::text[], $2::date[], $3::bigint[]) AS t(site_id, day, generation)
+    WHERE d.site_id = t.site_id AND d.day = t.day AND d.generation = t.generation
+"""
 _SAVE = f"""
     INSERT INTO telemetry.site_day (site_id, day, timezone, computed_at, quality_q, {_TOTALS}, {_QUARTERS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (site_id, day) DO UPDATE SET timezone = excluded.timezone, computed_at = excluded.computed_at,
         quality_q = excluded.quality_q,
         {", ".join(f"{name} = excluded.{name}" for name in f"{_TOTALS}, {_QUARTERS}".split(", "))}
+    WHERE NOT site_day.sealed
 """  # noqa: S608 - column names of our own
-_FORGET_EVENTS = "DELETE FROM telemetry.counter_event WHERE site_id = $1 AND time >= $2 AND time < $3"
+_SEALED = "SELECT day FROM telemetry.site_day WHERE site_id = $1 AND day BETWEEN $2 AND $3 AND sealed"
+_FORGET_EVENTS = """
+    DELETE FROM telemetry.counter_event e USING unnest($2::timestamptz[], $3::timestamptz[]) AS w(since, until)
+    WHERE e.site_id = $1 AND e.time >= w.since AND e.time < w.until
+"""
 _ADD_EVENTS = """
     INSERT INTO telemetry.counter_event (site_id, device_id, register, time, kind, raw_before_wh, raw_after_wh, energy_wh)
     SELECT $1, * FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::float8[], $7::float8[], $8::float8[])
@@ -101,44 +110,76 @@ async def mark_dirty(connection: Connection, marks: Iterable[tuple[SiteId, date,
     await connection.execute(_MARK, sites, days, [_instant(from_time) for _, from_time in rows])
 
 
-async def take_dirty(connection: Connection, slots: Sequence[int], limit: int) -> list[DirtyDay]:
-    """Those of these slots that wait longest. They stay marked until finish_dirty, but go to the end of the queue."""
-    rows = await connection.fetch(_TAKE, list(slots), limit)
-    rows.sort(key=lambda row: (row["marked_at"], row["site_id"], row["day"]))
-    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
+async def take_dirty(
+    connection: Connection, slots: Sequence[int], limit: int, *, recent: date = date.min, after: SiteId | None = None
+) -> list[DirtyDay]:
+    """Days of these slots; they stay marked until finish_dirty.
+
+    First those from `recent` on that wait longest; they go to the end of their queue. What is older are years that a file
+    brought: the latest of them first, site by site, beginning with the one after `after`, so that each has its turn.
+    """
+    new = _dirty(await connection.fetch(_RECENT, list(slots), limit, recent))
+    old = _dirty(await connection.fetch(_OLD, list(slots), limit, recent, after or ""))
+    new = new[: limit - min(len(old), limit // _OLD_SHARE)]
+    await connection.execute(_TO_THE_END, [taken.site for taken in new], [taken.day for taken in new])
+    return new + old[: limit - len(new)]
 
 
 async def dirty_days_of(connection: Connection, site: SiteId, limit: int) -> list[DirtyDay]:
     """The newest ones, latest first; they stay marked until finish_dirty."""
-    rows = await connection.fetch(_DIRTY_OF, site, limit)
-    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
+    return _dirty(await connection.fetch(_DIRTY_OF, site, limit))
 
 
-async def finish_dirty(connection: Connection, taken: DirtyDay) -> bool:
-    """False when more was marked since it was taken: the day stays dirty."""
-    return bool(await connection.fetchval(_FINISH, taken.site, taken.day, taken.generation))
+async def finish_dirty(connection: Connection, *taken: DirtyDay) -> bool:
+    """False when more was marked since one of them was taken: that day stays dirty."""
+    sites, days = [each.site for each in taken], [each.day for each in taken]
+    status = await connection.execute(_FINISH, sites, days, [each.generation for each in taken])
+    return int(status.rsplit(" ", 1)[1]) == len(taken)
+
+
+async def sealed_days(connection: Connection, site: SiteId, first: date, last: date) -> set[date]:
+    """Days whose samples are gone: their rows stand."""
+    return {row["day"] for row in await connection.fetch(_SEALED, site, first, last)}
 
 
 async def save_day(connection: Connection, recomputed: Recomputed, now: UnixMs) -> None:
-    day = recomputed.day
-    totals = day.totals_wh
+    await save_days(connection, [recomputed], now)
+
+
+async def save_days(connection: Connection, recomputed: Sequence[Recomputed], now: UnixMs) -> None:
+    """Day rows, and the corrections that lie in their windows; all of one site. A sealed row stays as it is."""
+    if not recomputed:
+        return
+    site, at = recomputed[0].day.site, _instant(now)
+    await connection.executemany(_SAVE, [_row(each.day, at) for each in recomputed])
+    windows = [each.window for each in recomputed]
     await connection.execute(
-        _SAVE,
+        _FORGET_EVENTS, site, [_instant(start) for start, _ in windows], [_instant(end) for _, end in windows]
+    )
+    events = [event for each in recomputed for event in each.events]
+    if events:
+        devices, registers, oddities = zip(*events, strict=True)
+        times, kinds, before, after, energy_wh = zip(*oddities, strict=True)
+        await connection.execute(
+            _ADD_EVENTS, site, devices, registers, [*map(_instant, times)], kinds, before, after, energy_wh
+        )
+
+
+def _row(day: SiteDay, computed_at: datetime) -> tuple[object, ...]:
+    totals, registers = day.totals_wh, day.registers
+    return (
         day.site,
         day.day,
         day.timezone,
-        _instant(now),
+        computed_at,
         day.quality,
         *(totals.get(register) for register in REGISTERS),
-        *(day.registers.get(register, ()) for register in REGISTERS),
+        *(registers.get(register, ()) for register in REGISTERS),
     )
-    await connection.execute(_FORGET_EVENTS, day.site, *map(_instant, recomputed.window))
-    if recomputed.events:
-        devices, registers, corrections = zip(*recomputed.events, strict=True)
-        at, kinds, before, after, energy_wh = zip(*corrections, strict=True)
-        await connection.execute(
-            _ADD_EVENTS, day.site, devices, registers, [*map(_instant, at)], kinds, before, after, energy_wh
-        )
+
+
+def _dirty(rows: Sequence[Record]) -> list[DirtyDay]:
+    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
 
 
 async def site_days(connection: Connection, site: SiteId, first: date, last: date) -> list[SiteDay]:

@@ -1,35 +1,27 @@
-"""Raw counter samples for the roll-up: which counters a site has, and what they said in and around a window.
+"""What the counters and load curves of a site told in and around a window: raw samples for the roll-up.
 
 Neighbours are looked for in the two days around first, and only if they are not there as far as a gap may reach: a plan that
-touches few partitions is several times cheaper.
+touches few partitions is several times cheaper. A channel that says nothing at all costs a look as far as one gap.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Final, NamedTuple
 
-import msgspec
 from asyncpg import Record
 
 from fleet.calendar import Span
-from fleet.corrections import Segment, Source, segments
 from fleet.counters import GAP_MAX_MS, NEIGHBOURS
-from fleet.cut_counters import Cut
-from fleet.energy import CounterSeries, Neighbours, ceiling_w
-from fleet.ids import DeviceId, SiteId
-from fleet.measures import REGISTERS
-from fleet.profiles import DeviceProfile
-from fleet.storage.corrections import changes_of
+from fleet.day_counters import midnight_before
+from fleet.energy import CounterSeries, DayCounterSeries, IntervalSeries, Neighbours, Series
+from fleet.ids import SiteId
+from fleet.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, IntervalNeighbours, intervals, neighbours
 from fleet.storage.database import Connection
-from fleet.storage.twins import load_profiles
+from fleet.storage.metered import Channel, Counter, MeteredSite
 from fleet.telemetry import UnixMs
 
 _NEAR_MS: Final = 2 * 86_400_000  # more than fleet.energy.EXPECTED_MS
 _FAR_MS: Final = 2 * GAP_MAX_MS  # the neighbours of the last sample before the longest gap
-
-_SITES = "SELECT id, timezone, latitude, longitude, peak_power_w FROM registry.site WHERE id = ANY($1::text[])"
-_DEVICES = "SELECT id, site_id, profile_id FROM registry.device WHERE site_id = ANY($1::text[]) ORDER BY id"
 
 # $1 site, $2 devices, $3 positions of the counters, $4 $5 the window, $6 $7 how far around, $8 how many on each side
 # and, where a counter is cut, $9 $10 from when until when each of them is read
@@ -51,6 +43,9 @@ _NEIGHBOURS = f"""
            (SELECT array_agg({_MS} ORDER BY time) FROM ({_AFTER}) AS a) AS after
     FROM {{counters}} ORDER BY c.number
 """  # noqa: S608 - column names of our own
+_SPANNING = f"""
+    SELECT EXISTS ({_BEFORE}) AND EXISTS ({_AFTER}) AS spans FROM {{counters}} ORDER BY c.number
+"""  # noqa: S608 - column names of our own
 _WHOLE = {
     "counters": "unnest($2::text[], $3::integer[]) WITH ORDINALITY AS c(device_id, position, number)",
     "bounds": "",
@@ -60,91 +55,66 @@ _CUT = {
     " WITH ORDINALITY AS c(device_id, position, since, until, number)",
     "bounds": " AND time >= c.since AND time < c.until",
 }
+# $1 site, $2 devices, $3 positions of energy, $4 of lengths, $5 $6 from when until when each of them is read
+_CURVES = f"""
+    SELECT s.times, s.energy, s.lengths
+    FROM unnest($2::text[], $3::integer[], $4::integer[], $5::timestamptz[], $6::timestamptz[])
+        WITH ORDINALITY AS c(device_id, energy, length, since, until, number)
+    CROSS JOIN LATERAL (
+        SELECT array_agg({_MS} ORDER BY time) AS times, array_agg(readings[c.energy] ORDER BY time) AS energy,
+               array_agg(readings[c.length] ORDER BY time) AS lengths
+        FROM telemetry.sample
+        WHERE site_id = $1 AND device_id = c.device_id AND time >= c.since AND time < c.until
+          AND readings[c.energy] IS NOT NULL AND readings[c.length] IS NOT NULL
+    ) s ORDER BY c.number
+"""  # noqa: S608 - column names of our own
 _LONG_AGO: Final = 0
 _FAR_AHEAD: Final = 4_000_000_000_000  # 2096
-
-
-class Stretch(NamedTuple):
-    """From `since` on the counter is `scale` x the device's channel at `position` (from 1; None: nothing tells it)."""
-
-    since: UnixMs
-    position: int | None
-    scale: float = 1.0
-    replaced: bool = False
-
-
-class Counter(msgspec.Struct, frozen=True):
-    """stretches: one, from ever on, unless corrections or replacements cut its history."""
-
-    device: DeviceId
-    register: str
-    stretches: tuple[Stretch, ...]
-    ceiling_w: float
-    step_wh: float
-    sleeps: bool
-
-    @property
-    def cuts(self) -> tuple[Cut, ...]:
-        """The first stretch counts as it is told: nothing was corrected from ever on."""
-        return tuple(Cut(stretch.since, stretch.scale, stretch.replaced) for stretch in self.stretches[1:])
 
 
 class _Read(NamedTuple):
     """One stretch of the counter with this number."""
 
     number: int
-    position: int
+    energy: Channel
+    length_s: Channel | None
     since: UnixMs
     until: UnixMs
 
 
-class MeteredSite(msgspec.Struct, frozen=True):
-    """counters: of every device that the site has or ever had."""
+class _Curve(NamedTuple):
+    """Rows of intervals."""
 
-    id: SiteId
-    timezone: str
-    latitude: float
-    longitude: float
-    counters: list[Counter]
-
-
-async def metered_sites(connection: Connection, sites: Sequence[SiteId]) -> dict[SiteId, MeteredSite]:
-    profiles = await load_profiles(connection)
-    counters: dict[SiteId, list[Counter]] = {}
-    peaks = {row["id"]: row for row in await connection.fetch(_SITES, sites)}
-    changes = await changes_of(connection, list(peaks))
-    for device in await connection.fetch(_DEVICES, list(peaks)):
-        name, profile = device["id"], profiles[device["profile_id"]]
-        cut = segments(profile, changes.corrections.get(name, ()), changes.replacements.get(name, ()))
-        found = _counters(name, profile, cut, peaks[device["site_id"]]["peak_power_w"])
-        counters.setdefault(device["site_id"], []).extend(found)
-    return {
-        site: MeteredSite(site, row["timezone"], row["latitude"], row["longitude"], counters.get(site, []))
-        for site, row in peaks.items()
-    }
+    times: list[UnixMs]
+    values_wh: list[float]
+    lengths_s: list[float]
 
 
 async def read_neighbours(
-    connection: Connection, site: SiteId, counters: Sequence[Counter], span: Span, now: UnixMs
-) -> list[Neighbours]:
-    """What stands around `span`, counter by counter (see energy.influence)."""
+    connection: Connection, site: MeteredSite, span: Span, now: UnixMs
+) -> list[Neighbours | IntervalNeighbours]:
+    """What stands around `span`, one for each of the site's counters (see energy.influence)."""
 
     def is_short(near: Neighbours) -> bool:
         return near.inside is not None and (_lacks(near.before) or (_lacks(near.after) and _may_follow(span, now)))
 
-    found = await _near(connection, site, counters, span)
+    counters, curves = _by_kind(site)
+    found = await _near(connection, site.id, counters, span)
     short = [number for number, near in enumerate(found) if is_short(near)]
-    if short:
-        farther = await _near(connection, site, [counters[number] for number in short], span, _FAR_MS)
-        for number, near in zip(short, farther, strict=True):
-            found[number] = near
-    return found
+    farther = await _near(connection, site.id, [counters[number] for number in short], span, _FAR_MS)
+    for number, near in zip(short, farther, strict=True):
+        found[number] = near
+    for number, counter in enumerate(counters):
+        if counter.kind == "day":
+            zero = midnight_before(min([span[0], *found[number].before[:1]]), site.timezone)
+            found[number] = found[number]._replace(zero=zero)
+    around = span[0] - max(_NEAR_MS, 2 * INTERVAL_MAX_MS), span[1] + INTERVAL_MAX_MS
+    rows = await _curves(connection, site.id, curves, around)
+    return [*found, *(neighbours(intervals(*curve), curve.times, span) for curve in rows)]
 
 
-async def read_series(
-    connection: Connection, site: SiteId, counters: Sequence[Counter], window: Span, now: UnixMs
-) -> list[CounterSeries]:
-    """Every counter's samples in `window`, and at least NEIGHBOURS before and after it."""
+async def read_series(connection: Connection, site: MeteredSite, window: Span, now: UnixMs) -> list[Series]:
+    """Every counter's samples in `window`, and at least NEIGHBOURS before and after it; every interval that bears on it."""
 
     def is_short(series: CounterSeries) -> bool:
         times = series.times
@@ -153,13 +123,25 @@ async def read_series(
         follows = _may_follow(window, now)
         return (after < NEIGHBOURS and follows) or (before < NEIGHBOURS and (follows or len(times) > before))
 
+    counters, curves = _by_kind(site)
     found = await _series(connection, site, counters, window)
     short = [number for number, series in enumerate(found) if is_short(series)]
-    if short:
-        farther = await _series(connection, site, [counters[number] for number in short], window, _FAR_MS)
-        for number, series in zip(short, farther, strict=True):
-            found[number] = series
-    return found
+    silent = [number for number in short if not found[number].times]
+    spanned = await _read(connection, _SPANNING, site.id, [counters[number] for number in silent], window, GAP_MAX_MS, 1)
+    spanning = {silent[number] for number, row in spanned if row["spans"]}
+    short = [number for number in short if found[number].times or number in spanning]
+    farther = await _series(connection, site, [counters[number] for number in short], window, _FAR_MS)
+    for number, series in zip(short, farther, strict=True):
+        found[number] = series
+    rows = await _curves(connection, site.id, curves, (window[0] - BEFORE_MS, window[1] + AFTER_MS))
+    told = zip(curves, rows, strict=True)
+    return [*found, *(IntervalSeries(c.device, c.register, intervals(*curve), c.sleeps) for c, curve in told)]
+
+
+def _by_kind(site: MeteredSite) -> tuple[list[Counter], list[Counter]]:
+    """Counters, and those that tell of intervals."""
+    counters = [counter for counter in site.counters if counter.kind != "interval"]
+    return counters, [counter for counter in site.counters if counter.kind == "interval"]
 
 
 async def _near(
@@ -175,24 +157,40 @@ async def _near(
 
 
 async def _series(
-    connection: Connection, site: SiteId, counters: Sequence[Counter], window: Span, reach_ms: int = _NEAR_MS
+    connection: Connection, site: MeteredSite, counters: Sequence[Counter], window: Span, reach_ms: int = _NEAR_MS
 ) -> list[CounterSeries]:
     told: list[tuple[list[UnixMs], list[float]]] = [([], []) for _ in counters]
-    for number, row in await _read(connection, _SERIES, site, counters, window, reach_ms):
+    for number, row in await _read(connection, _SERIES, site.id, counters, window, reach_ms):
         told[number][0].extend(row["times"] or ())
         told[number][1].extend(row["values"] or ())
     return [
-        CounterSeries(c.device, c.register, times, values_wh, c.ceiling_w, c.step_wh, c.sleeps, c.cuts)
-        for c, (times, values_wh) in zip(counters, told, strict=True)
+        _counter_series(counter, times, values_wh, site.timezone)
+        for counter, (times, values_wh) in zip(counters, told, strict=True)
     ]
 
 
+def _counter_series(c: Counter, times: Sequence[UnixMs], values_wh: Sequence[float], timezone: str) -> CounterSeries:
+    if c.kind == "day":
+        return DayCounterSeries(
+            c.device, c.register, times, values_wh, c.ceiling_w, c.step_wh, c.sleeps, c.cuts, timezone=timezone
+        )
+    return CounterSeries(c.device, c.register, times, values_wh, c.ceiling_w, c.step_wh, c.sleeps, c.cuts)
+
+
 async def _read(
-    connection: Connection, query: str, site: SiteId, counters: Sequence[Counter], span: Span, reach_ms: int
+    connection: Connection,
+    query: str,
+    site: SiteId,
+    counters: Sequence[Counter],
+    span: Span,
+    reach_ms: int,
+    most: int = NEIGHBOURS,
 ) -> Iterable[tuple[int, Record]]:
     """Each counter's rows, with its number: one per stretch that may hold anything, in order of time."""
+    if not counters:
+        return []
     edges = (*span, span[0] - reach_ms, span[1] + reach_ms)
-    reads = list(chain.from_iterable(_reads(number, counter) for number, counter in enumerate(counters)))
+    reads = _reads(counters)
     cut = len(reads) != len(counters) or any(len(counter.stretches) > 1 for counter in counters)
     if cut:
         reads = [read for read in reads if read.since < edges[3] and read.until > edges[2]]
@@ -201,35 +199,45 @@ async def _read(
         query.format_map(_CUT if cut else _WHOLE),
         site,
         [counters[read.number].device for read in reads],
-        [read.position for read in reads],
+        [read.energy.position for read in reads],
         *map(_time, edges),
-        NEIGHBOURS,
+        most,
         *bounds,
     )
     return zip((read.number for read in reads), rows, strict=True)
 
 
-def _reads(number: int, counter: Counter) -> Iterable[_Read]:
-    ends = [*(stretch.since for stretch in counter.stretches[1:]), _FAR_AHEAD]
-    for stretch, until in zip(counter.stretches, ends, strict=True):
-        if stretch.position is not None:
-            yield _Read(number, stretch.position, max(stretch.since, _LONG_AGO), until)
+async def _curves(connection: Connection, site: SiteId, curves: Sequence[Counter], span: Span) -> list[_Curve]:
+    """What each of them told in `span`, corrected."""
+    found = [_Curve([], [], []) for _ in curves]
+    reads = [read for read in _reads(curves) if read.since < span[1] and read.until > span[0]]
+    if not reads:
+        return found
+    rows = await connection.fetch(
+        _CURVES,
+        site,
+        [curves[read.number].device for read in reads],
+        [read.energy.position for read in reads],
+        [read.length_s.position for read in reads if read.length_s],
+        [_time(max(read.since, span[0])) for read in reads],
+        [_time(min(read.until, span[1])) for read in reads],
+    )
+    for read, row in zip(reads, rows, strict=True):
+        if row["times"] and read.length_s:
+            found[read.number].times.extend(row["times"])
+            found[read.number].values_wh.extend(map(read.energy.value, row["energy"]))
+            found[read.number].lengths_s.extend(map(read.length_s.value, row["lengths"]))
+    return found
 
 
-def _counters(device: DeviceId, profile: DeviceProfile, cut: Sequence[Segment], peak_power_w: float) -> list[Counter]:
-    """A register counts for the site in those segments in which it comes from a channel that does."""
+def _reads(counters: Sequence[Counter]) -> list[_Read]:
     found = []
-    for register in REGISTERS:
-        sources = [(segment, segment.sources.get(register, Source(register))) for segment in cut]
-        stretches: list[Stretch] = []
-        for segment, source in sources:
-            position = profile.index[source.measure] + 1 if source.measure in profile.site_registers else None
-            stretch = Stretch(segment.since, position, source.scale, segment.replaced)
-            if not stretches or stretch.replaced or stretch[1:3] != stretches[-1][1:3]:
-                stretches.append(stretch)
-        if any(stretch.position is not None for stretch in stretches):
-            bound_w, step_wh = ceiling_w(register, peak_power_w), profile.counter_step_wh
-            found.append(Counter(device, register, tuple(stretches), bound_w, step_wh, profile.sleeps_at_night))
+    for number, counter in enumerate(counters):
+        ends = [*(stretch.since for stretch in counter.stretches[1:]), _FAR_AHEAD]
+        for stretch, until in zip(counter.stretches, ends, strict=True):
+            if stretch.energy is not None:
+                since = max(stretch.since, _LONG_AGO)
+                found.append(_Read(number, stretch.energy, stretch.length_s, since, until))
     return found
 
 

@@ -37,7 +37,7 @@ def test_five_minutes_make_a_quarter_and_are_measured() -> None:
     made = over(told((5, 10, 5), (10, 20, 5), (15, 30, 5), (20, 1, 5)), 3)
     assert wh(made) == [60.0, 1.0, None]
     assert made.quality == [MEASURED, MEASURED, MISSING]
-    assert [made.covers(index) for index in range(3)] == [True, False, False]
+    assert made.in_part() == {1, 2}
 
 
 def test_ten_minutes_over_the_edge_of_a_quarter_are_split() -> None:
@@ -112,7 +112,7 @@ def test_clocks_that_waver_cost_nothing() -> None:
     late = [(10 * n + (n % 3 - 1) * 0.4, 60.0, 10) for n in range(1, 145)]
     made = over(told(*late), COUNT + 2, FIRST - 1)
     assert sum(made.energy_mwh) == 144 * 60_000
-    assert all(made.covers(index) for index in range(1, COUNT))
+    assert made.in_part() <= {0, COUNT, COUNT + 1}
     days = told((0, 9_000, 24 * 60), (23 * 60, 10_000, 24 * 60))
     assert sum(over(days, 2 * COUNT, FIRST - COUNT).energy_mwh) == 19_000_000
 
