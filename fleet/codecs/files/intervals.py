@@ -6,7 +6,7 @@ was last seen holds. So a gap never becomes one long interval.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -39,18 +39,39 @@ def lengths(t: Sequence[UnixMs], before: UnixMs | None, step: int | None, *, sta
         towards = distances if before is not None else [0, *distances]
     towards = [-each for each in towards] if descends else towards
     usual = [each if _is_usual(each) else 0 for each in towards]
-    if step is None:
-        step = next((a for a, b in pairwise(usual) if a and a == b), None) or _most_common(usual)
     found: list[int | None] = []
-    for index, each in enumerate(usual):
-        if (
-            each
-            and each != step
-            and (step is None or each in usual[max(index - 1, 0) : index] + usual[index + 1 : index + 2])
-        ):
-            step = each
-        found.append(step)
+    for run in _runs(t, usual, -1 if descends else 1):
+        if found or step is None:
+            step = _first_step(run) or step
+        step = _believe(run, step, found)
     return Lengths(found, step)
+
+
+def _runs(t: Sequence[UnixMs], usual: Sequence[int], direction: int) -> Iterator[Sequence[int]]:
+    """Of files that were glued together: where time jumps back, another one begins."""
+    begin = 0
+    for index, (before, each) in enumerate(pairwise(t), 1):
+        if (each - before) * direction < 0:
+            yield usual[begin:index]
+            begin = index
+    yield usual[begin:]
+
+
+def _first_step(usual: Sequence[int]) -> int | None:
+    """The first that comes twice running, else the most common one."""
+    twice = next((a for a, b in pairwise(usual) if a and a == b), None)
+    counted = Counter(each for each in usual if each)
+    return twice or (counted.most_common(1)[0][0] if counted else None)
+
+
+def _believe(usual: Sequence[int], step: int | None, found: list[int | None]) -> int | None:
+    """Appends a length for each; returns the last one."""
+    for index, each in enumerate(usual):
+        if each and each != step:
+            beside = (*usual[max(index - 1, 0) : index], *usual[index + 1 : index + 2])
+            step = each if step is None or each in beside else step
+        found.append(step)
+    return step
 
 
 def are_all_too_long(t: Sequence[UnixMs]) -> bool:
@@ -67,8 +88,3 @@ def _is_usual(distance: int) -> bool:
     if not 0 < distance <= _MAX_MS:
         return False
     return _HOUR_MS % distance == 0 or 24 * _HOUR_MS % distance == 0 or distance in _DAYS_MS
-
-
-def _most_common(usual: Sequence[int]) -> int | None:
-    counted = Counter(each for each in usual if each)
-    return counted.most_common(1)[0][0] if counted else None

@@ -117,16 +117,19 @@ class _Reading:
         if times is None or {text.count(delimiter) for text in texts} != {width - 1}:
             raise ValueError("a line has more or fewer cells")
         joined = delimiter.join(texts)
-        if '"' in joined or "_" in joined or not joined.isascii():
-            raise ValueError("quotes, or what float() takes and nobody else")
+        if '"' in joined or not joined.isascii():
+            raise ValueError("quotes, or digits that float() takes and nobody else")
         cells = joined.split(delimiter)
         told = cells[::width]
         t = list(map(int, told)) if told[0].isdigit() and times.absolute else [times.one(text) for text in told]
         if not times.absolute or min(t) < 0 or max(t) >= 1 << 53:
             raise ValueError("local times, or impossible ones")
         columns: list[_Column] = []
+        has_underscores = "_" in joined
         for slot in group.slots:
             column = cells[slot.at :: width]
+            if has_underscores and "_" in "".join(column):
+                raise ValueError("1_000")
             if "" in column:
                 read: _Column = [float(cell) if cell else None for cell in column]
             else:

@@ -115,8 +115,8 @@ class RowReader:
             return self._refuse(number, cells, "bad_time")
         missing, quick = self._numbers.missing, self._numbers.quick
         try:
-            if "_" in text:  # float() reads 1_000
-                raise ValueError(text)
+            if "_" in text and any("_" in cells[position] for position in self._positions):
+                raise ValueError(text)  # float() reads 1_000
             values = [None if (cell := cells[position]) in missing else quick(cell) for position in self._positions]
         except ValueError:
             values, found = self._cell_by_cell(number, cells)
