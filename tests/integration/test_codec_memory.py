@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from fleet.telemetry import RawMessage, Telemetry
-from tests.fleet_rig import Device, fetch, seed_fleet, twins_settings, until
+from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.integration.test_faults_shard import shard_process
 from tests.integration.test_gateways import now_ms, readings_of
 from tests.servers import Broker, Database, Pki
@@ -19,7 +19,7 @@ CONFIG = {
 
 
 async def say(gateway: Device, seq: int, *messages: RawMessage) -> None:
-    await gateway.raw("up/telemetry", msgspec.json.encode(Telemetry([], seq, 1, gateway.stream, raw=list(messages))))
+    await gateway.raw("up/telemetry", msgspec.json.encode(Telemetry([], seq, seq, gateway.stream, raw=list(messages))))
     await gateway.acked_up_to(seq)
 
 
@@ -40,6 +40,8 @@ async def test_births_and_announcements_outlive_a_killed_shard(
         RawMessage(t, "spBv1.0/plant/DBIRTH/roof/inv1", payload(Metric(100.0, "AC/Power", 1, DOUBLE), t=t, seq=1)),
         RawMessage(t, "homeassistant/sensor/barn/config", msgspec.json.encode(CONFIG), retained=True),
     ]
+    async with running_shard(settings):
+        pass  # the broker knows its session now
     async with Device(broker, pki, "s-one", "g-one") as gateway:
         with shard_process(settings, tmp_path) as process:
             await say(gateway, 1, *births)
