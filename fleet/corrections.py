@@ -30,7 +30,7 @@ import msgspec
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import CLOCK_CORRECTION_MAX_S, CORRECTION_FACTOR_MAX, READING_ABS_MAX
-from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF
+from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF, LENGTH_OF
 from fleet.profiles import DeviceProfile
 from fleet.telemetry import UnixMs
 
@@ -41,6 +41,7 @@ _IMPORT, _EXPORT = "import_energy_wh", "export_energy_wh"
 _PAIRS: Final = (
     (_IMPORT, _EXPORT),
     (INTERVAL_OF[_IMPORT], INTERVAL_OF[_EXPORT]),
+    (LENGTH_OF[_IMPORT], LENGTH_OF[_EXPORT]),
     (DAY_COUNTER_OF[_IMPORT], DAY_COUNTER_OF[_EXPORT]),
 )
 _MIRRORED: Final = {one: other for pair in _PAIRS for one, other in (pair, pair[::-1])}

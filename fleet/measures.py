@@ -9,11 +9,13 @@ from typing import Final
 # Counters of a site, in the order in which a day stores them. All of them only ever grow, in Wh.
 REGISTERS: Final = ("pv_energy_wh", "import_energy_wh", "export_energy_wh", "charge_energy_wh", "discharge_energy_wh")
 
-# What a source tells instead of a counter that only grows, by register. Energy of the interval that ends at the sample's
-# time and is `interval_s` long; and a counter that starts anew at each local midnight.
+# What a source tells instead of a counter that only grows, by register: energy of the interval that ends at the sample's
+# time, and how long that is; or a counter that starts anew at each local midnight. INTERVAL_LENGTH is the length of all the
+# intervals that one row of a file tells of; stored is each register's own, since import and export may come in two files.
 INTERVAL_OF: Final = {register: register.replace("_energy_wh", "_interval_wh") for register in REGISTERS}
 DAY_COUNTER_OF: Final = {register: register.replace("_energy_wh", "_day_energy_wh") for register in REGISTERS}
 INTERVAL_LENGTH: Final = "interval_s"
+LENGTH_OF: Final = {register: register.replace("_energy_wh", "_interval_s") for register in REGISTERS}
 
 _PLAIN: Final = frozenset(
     (
@@ -21,6 +23,7 @@ _PLAIN: Final = frozenset(
         *INTERVAL_OF.values(),
         *DAY_COUNTER_OF.values(),
         INTERVAL_LENGTH,
+        *LENGTH_OF.values(),
         "apparent_power_va",  # drawn from the grid; never a W
         "export_apparent_power_va",
         "reactive_power_var",

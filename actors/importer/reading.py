@@ -15,6 +15,7 @@ from fleet.codecs.files.reading import Content, Context, Definition, FileFormat,
 from fleet.codecs.files.unpack import Member, members
 from fleet.codecs.files.wide_csv import WideCsv, wide_format
 from fleet.limits import FILE_HEAD_BYTES
+from fleet.serials import serial_from
 from fleet.storage.imports import CompanyFormat
 
 _COMPANY_PROFILE: Final = "imported-inverter"
@@ -84,11 +85,18 @@ def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWri
     for found in known.read(counted.of(member.content), context):
         if isinstance(found, Rows):
             if found.t:
-                writer.rows(found, found.serial or job.own_serial)
+                writer.rows(found, _serial(job, known, found.serial))
         elif isinstance(found, Refusal):
             writer.refusal(found)
         elif isinstance(found, Definition):
             writer.definition(found.name, found.text)
+
+
+def _serial(job: ReadingJob, known: FileFormat, told: str | None) -> str:
+    """Of one device on this earth, as far as the file can tell."""
+    if told is None:
+        return job.own_serial
+    return serial_from(f"{job.own_serial}/{told}") if known.local is not None and known.local.fullmatch(told) else told
 
 
 def _format(job: ReadingJob, head: bytes) -> FileFormat | None:

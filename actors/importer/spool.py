@@ -16,6 +16,7 @@ from fleet.codecs.files.reading import Refusal, Rows
 from fleet.columns import DAY_MS, ColumnBlock, rank_of
 from fleet.ids import DeviceId
 from fleet.limits import REFUSED_LINES_KEPT_MAX
+from fleet.measures import INTERVAL_LENGTH, INTERVAL_OF, LENGTH_OF
 from fleet.telemetry import UnixMs
 
 _LENGTH: Final = struct.Struct("<I")
@@ -66,6 +67,7 @@ class SpoolWriter:
         self.summary = Summary()
 
     def rows(self, rows: Rows, serial: str) -> None:
+        rows = _with_own_lengths(rows)
         summary = self.summary
         t = np.array(rows.t, "<i8")
         values = b"".join(np.array(column, "<f8").tobytes() for column in rows.values)
@@ -135,6 +137,18 @@ class Spool:
 def forget(folder: Path, number: int) -> None:
     for path in (_summary_path(folder, number), _blocks_path(folder, number)):
         path.unlink(missing_ok=True)
+
+
+def _with_own_lengths(rows: Rows) -> Rows:
+    """The length of a row's intervals becomes that of each register in it: files of import and export may differ."""
+    if INTERVAL_LENGTH not in rows.measures:
+        return rows
+    length = rows.values[rows.measures.index(INTERVAL_LENGTH)]
+    told = {
+        measure: column for measure, column in zip(rows.measures, rows.values, strict=True) if measure != INTERVAL_LENGTH
+    }
+    told |= {own: length for register, own in LENGTH_OF.items() if INTERVAL_OF[register] in told}
+    return rows._replace(measures=tuple(told), values=list(told.values()))
 
 
 def _blocks_path(folder: Path, number: int) -> Path:

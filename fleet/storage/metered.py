@@ -9,7 +9,7 @@ from fleet.corrections import Segment, Source, segments
 from fleet.cut_counters import Cut
 from fleet.energy import ceiling_w
 from fleet.ids import DeviceId, SiteId
-from fleet.measures import DAY_COUNTER_OF, INTERVAL_LENGTH, INTERVAL_OF, REGISTERS
+from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF, LENGTH_OF, REGISTERS
 from fleet.profiles import DeviceProfile
 from fleet.storage.corrections import changes_of
 from fleet.storage.database import Connection
@@ -123,7 +123,8 @@ def _stretch(profile: DeviceProfile, segment: Segment, kind: Kind, measure: str)
     if kind != "interval":
         offset = source.offset if kind == "day" else 0.0  # the energy of a counter is a difference
         return Stretch(segment.since, energy and energy._replace(offset=offset), None, segment.replaced)
-    length_s = _channel(profile, segment.sources.get(INTERVAL_LENGTH, Source(INTERVAL_LENGTH)))
+    length = LENGTH_OF[_REGISTER_OF[measure]]
+    length_s = _channel(profile, segment.sources.get(length, Source(length)))
     return Stretch(segment.since, energy if length_s else None, length_s, segment.replaced)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from fleet.codecs.files.units import measured_in
 from web.i18n import N_, say
 from web.language import Language
 from web.pages.figures import Figure, decimal, energy, power
@@ -29,6 +30,11 @@ _PLAIN: Final[Mapping[str, str]] = {
     "charge_day_energy_wh": N_("Battery charge, counter of the day"),
     "discharge_day_energy_wh": N_("Battery discharge, counter of the day"),
     "interval_s": N_("Length of the interval"),
+    "pv_interval_s": N_("Production, length of the interval"),
+    "import_interval_s": N_("Import, length of the interval"),
+    "export_interval_s": N_("Export, length of the interval"),
+    "charge_interval_s": N_("Battery charge, length of the interval"),
+    "discharge_interval_s": N_("Battery discharge, length of the interval"),
     "apparent_power_va": N_("Apparent power"),
     "export_apparent_power_va": N_("Apparent power, exported"),
     "reactive_power_var": N_("Reactive power"),
@@ -93,6 +99,11 @@ def figure(measure: str, value: float | None, language: Language) -> Figure:
         if base.endswith(ending):
             return Figure(decimal(value, digits, language), unit)
     return Figure(decimal(value, 0, language), "")
+
+
+def unit_of(measure: str) -> str:
+    """Of the numbers as they are stored; '' for one without."""
+    return measured_in(measure)
 
 
 def readings(values: Mapping[str, float], language: Language) -> list[Reading]:

@@ -238,4 +238,5 @@ FORMAT: Final = FileFormat(
     profile_id="imported-inverter",
     recognises=recognises,
     read=read,
+    local=re.compile(r"inverter/.+|meter/.+|fronius-device"),
 )

@@ -3,6 +3,7 @@
 Everything streams: a format holds at most one block of rows per device, whatever the size of the file.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -128,6 +129,7 @@ class FileFormat(NamedTuple):
     """recognises: from the first bytes (FILE_HEAD_BYTES, unpacked). read: raises Unreadable.
 
     profile_id: what a device that is first heard of in such a file most likely is.
+    local: the form of serials that are none: names such as "inverter-1", which another logger's files have as well.
     """
 
     id: str
@@ -136,6 +138,7 @@ class FileFormat(NamedTuple):
     profile_id: str
     recognises: Callable[[bytes], bool]
     read: Callable[[Content, Context], Iterator[Found]]
+    local: re.Pattern[str] | None = None
 
 
 _Key = tuple[str | None, tuple[str, ...], bool]

@@ -262,4 +262,5 @@ FORMAT: Final = FileFormat(
     profile_id="imported-inverter",
     recognises=recognises,
     read=read,
+    local=re.compile(r"inverter-[0-9]+"),
 )

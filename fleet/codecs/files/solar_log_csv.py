@@ -7,6 +7,7 @@ zone, the end of the 5 minutes by analogy with the JS files. Pac in W, DaySum in
 currents and DC powers differ between devices and are told nowhere, so those are not read. Lines end in CR LF; ISO-8859-1.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,4 +55,12 @@ def read(content: Content, context: Context) -> Iterator[Found]:
         yield refusal("not_an_inverter", 1, text=name, name=name[:80])
 
 
-FORMAT: Final = FileFormat("solar-log-csv", "Solar-Log (CSV)", "Solar-Log (CSV)", "imported-inverter", recognises, read)
+FORMAT: Final = FileFormat(
+    "solar-log-csv",
+    "Solar-Log (CSV)",
+    "Solar-Log (CSV)",
+    "imported-inverter",
+    recognises,
+    read,
+    re.compile(r"inverter-[0-9]+"),
+)

@@ -275,4 +275,5 @@ FORMAT: Final = FileFormat(
     profile_id="imported-inverter",
     recognises=recognises,
     read=read,
+    local=re.compile(r"ADDR.+|device-.+"),
 )
