@@ -283,6 +283,7 @@ DROP_PIECE_BYTES = 256 * 1024
 DROP_WINDOW_BYTES = 512 * 1024  # under way per channel: 2.5 MB/s on a line of 200 ms
 DROP_DISK_FREE_MIN_BYTES = 512 * 1024**2  # the disk is not ours alone
 DROP_DISK_THREADS = 16  # waiting for fsync, most of the time
+DROP_DISK_TURNS = 4  # of these, for one logger: nobody keeps the others from the disk
 DROP_CONNECTIONS_MAX = 1_000  # ~200 KiB each
 DROP_CONNECTIONS_PER_ADDRESS_MAX = 400  # a mobile network's loggers share one address
 DROP_CONNECTIONS_PER_ACCOUNT_MAX = 8

@@ -25,6 +25,7 @@ from actors.dropbox.upload import AheadBudget, Upload
 from fleet.limits import (
     DROP_APPEND_BYTES_MAX,
     DROP_BYTES_MAX,
+    DROP_DISK_TURNS,
     DROP_FILES_MAX,
     DROP_HANDLES_MAX,
     DROP_UPLOADS_BURST,
@@ -50,6 +51,7 @@ class Account:
         self._whole = whole
         self._disk_free_min = disk_free_min
         self._names = asyncio.Lock()
+        self._turns = asyncio.Semaphore(DROP_DISK_TURNS)
         self._uploads: dict[str, Upload] = {}
         self._busy: dict[Upload, asyncio.Lock] = {}
         self._rate = TokenBucket(DROP_UPLOADS_BURST, _now_ms())
@@ -254,7 +256,8 @@ class Account:
     async def _disk(self, function: Callable[..., R], *arguments: object) -> R:
         """Raises Refused, also for what the disk says."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            async with self._turns:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             log.error("disk_full" if full else "disk_error", device=self.box.device, error=str(error))

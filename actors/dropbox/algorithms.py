@@ -1,7 +1,8 @@
 """Which cryptography the drop box speaks: lists of ours, whatever the library's defaults become.
 
-The modern lists are what OpenSSH 9 offers without sha1, CBC and short groups. The legacy ones add what loggers of before
-2015 need; that listener is off unless the settings name its port, and only accounts that are marked for it get in by it.
+The modern lists are what OpenSSH 9 offers without sha1, CBC, and groups that the client chooses: a stranger's choice of
+8,192 bits is a tenth of a second of our core. The legacy ones add what loggers of before 2015 need; that listener is off
+unless the settings name its port, and only accounts that are marked for it get in by it.
 """
 
 from typing import Final, TypedDict
@@ -26,7 +27,6 @@ MODERN: Final = Algorithms(
         "ecdh-sha2-nistp384",
         "ecdh-sha2-nistp521",
         "diffie-hellman-group16-sha512",
-        "diffie-hellman-group-exchange-sha256",
         "diffie-hellman-group14-sha256",
     ],
     encryption_algs=[
@@ -49,7 +49,7 @@ MODERN: Final = Algorithms(
     ],
 )
 LEGACY: Final = Algorithms(
-    kex_algs=[*MODERN["kex_algs"], "diffie-hellman-group-exchange-sha1", "diffie-hellman-group14-sha1"],
+    kex_algs=[*MODERN["kex_algs"], "diffie-hellman-group-exchange-sha256", "diffie-hellman-group14-sha1"],
     encryption_algs=[*MODERN["encryption_algs"], "aes256-cbc", "aes128-cbc", "3des-cbc"],
     mac_algs=[*MODERN["mac_algs"], "hmac-sha1"],
     compression_algs=["none"],

@@ -6,7 +6,7 @@ get the same answer.
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 import asyncssh
 import structlog
@@ -32,6 +32,8 @@ from fleet.limits import (
 from fleet.storage import drop_passwords
 
 log = structlog.get_logger("dropbox")
+
+_NAMES_MAX: Final = 5  # of one connection; each is looked up
 
 
 class House(Protocol):
@@ -77,8 +79,9 @@ class Door(asyncssh.SSHServer):
         self.conversations: set[Conversation] = set()
         self._house = house
         self._connection: asyncssh.SSHServerConnection | None = None
-        self._credential: Credential | None = None
-        self._shown: tuple[str, str] | None = None
+        self._credential: Credential | None = None  # of the user name that was said last
+        self._admitted: tuple[Credential, tuple[str, str]] | None = None  # and what it has shown
+        self._names_said = 0
         self._tries = 0
         self._quiet_since_s = time.monotonic()
 
@@ -89,7 +92,6 @@ class Door(asyncssh.SSHServer):
         self.address = str(conn.get_extra_info("peername", ("",))[0])
         why_not = self._house.may_come_in(self)
         if why_not is not None:
-            log.warning("connection_refused", address=self.address, code=why_not)
             conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,6 +105,10 @@ class Door(asyncssh.SSHServer):
             log.info("login_given_up", address=self.address, error=str(exc)[:200])
 
     async def begin_auth(self, username: str) -> bool:
+        """Each time that the client says another name. Raises asyncssh.DisconnectError when it says too many."""
+        self._names_said += 1
+        if self._names_said > _NAMES_MAX:
+            raise asyncssh.DisconnectError(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many names")
         self._credential = await self._house.credentials.of(username)
         if self._credential is not None and self.legacy and not self._credential.legacy:
             log.warning("legacy_refused", device=username, address=self.address)
@@ -115,16 +121,18 @@ class Door(asyncssh.SSHServer):
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - see begin_auth
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether it is one of this account's; that the client has its private half is asked next."""
         kind, blob, *_ = key.export_public_key("openssh").decode().split()
         line = f"{kind} {blob}"
-        if self._credential is None or line not in self._credential.public_keys:
+        credential = self._credential
+        if credential is None or credential.device != username or line not in credential.public_keys:
             return False
         spoken = algorithms.LEGACY if self.legacy else algorithms.MODERN
         key.all_sig_algorithms = {
             name.encode() for name in spoken["signature_algs"]
         }  # asyncssh announces them, and takes all
-        self._shown = ("key", line)
+        self._admitted = credential, ("key", line)
         return True
 
     async def validate_password(self, username: str, password: str) -> bool:
@@ -138,18 +146,20 @@ class Door(asyncssh.SSHServer):
             if self._connection is not None:
                 self._connection.send_auth_banner(TOO_MANY_TRIES)
             raise asyncssh.DisconnectError(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, TOO_MANY_TRIES.strip())
-        hash_ = self._credential.password_hash if self._credential is not None else None
-        if not await self._house.passwords.matches(password, hash_) or hash_ is None:
+        credential = self._credential
+        hash_ = credential.password_hash if credential is not None and credential.device == username else None
+        if not await self._house.passwords.matches(password, hash_) or credential is None or hash_ is None:
             log.warning("login_failed", device=username[:64], address=self.address)
             return False
         self._house.attempts.succeeded(username, self.address)
-        self._shown = ("password", hash_)
+        self._admitted = credential, ("password", hash_)
         return True
 
     def auth_completed(self) -> None:
-        """Raises asyncssh.DisconnectError for one connection too many."""
-        connection, credential, shown = self._connection, self._credential, self._shown
-        assert connection is not None and credential is not None and shown is not None  # noqa: S101, PT018 - there is no other way here
+        connection, admitted = self._connection, self._admitted
+        if connection is None or admitted is None or admitted[0].device != connection.get_extra_info("username"):
+            raise asyncssh.PermissionDenied("nobody has shown anything")
+        credential, shown = admitted
         account = self._house.account(credential.device)
         if account.connections >= DROP_CONNECTIONS_PER_ACCOUNT_MAX:
             log.warning("connection_refused", device=credential.device, address=self.address, code="too_many_of_account")
@@ -195,7 +205,11 @@ class Door(asyncssh.SSHServer):
                 await conversation.say((SHELL if conversation.wish == "shell" else COMMAND).encode(), aside=True)
                 visitor.refused(Refused("unsupported"), conversation.wish)
                 return 1
-            await visitor.account.prepare()
+            try:
+                await visitor.account.prepare()
+            except Refused as refused:
+                await conversation.say(f"{refused.words}\r\n".encode(), aside=True)
+                return 1
             if conversation.wish == "scp":
                 return await scp.serve(conversation, visitor)
             return await SftpSession(conversation, visitor).serve()

@@ -43,6 +43,7 @@ log = structlog.get_logger("dropbox")
 
 _BACKLOG = 512  # connections that the kernel holds: a network that comes back brings all loggers at once
 _KEEPALIVES_UNANSWERED = 3
+_TURNED_AWAY_SAID_S = 10.0
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -66,6 +67,8 @@ class DropBox:
         self._accounts: OrderedDict[DeviceId, Account] = OrderedDict()
         self._doors: set[Door] = set()
         self._addresses: Counter[str] = Counter()
+        self._turned_away = 0
+        self._turned_away_said_s = -_TURNED_AWAY_SAID_S
         self._news: set[DeviceId] = set()
         self._has_news = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -140,6 +143,15 @@ class DropBox:
     def may_come_in(self, door: Door) -> str | None:
         self._doors.add(door)
         self._addresses[door.address] += 1
+        why_not = self._why_not(door)
+        if why_not is not None:
+            self._turned_away += 1
+            if time.monotonic() - self._turned_away_said_s > _TURNED_AWAY_SAID_S:  # a flood of them is one line now and then
+                self._turned_away_said_s = time.monotonic()
+                log.warning("connections_refused", address=door.address, code=why_not, so_far=self._turned_away)
+        return why_not
+
+    def _why_not(self, door: Door) -> str | None:
         logging_in = sum(each.visitor is None for each in self._doors)
         if self._stopping.is_set():
             return "stopping"
@@ -170,8 +182,10 @@ class DropBox:
                 lambda: self._on_whole(device),
                 disk_free_min=self._settings.disk_free_min_bytes,
             )
-            for other in [each for each, account in self._accounts.items() if account.idle][:-DROP_CREDENTIALS_KEPT_MAX]:
-                del self._accounts[other]
+            if len(self._accounts) > DROP_CREDENTIALS_KEPT_MAX:
+                oldest = next((each for each, account in self._accounts.items() if account.idle), device)
+                if oldest != device:
+                    del self._accounts[oldest]
         return found
 
     def _on_whole(self, device: DeviceId) -> None:

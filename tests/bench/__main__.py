@@ -5,7 +5,7 @@ import sys
 
 from tests.bench.figures import print_figure
 
-NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "onboard", "demo", "raw")
+NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "onboard", "demo", "raw", "files", "sftp")
 
 
 def main(names: list[str]) -> int:

@@ -5,6 +5,7 @@ same loggers with the SSH library's own server, which keeps no promise about the
 """
 
 import asyncio
+import contextlib
 import random
 import statistics
 import sys
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import msgspec
 import psutil
 
 from actors.dropbox.host_key import host_keys
 from actors.local.ports import LOOPBACK
+from fleet import settings
+from fleet.settings import DatabaseSettings
 from fleet.storage.database import connect
 from tests.bench.figures import Figure, figure, note, percentile
 from tests.drop_rig import SITES, DropRig, Login, as_process, drop_rig
@@ -29,6 +33,7 @@ LOGGERS = 200
 FILES = 5  # of each
 FILE_BYTES = 100_000  # a day of one inverter's five-minute rows
 _DEADLINE_S = 300.0
+_IDLE_S = 5.0
 
 
 class Loggers:
@@ -87,14 +92,14 @@ async def _measure(database: Database, folder: Path) -> list[Figure]:
     await seed_fleet(database, [(site, {}) for site in SITES])
     rig = drop_rig(database, folder, folder / "host_keys")
     logins = [await rig.logger() for _ in range(LOGGERS)]
-    idle_s = await _queries(database, asyncio.create_task(asyncio.sleep(5.0)))
+    async with _querying(database, folder) as idle_s:
+        await asyncio.sleep(_IDLE_S)
     async with as_process(rig):
         assert rig.process is not None
         process = psutil.Process(rig.process.pid)
         loggers = Loggers()
-        sending = asyncio.create_task(loggers.send(rig.port, logins))
-        busy_s = await _queries(database, sending)
-        await sending
+        async with _querying(database, folder) as busy_s:
+            await loggers.send(rig.port, logins)
         rss_mb = process.memory_info().rss / 1e6
         lost = sum(_lost(rig, login, loggers) for login in logins)
     limit = await _limit(rig, folder, logins)
@@ -121,40 +126,57 @@ def _lost(rig: DropRig, login: Login, loggers: Loggers) -> int:
     return sum(found.get(name) != content for name, content in loggers.acknowledged[login.device].items())
 
 
-async def _queries(database: Database, meanwhile: "asyncio.Task[None]") -> list[float]:
-    """How long each took, one after the other, with a pause between."""
-    connection = await connect(database.sp_web)
+@asynccontextmanager
+async def _querying(database: Database, folder: Path) -> AsyncIterator[list[float]]:
+    """Seconds that each query of another process took meanwhile; there at the end."""
+    file = folder / "database.json"
+    settings.save(file, database.sp_web)
+    taken: list[float] = []
+    async with _part("queries", str(file)) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await process.stdout.readline()  # it is connected
+        yield taken
+        process.stdin.close()
+        taken += msgspec.json.decode(await process.stdout.readline(), type=list[float])
+
+
+async def _query(file: str) -> None:
+    """One after the other, with a pause between, until the standard input ends."""
+    connection = await connect(settings.load(Path(file), DatabaseSettings))
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
     taken = []
-    try:
-        while not meanwhile.done():
-            began_s = time.monotonic()
-            await connection.fetchval("SELECT count(*) FROM registry.site")
-            taken.append(time.monotonic() - began_s)
-            await asyncio.sleep(0.02)
-    finally:
-        await connection.close()
-    return taken
+    print(flush=True)
+    while not ended.done():
+        began_s = time.monotonic()
+        await connection.fetchval("SELECT count(*) FROM registry.site")
+        taken.append(time.monotonic() - began_s)
+        await asyncio.sleep(0.02)
+    print(msgspec.json.encode(taken).decode(), flush=True)
 
 
 async def _limit(rig: DropRig, folder: Path, logins: list[Login]) -> float:
     """Files a second of the library's own server, in a process of its own."""
-    async with _bare(folder / "bare", rig.settings.host_key_file) as port:
+    root = folder / "bare"
+    root.mkdir()
+    async with _part("bare", str(root), str(rig.settings.host_key_file)) as process:
+        assert process.stdout is not None
         loggers = Loggers()
-        await loggers.send(port, logins, passwords=False)
+        await loggers.send(int(await process.stdout.readline()), logins, passwords=False)
         return loggers.files_per_s
 
 
 @asynccontextmanager
-async def _bare(root: Path, host_key_file: Path) -> AsyncIterator[int]:
-    root.mkdir()  # noqa: ASYNC240 - at once, and before anybody waits
+async def _part(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Of this module, as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.sftp", str(root), str(host_key_file), stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
+        sys.executable, "-m", "tests.bench.sftp", *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
     try:
-        yield int(await process.stdout.readline())
+        yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 
@@ -180,4 +202,4 @@ class _AnyKey(asyncssh.SSHServer):
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve_bare(*sys.argv[1:]))
+    asyncio.run(_serve_bare(*sys.argv[2:]) if sys.argv[1] == "bare" else _query(*sys.argv[2:]))

@@ -142,6 +142,25 @@ async def test_one_connection_has_a_few_tries(dropbox: DropRig, login: Login, mo
     assert len(tries) == DROP_PASSWORD_TRIES_PER_CONNECTION + 1
 
 
+async def test_one_connection_has_a_few_names(dropbox: DropRig, login: Login) -> None:
+    class Impostor(asyncssh.SSHClient):
+        def __init__(self) -> None:
+            self.connection: asyncssh.SSHClientConnection | None = None
+            self.tries = 0
+
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            self.connection = conn
+
+        def password_auth_requested(self) -> str | None:
+            assert self.connection is not None
+            self.tries += 1
+            self.connection._username = f"gw-{self.tries}"
+            return "wrong"
+
+    with pytest.raises(asyncssh.DisconnectError, match="too many names"):
+        await put(dropbox, login, client_factory=Impostor, client_keys=None)
+
+
 async def test_connections_are_bounded(dropbox: DropRig, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door_module, "DROP_CONNECTIONS_PER_ACCOUNT_MAX", 2)
     other = await dropbox.logger()
