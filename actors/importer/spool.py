@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from fleet.codecs.files.reading import Refusal, Rows
+from fleet.codecs.files.refusals import NOTES
 from fleet.columns import DAY_MS, ColumnBlock, rank_of
 from fleet.ids import DeviceId
 from fleet.limits import REFUSED_LINES_KEPT_MAX
@@ -41,7 +42,7 @@ class Told(msgspec.Struct):
 
 
 class Summary(msgspec.Struct):
-    """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all."""
+    """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all but mere notes."""
 
     format_id: str | None = None
     format_version: int = 0
@@ -88,7 +89,7 @@ class SpoolWriter:
             told.newest[day] = max(newest, told.newest.get(day, newest))
 
     def refusal(self, refusal: Refusal) -> None:
-        self.summary.lines_refused += 1
+        self.summary.lines_refused += refusal.code not in NOTES
         if len(self.summary.refusals) < REFUSED_LINES_KEPT_MAX:
             self.summary.refusals.append(refusal)
 
