@@ -14,7 +14,6 @@ from fleet.codecs.files.numbers import Decimal, Numbers, Thousands
 from fleet.codecs.files.reading import Content, Unreadable
 from fleet.codecs.files.row_reader import split
 from fleet.codecs.files.units import unit_named
-from fleet.codecs.files.wide_header import plain
 from fleet.limits import GUESS_LINES_MAX, WIDE_COLUMNS_MAX
 
 Encoding = Literal["utf-16-le", "utf-16-be"] | None
@@ -95,7 +94,7 @@ class Shape:
         """Name and unit of a column; '' where there is none."""
         title = self.title(at)
         for pattern in (_UNIT_BEHIND, _UNIT_WORD):
-            found = pattern.fullmatch(plain(title))
+            found = pattern.fullmatch(title)
             if found is not None and unit_named(found[2]) is not None and (pattern is _UNIT_BEHIND or len(found[2]) > 1):
                 return found[1] or title, found[2]
         units = [] if self.units_at is None else self.rows[self.units_at]
