@@ -14,6 +14,8 @@ from actors.importer.lane import Lane
 from actors.importer.originals import Originals
 from actors.importer.storing import Storing
 from actors.importer.taking import Taking
+from actors.puller.puller import Puller
+from fleet import reach
 from fleet.errors import FleetError
 from fleet.limits import IMPORT_CHORES_S, IMPORT_RETRY_S, IMPORT_SCAN_S, ORIGINALS_KEEP_DAYS, SMALL_FILE_BYTES
 from fleet.settings import ImporterSettings
@@ -46,6 +48,8 @@ class Importer:
         self._originals = Originals(settings.intake_folder / "originals")
         self._taking = Taking(self._pool, self._originals, settings.dropbox_folder, settings.intake_folder / "uploads")
         storing = Storing(self._pool, self._door, spools)
+        networks = reach.networks(settings.pull_networks)
+        puller = Puller(self._pool, settings.dropbox_folder, settings.pull_key_file, networks, self._ring)
         lanes = [Lane(self._pool, self._originals, self._taking, storing, spools) for _ in range(2)]
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -53,6 +57,7 @@ class Importer:
                 tasks.create_task(self._repeat("chores", self._chores, IMPORT_CHORES_S), name="chores")
                 tasks.create_task(self._repeat("small files", lambda: self._work(lanes[0], small=True)), name="small")
                 tasks.create_task(self._repeat("large files", lambda: self._work(lanes[1], small=False)), name="large")
+                tasks.create_task(self._repeat("pulling", lambda: self._pull(puller)), name="pulling")
                 tasks.create_task(self._repeat("notices", self._listen), name="notices")
                 self._on_ready()
         finally:
@@ -106,6 +111,10 @@ class Importer:
         async with self._pool.acquire() as connection:
             jobs = await imports.jobs(connection, sorted(self._busy), _JOBS_SEEN_MAX)
         return next((job for job in jobs if (job.size_bytes <= SMALL_FILE_BYTES) == small), None)
+
+    async def _pull(self, puller: Puller) -> None:
+        await puller.round()
+        await asyncio.sleep(IMPORT_SCAN_S)
 
     async def _chores(self) -> None:
         """Loggers that need somebody; originals whose time is over."""

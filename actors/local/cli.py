@@ -82,6 +82,7 @@ def _options(chosen: argparse.Namespace) -> Options:
         chosen.est_port,
         smtp,
         chosen.sftp_port,
+        tuple(chosen.pull_network),
     )
 
 
@@ -106,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
             metavar="HOST",
             default=LOOPBACK,
             help="this machine's address or name for devices on the network; default: %(default)s, this machine only",
+        )
+        start.add_argument(
+            "--pull-network",
+            action="append",
+            metavar="CIDR",
+            default=[],
+            help="a private network in which customers' SFTP servers may be fetched from; may be given several times",
         )
         if name == "demo":
             start.add_argument("--sites", type=int, default=20, help="how many; default: %(default)s")

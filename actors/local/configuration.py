@@ -37,6 +37,7 @@ class Options(msgspec.Struct, frozen=True):
     device_host  where devices reach the broker and enrol: both listen there, and their certificate names it
     est_port     where they enrol
     sftp_port    where data loggers put their files
+    pull_networks  private networks in which customers' SFTP servers may be fetched from
     smtp         the mail server; None = e-mail is written to a folder
     """
 
@@ -49,6 +50,7 @@ class Options(msgspec.Struct, frozen=True):
     est_port: int = 8443
     smtp: SmtpSettings | None = None
     sftp_port: int = 2222
+    pull_networks: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -114,6 +116,7 @@ class Configuration:
             sftp_port=self._options.sftp_port,
             sftp_host_key_file=self._layout.sftp_host_key.with_name(f"{self._layout.sftp_host_key.name}.pub"),
             pull_key_file=self._layout.secret("pull_key"),
+            pull_networks=self._options.pull_networks,
         )
 
     def pki(self) -> PkiSettings:
@@ -169,6 +172,7 @@ class Configuration:
             pull_key_file=self._layout.secret("pull_key"),
             public_url=self._options.url,
             ready_file=self._layout.run / "importer.ready",
+            pull_networks=self._options.pull_networks,
         )
 
     def _internal(self, name: str) -> BrokerSettings:
