@@ -86,6 +86,7 @@ _NEUTRAL: Final = _set(
     " cosphi factor facteur de of the temperature temp"
 )
 _SILENT: Final = _NEUTRAL | _DAY | _DC
+_CHANNEL: Final = _set("ch channel canal")
 _PHASE_WORDS: Final = _set("l phase ph")
 _OF_A_PHASE: Final = _set("voltage tension current courant power puissance act active u v i")
 _PHASE_OF: Final = {"1": "_l1", "2": "_l2", "3": "_l3", "a": "_l1", "b": "_l2", "c": "_l3"}
@@ -139,6 +140,8 @@ def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_p
     whose = _role(words)
     if whose is None and all(word.isdigit() or word in _SILENT for word in words) and not _conflicts(words):
         whose = _role_of_device(about) or role or ("pv" if ac_is_pv and "ac" in words else None)
+    if whose == "load" and _role_of_device(about) == "grid":
+        return None  # a meter's "consumption" is what it counts one way
     found = _KINDS[known.quantity](words, whose)
     return None if found is None else Meaning(found[0], known.factor * found[1])
 
@@ -201,10 +204,12 @@ def _number(words: tuple[str, ...]) -> int | None:
 
 
 def _phase(words: tuple[str, ...]) -> str | None:
-    """'_l1' … '_l3'; '': between two of them, or none that we know; None: the name says none."""
+    """'_l1' … '_l3'; '': between two of them, or another part of the whole; None: the name says none."""
     found = set()
     for before, word in pairwise(words):
-        if before in _PHASE_WORDS or (before in _OF_A_PHASE and (word in "abc" or word.isdigit())):
+        if before in _CHANNEL and word.isdigit():
+            found.add("")
+        elif before in _PHASE_WORDS or (before in _OF_A_PHASE and (word in "abc" or word.isdigit())):
             found.add(_PHASE_OF.get(word, ""))
         elif before in "abc" and word in _OF_A_PHASE:
             found.add(_PHASE_OF[before])

@@ -83,6 +83,7 @@ def test_names_that_say_what_they_are(name: str, unit: str | None, measure: str,
         ("Solar voltage", "V"),
         ("Battery voltage", "V"),
         ("Battery", "%"),  # of a door sensor
+        ("CH1 YieldTotal", "kWh"),  # of one input
         ("Solar power", "mw"),  # milli or mega?
         ("Solar temperature", "°F"),
         ("pv_power_w", "V"),  # a name of ours, with a unit that contradicts it
@@ -99,6 +100,8 @@ def test_a_devices_name_decides_where_the_value_says_nothing_of_its_own() -> Non
     assert meaning("ActivePower", "W", "meter_main") == Meaning("grid_power_w", 1.0)
     assert meaning("Energy", "kWh", "inverter") == Meaning("pv_energy_wh", 1e3)
     assert meaning("Kitchen power", "W", "inverter") is None
+    assert meaning("Power consumption", "W", "house") == Meaning("load_power_w", 1.0)
+    assert meaning("Power consumption", "W", "electricity meter") is None  # shows 0 while it exports
     assert meaning("Power", "W", "solar grid") is None
     assert meaning("Power", "W", "solar boiler") is None
     assert meaning("Grid power", "W", "inverter") == Meaning("grid_power_w", 1.0)
