@@ -62,7 +62,7 @@ def discovery() -> list[tuple[str, bytes, bool]]:
 
 
 def play(messages: list[tuple[str, bytes, bool]], order: list[int], *, reloaded: bool) -> Rows:
-    """The rows that are left: what is there stands, what is missing is filled in. reloaded: the memory lives in a database."""
+    """The rows that are left: what is there stands, what is missing is filled in. reloaded: the memory is a database's."""
     rows: Rows = {}
     stored: dict[str, bytes] = {}
     memory = Memory()
