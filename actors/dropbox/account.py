@@ -192,18 +192,18 @@ class Account:
         if found is None:
             raise Refused("no_such_file")
         kind = found[0]
-        if kind == LISTED:
-            if new.temporary:
-                raise Refused("received")
-            self.box.rename_received(old, new)
-            return False
         if kind == OPEN:
             raise Refused("cut_off")
-        if new.temporary:
+        if kind == LISTED and new.temporary:
+            raise Refused("received")
+        if kind == LISTED:
+            self.box.rename_received(old, new)
+        elif new.temporary:
             os.rename(self.box.path(kind, old), self.box.path(kind, new))
-            return False
-        self.box.finish(kind, old, new, time.time_ns())
-        return True
+        else:
+            self.box.finish(kind, old, new, time.time_ns())
+        self.box.path(OPEN, new).unlink(missing_ok=True)  # an older try under this name, which was cut off
+        return kind == CLOSED and not new.temporary
 
     def _remove(self, name: Name) -> None:
         found = self.box.find(name)

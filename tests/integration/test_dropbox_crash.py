@@ -4,10 +4,13 @@ import asyncio
 import os
 import random
 import signal
+import time
 
 import asyncssh
 import pytest
 
+from actors.dropbox.box import Box, link_stamped
+from actors.dropbox.names import Name
 from actors.dropbox.refused import Status
 from actors.dropbox.wire import Kind
 from tests.drop_rig import DEADLINE_S, DropRig, Login, as_process, raw, running, until
@@ -25,7 +28,7 @@ async def until_cut(dropbox: DropRig, login: Login, name: str) -> int:
 
 async def test_a_line_that_breaks_anywhere_is_resumed(dropbox: DropRig) -> None:
     chance = random.Random(SEED)
-    for number in range(8):
+    for number in range(5):
         login = await dropbox.logger()
         content = chance.randbytes(chance.randrange(1, 300_000))
         name = f"{number}.csv"
@@ -131,20 +134,34 @@ async def test_a_cut_file_is_not_made_whole_by_a_rename(dropbox: DropRig) -> Non
     assert dropbox.waiting(login) == []
 
 
+async def test_a_cut_try_is_over_when_its_name_is_given_to_another_file(dropbox: DropRig) -> None:
+    login = await dropbox.logger()
+    async with raw(dropbox, login) as client:
+        client.send_write(await client.open(b"x.csv"), 0, b"half")
+        await client.next_status()
+    await until_cut(dropbox, login, "x.csv")
+    async with dropbox.sftp(login) as sender:
+        async with sender.open("x.csv.tmp", "wb") as file:
+            await file.write(b"all of it")
+        await sender.rename("x.csv.tmp", "x.csv")
+        assert (await sender.stat("x.csv")).size == 9
+    assert dropbox.contents(login) == {"x.csv": b"all of it"}
+    assert dropbox.lying(login, "open") == {}
+
+
 async def test_fifty_at_once_lose_nothing(dropbox: DropRig) -> None:
     logins = [await dropbox.logger() for _ in range(50)]
     contents = {login.device: random.Random(login.device).randbytes(40_000) for login in logins}
 
     async def send(login: Login) -> None:
         async with dropbox.sftp(login) as client:
-            for number in range(2):
-                async with client.open(f"{number}.csv.tmp", "wb") as file:
-                    await file.write(contents[login.device])
-                await client.rename(f"{number}.csv.tmp", f"{number}.csv")
+            async with client.open("day.csv.tmp", "wb") as file:
+                await file.write(contents[login.device])
+            await client.rename("day.csv.tmp", "day.csv")
 
     await asyncio.gather(*(send(login) for login in logins))
     for login in logins:
-        assert dropbox.contents(login) == dict.fromkeys(("0.csv", "1.csv"), contents[login.device])
+        assert dropbox.contents(login) == {"day.csv": contents[login.device]}
 
 
 async def test_a_killed_drop_box_has_all_that_it_acknowledged(dropbox_rig: DropRig) -> None:
@@ -184,6 +201,27 @@ async def test_a_killed_drop_box_has_all_that_it_acknowledged(dropbox_rig: DropR
             assert set(acknowledged[login.device]) <= set(listed)
             unfinished = dropbox.lying(login, "open") | dropbox.lying(login, "closed")
             assert len(set(found) - set(acknowledged[login.device])) + len(unfinished) <= 3  # one under way at each kill
+
+
+async def test_at_its_start_it_puts_in_order_what_was_left(dropbox_rig: DropRig) -> None:
+    """By a kill between two steps, and by a logger that was cut off yesterday and did not come back."""
+    login = await dropbox_rig.logger()
+    left = Box(dropbox_rig.folder, login.device)
+    left.make()
+    for name, age_s in (("whole.csv", 0), ("yesterday.csv", 90_000), ("today.csv", 3_600)):
+        path = left.path("open", Name(name))
+        path.write_bytes(name.encode())
+        os.utime(path, (time.time() - age_s, time.time() - age_s))
+    link_stamped(left.path("open", Name("whole.csv")), left.folder / "whole", Name("whole.csv"), time.time_ns())
+    async with running(dropbox_rig) as dropbox:
+        await until(lambda: len(dropbox.waiting(login)) == 2)
+        assert {(each.name, each.complete) for each in dropbox.waiting(login)} == {
+            ("whole.csv", True),
+            ("yesterday.csv", False),
+        }
+        async with dropbox.sftp(login) as client:
+            assert sorted(await client.listdir()) == ["today.csv", "whole.csv", "yesterday.csv"]
+    assert list(dropbox_rig.lying(login, "open")) == ["today.csv"]
 
 
 async def test_told_to_stop_it_answers_what_was_asked(dropbox_rig: DropRig) -> None:
