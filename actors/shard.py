@@ -70,6 +70,7 @@ class TwinShard:
         self._lag_ms = 0.0
         self._ready = asyncio.Event()
         self._process = psutil.Process()
+        self._taking_in = asyncio.Lock()  # a twin that is built anew in between would lack what it was taught meanwhile
 
     async def run(self) -> None:
         """Claims the slots, loads their twins, then works until cancelled. Raises StaleOwner when they are taken over."""
@@ -161,7 +162,9 @@ class TwinShard:
                     self._upkeep.session = session
                     delay_s = 0.1
                     while True:
-                        await self._take_in(session, await session.receive(BATCH_MESSAGES_MAX, BATCH_AGE_MAX_S))
+                        messages = await session.receive(BATCH_MESSAGES_MAX, BATCH_AGE_MAX_S)
+                        async with self._taking_in:
+                            await self._take_in(session, messages)
             except aiomqtt.MqttError as error:
                 log.warning("broker_lost", shard=self.shard, error=str(error), next_try_s=round(delay_s, 1))
             finally:
@@ -249,7 +252,8 @@ class TwinShard:
         await self._correcting.corrected(site, device, since, clock_shift_s)
 
     async def forget_site(self, site: SiteId) -> None:
-        self._catalog.forget(site)
+        async with self._taking_in:
+            self._catalog.forget(site)
 
     async def place_waiting(self, site: SiteId, serial: str) -> int:
         """After a device got this serial: what was kept for it becomes its samples; see Placing.place."""

@@ -11,6 +11,7 @@ SERIAL_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$"
 _SERIAL: Final = re.compile(SERIAL_PATTERN[1:-1])
 # A run of letters and digits that is no word: somebody has numbered what he makes.
 _NUMBERED: Final = re.compile(r"(?=(?:[A-Za-z]*[0-9]){4})[A-Za-z0-9]{6,}")
+_TOLD_APART_WITHIN: Final = 80  # characters; the search tries each of them anew
 _OTHER: Final = re.compile(r"[^A-Za-z0-9._/-]+")
 
 
@@ -26,7 +27,7 @@ def serial_from(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
 
 def tells_apart(name: str) -> bool:
     """Whether a name is a maker's number rather than one that somebody chose, such as "inverter": every house has that."""
-    return _NUMBERED.search(name) is not None
+    return _NUMBERED.search(name[:_TOLD_APART_WITHIN]) is not None
 
 
 def serial_of_path(text: str, chars_max: int = SERIAL_CHARS_MAX) -> str:
