@@ -103,7 +103,7 @@ class Bulk:
                 await self._lease.check(connection)
                 hours = await bulk.retract_file(connection, site, device, file_number, at(start), at(end))
                 marks = _marks(site, twin.record.timezone, np.array([round(t.timestamp() * 1000) for t in hours], np.int64))
-                await energy.mark_dirty(connection, marks)
+                await energy.mark_dirty(connection, marks, gone=True)
             changed += len(hours)
         return changed
 

@@ -21,7 +21,6 @@ from fleet.device import DeviceTwin
 from fleet.errors import BadInput, NotFound, Unavailable
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PERIOD_S, RETENTION_DAYS
-from fleet.measures import REGISTERS
 from fleet.site import SiteTwin
 from fleet.storage import energy, moved_samples
 from fleet.storage.corrections import (
@@ -34,6 +33,7 @@ from fleet.storage.corrections import (
 )
 from fleet.storage.database import AWAY, Pool
 from fleet.storage.lease import Lease
+from fleet.storage.metered import energy_positions
 from fleet.storage.moved_samples import FutureLetter
 from fleet.telemetry import Telemetry, UnixMs
 
@@ -134,14 +134,13 @@ class Correcting:
                 await moved_samples.make_room(connection, site, device.id, known, from_at, now)
             async with connection.transaction():
                 await self._lease.check(connection)
-                start, end = earliest, now
+                start, end = await moved_samples.first_time(connection, site, device.id, since) or earliest, now
                 if clock_shift_s:
                     span = await moved_samples.move_samples(connection, site, device.id, known, from_at, now)
                     start, end = (min(start, span[0]), max(end, span[1])) if span else (start, end)
-                positions = [device.profile.index[name] + 1 for name in REGISTERS if name in device.profile.index]
-                start = await moved_samples.reach_back(connection, site, device.id, positions, start)
+                start = await moved_samples.reach_back(connection, site, device.id, energy_positions(device.profile), start)
                 days = days_between(start, end + 1, twin.record.timezone)
-                await energy.mark_dirty(connection, [(site, day, start) for day in days])
+                await energy.mark_dirty(connection, [(site, day, start) for day in days], gone=True)
                 await note_counted(connection, pending)
             if clock_shift_s:
                 newest = await moved_samples.newest_time(connection, site, device.id, now, device.replaced_at)

@@ -19,6 +19,7 @@ from fleet.errors import StaleOwner
 from fleet.ids import SiteId
 from fleet.limits import ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE
 from fleet.storage import energy
+from fleet.storage.bulk import sealed_days
 from fleet.storage.database import AWAY, Connection, Pool
 from fleet.storage.energy import DirtyDay
 from fleet.storage.lease import Lease
@@ -115,7 +116,7 @@ class Rollup:
         span = await self._span(connection, site, marks, now)
         dirty = {mark.day for mark in marks}
         days = days_between(*span, site.timezone)
-        sealed = await energy.sealed_days(connection, site.id, days[0], days[-1])
+        sealed = await sealed_days(connection, site.id, days[0], days[-1])
         # Tomorrow has no samples, but a device's silence bears upon a day after its last word.
         todo = [day for day in days if day in dirty or day_bounds(day, site.timezone)[0] <= now]
         computed = events = 0
@@ -137,7 +138,8 @@ class Rollup:
         """What these days' new samples bear upon: at least the days from the first of them on."""
         start, end = day_bounds(marks[0].day, site.timezone)
         changed = (min(max(marks[0].from_time, start), end - 1), day_bounds(marks[-1].day, site.timezone)[1])
-        return influence(changed, await read_neighbours(connection, site, changed, now))
+        gone = any(mark.gone for mark in marks)
+        return influence(changed, await read_neighbours(connection, site, changed, now, gone=gone), gone=gone)
 
     async def _days(
         self,

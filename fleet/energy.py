@@ -143,27 +143,32 @@ def consumption_by_quarter(day: SiteDay) -> tuple[float | None, ...]:
     )
 
 
-def influence(changed: Span, neighbours: Sequence[Neighbours | IntervalNeighbours]) -> Span:
-    """Over which time energy may come out differently because samples in `changed` are new, or other than they were.
+def influence(changed: Span, neighbours: Sequence[Neighbours | IntervalNeighbours], *, gone: bool = False) -> Span:
+    """Over which time energy may come out differently because samples in `changed` are new, or say something else.
 
-    neighbours: one for each way in which a device of the site tells of a register.
+    neighbours: one for each way in which a device of the site tells of a register. gone: samples may also be there no more.
     """
     start, end = changed
     silent_since = max((last for near in neighbours for last in _last_before(near)), default=start)
     start = min(start, silent_since)
     for near in neighbours:
-        if near.inside is None:
+        if near.inside is None and not gone:
             continue  # nothing of this counter can be new
-        if isinstance(near, IntervalNeighbours):
-            start = min(start, near.overlapping[0])
-            end = max(end, near.overlapping[1], near.inside + EXPECTED_MS if near.after is None else near.after)
-            continue
-        start = min([start, *near.before[:1]])
-        if near.zero is not None and len(near.before) < NEIGHBOURS:
-            start = min(start, near.zero)
-        last = near.after[-1] if near.after else near.inside
-        end = max(end, last if len(near.after) == NEIGHBOURS else last + EXPECTED_MS)
+        first, last = _reach(near, changed)
+        start, end = min(start, first), max(end, last)
     return quarter_floor(start), quarter_ceil(end)
+
+
+def _reach(near: Neighbours | IntervalNeighbours, changed: Span) -> Span:
+    heard = changed[1] if near.inside is None else near.inside
+    if isinstance(near, IntervalNeighbours):
+        last = heard + EXPECTED_MS if near.after is None else near.after
+        return near.overlapping[0], max(near.overlapping[1], last)
+    first = near.before[0] if near.before else changed[0]
+    if near.zero is not None and len(near.before) < NEIGHBOURS:
+        first = min(first, near.zero)
+    heard = near.after[-1] if near.after else heard
+    return first, heard if len(near.after) == NEIGHBOURS else heard + EXPECTED_MS
 
 
 def _last_before(near: Neighbours | IntervalNeighbours) -> Sequence[UnixMs]:

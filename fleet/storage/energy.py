@@ -29,14 +29,14 @@ _TOTALS = ", ".join(f"{column}_wh" for column in _COLUMNS)
 _COUNTS = ", ".join(f"cardinality(array_positions(quality_q, {value}::smallint)) AS quality_{value}" for value in range(4))
 
 _MARK = """
-    INSERT INTO telemetry.dirty_day AS d (site_id, day, from_time)
-    SELECT * FROM unnest($1::text[], $2::date[], $3::timestamptz[])
+    INSERT INTO telemetry.dirty_day AS d (site_id, day, from_time, gone)
+    SELECT *, $4 FROM unnest($1::text[], $2::date[], $3::timestamptz[])
     ON CONFLICT (site_id, day) DO UPDATE
-        SET from_time = least(d.from_time, excluded.from_time), generation = d.generation + 1
+        SET from_time = least(d.from_time, excluded.from_time), generation = d.generation + 1, gone = d.gone OR excluded.gone
 """
 _WAITING = """
-    SELECT d.site_id, d.day, d.from_time, d.generation FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id
-    WHERE s.slot = ANY($1::smallint[])
+    SELECT d.site_id, d.day, d.from_time, d.generation, d.gone
+    FROM telemetry.dirty_day d JOIN registry.site s ON s.id = d.site_id WHERE s.slot = ANY($1::smallint[])
 """
 _RECENT = f"{_WAITING} AND d.day >= $3 ORDER BY d.marked_at, d.site_id, d.day LIMIT $2"
 _OLD = f"{_WAITING} AND d.day < $3 ORDER BY d.site_id <= $4, d.site_id, d.day DESC LIMIT $2"
@@ -46,7 +46,8 @@ _TO_THE_END = """
 """
 _OLD_SHARE = 5  # of what is taken, a fifth is the past's if it waits: it may be late, but it comes
 _DIRTY_OF = """
-    SELECT site_id, day, from_time, generation FROM telemetry.dirty_day WHERE site_id = $1 ORDER BY day DESC LIMIT $2
+    SELECT site_id, day, from_time, generation, gone FROM telemetry.dirty_day
+    WHERE site_id = $1 ORDER BY day DESC LIMIT $2
 """
 _FINISH = """
     DELETE FROM telemetry.dirty_day d USING unnest($1::text[], $2::date[], $3::bigint[]) AS t(site_id, day, generation)
@@ -60,7 +61,6 @@ _SAVE = f"""
         {", ".join(f"{name} = excluded.{name}" for name in f"{_TOTALS}, {_QUARTERS}".split(", "))}
     WHERE NOT site_day.sealed
 """  # noqa: S608 - column names of our own
-_SEALED = "SELECT day FROM telemetry.site_day WHERE site_id = $1 AND day BETWEEN $2 AND $3 AND sealed"
 _FORGET_EVENTS = """
     DELETE FROM telemetry.counter_event e USING unnest($2::timestamptz[], $3::timestamptz[]) AS w(since, until)
     WHERE e.site_id = $1 AND e.time >= w.since AND e.time < w.until
@@ -80,12 +80,13 @@ _DAY_TOTALS = f"""
 
 
 class DirtyDay(NamedTuple):
-    """A local day to recompute; samples from `from_time` on may be new."""
+    """A local day to recompute; samples from `from_time` on may be new. gone: some may be there no more."""
 
     site: SiteId
     day: date
     from_time: UnixMs
     generation: int
+    gone: bool = False
 
 
 class EnergyStep(msgspec.Struct, frozen=True):
@@ -100,14 +101,17 @@ class EnergyStep(msgspec.Struct, frozen=True):
     quality: tuple[int, int, int, int]
 
 
-async def mark_dirty(connection: Connection, marks: Iterable[tuple[SiteId, date, UnixMs]]) -> None:
-    """marks: site, local day, earliest new instant; within the transaction that stores the samples."""
+async def mark_dirty(connection: Connection, marks: Iterable[tuple[SiteId, date, UnixMs]], *, gone: bool = False) -> None:
+    """marks: site, local day, earliest new instant; within the transaction that stores the samples.
+
+    gone: samples of these days are taken away, or moved, or say less than they did.
+    """
     earliest: dict[tuple[SiteId, date], UnixMs] = {}
     for site, day, from_time in marks:
         earliest[site, day] = min(from_time, earliest.get((site, day), from_time))
     rows = sorted(earliest.items())  # one order of locks for everybody
     sites, days = [site for (site, _), _ in rows], [day for (_, day), _ in rows]
-    await connection.execute(_MARK, sites, days, [_instant(from_time) for _, from_time in rows])
+    await connection.execute(_MARK, sites, days, [_instant(from_time) for _, from_time in rows], gone)
 
 
 async def take_dirty(
@@ -135,11 +139,6 @@ async def finish_dirty(connection: Connection, *taken: DirtyDay) -> bool:
     sites, days = [each.site for each in taken], [each.day for each in taken]
     status = await connection.execute(_FINISH, sites, days, [each.generation for each in taken])
     return int(status.rsplit(" ", 1)[1]) == len(taken)
-
-
-async def sealed_days(connection: Connection, site: SiteId, first: date, last: date) -> set[date]:
-    """Days whose samples are gone: their rows stand."""
-    return {row["day"] for row in await connection.fetch(_SEALED, site, first, last)}
 
 
 async def save_day(connection: Connection, recomputed: Recomputed, now: UnixMs) -> None:
@@ -179,7 +178,7 @@ def _row(day: SiteDay, computed_at: datetime) -> tuple[object, ...]:
 
 
 def _dirty(rows: Sequence[Record]) -> list[DirtyDay]:
-    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"]) for row in rows]
+    return [DirtyDay(row["site_id"], row["day"], _ms(row["from_time"]), row["generation"], row["gone"]) for row in rows]
 
 
 async def site_days(connection: Connection, site: SiteId, first: date, last: date) -> list[SiteDay]:

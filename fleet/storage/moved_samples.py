@@ -139,6 +139,17 @@ async def newest_time(
     return None if newest is None else _ms(newest)
 
 
+async def first_time(connection: Connection, site: SiteId, device: DeviceId, since: UnixMs) -> UnixMs | None:
+    """Of the first sample at `since` or later: files may have told of years."""
+    first: datetime | None = await connection.fetchval(
+        "SELECT time FROM telemetry.sample WHERE site_id = $1 AND device_id = $2 AND time >= $3 ORDER BY time LIMIT 1",
+        site,
+        device,
+        _time(max(since, 0)),
+    )
+    return None if first is None else _ms(first)
+
+
 async def reach_back(
     connection: Connection, site: SiteId, device: DeviceId, positions: Sequence[int], since: UnixMs
 ) -> UnixMs:

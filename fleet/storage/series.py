@@ -91,12 +91,12 @@ class _Curve(NamedTuple):
 
 
 async def read_neighbours(
-    connection: Connection, site: MeteredSite, span: Span, now: UnixMs
+    connection: Connection, site: MeteredSite, span: Span, now: UnixMs, *, gone: bool = False
 ) -> list[Neighbours | IntervalNeighbours]:
     """What stands around `span`, one for each of the site's counters (see energy.influence)."""
 
     def is_short(near: Neighbours) -> bool:
-        return near.inside is not None and (_lacks(near.before) or (_lacks(near.after) and _may_follow(span, now)))
+        return (gone or near.inside is not None) and (_lacks(near.before) or (_lacks(near.after) and _may_follow(span, now)))
 
     counters, curves = _by_kind(site)
     found = await _near(connection, site.id, counters, span)

@@ -24,7 +24,7 @@ from fleet.corrections import (
 )
 from fleet.counters import NEIGHBOURS, count
 from fleet.cut_counters import Cut, count_cut
-from fleet.energy import CounterSeries, SiteDay, ceiling_w, recompute_day
+from fleet.energy import CounterEvent, CounterSeries, SiteDay, ceiling_w, recompute_day
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import shipped
 from tests.factories import NOON, device_twin, profile, site_twin, telemetry
@@ -54,10 +54,10 @@ def test_a_reversed_meter_swaps_import_and_export_and_nothing_else() -> None:
 def test_a_reversed_meter_swaps_what_it_tells_of_intervals_and_days_as_well() -> None:
     meter = next(each for each in shipped() if each.id == "imported-meter")
     told = {"grid_power_w": 250.0, IMPORT: 1.0, EXPORT: 2.0, "import_interval_wh": 3.0, "export_interval_wh": 4.0}
-    told |= {"import_day_energy_wh": 5.0, "export_day_energy_wh": 6.0, "interval_s": 900.0, "ac_voltage_v": 231.0}
+    told |= {"import_day_energy_wh": 5.0, "export_day_energy_wh": 6.0, "import_interval_s": 900.0, "ac_voltage_v": 231.0}
     shown = Corrector(meter, [SIGN]).readings(NOON, [told.get(channel) for channel in meter.channels])
     right = {"grid_power_w": -250.0, IMPORT: 2.0, EXPORT: 1.0, "import_interval_wh": 4.0, "export_interval_wh": 3.0}
-    right |= {"import_day_energy_wh": 6.0, "export_day_energy_wh": 5.0, "interval_s": 900.0, "ac_voltage_v": 231.0}
+    right |= {"import_day_energy_wh": 6.0, "export_day_energy_wh": 5.0, "export_interval_s": 900.0, "ac_voltage_v": 231.0}
     assert dict(zip(meter.channels, shown, strict=True)) == {channel: right.get(channel) for channel in meter.channels}
 
 
@@ -287,7 +287,7 @@ def test_a_day_computed_in_pieces_is_the_day_computed_whole(
 ) -> None:
     expected = recompute_day(SITE, DAY, PARIS, series(told, known, swaps), weight=SUN)
     blank: dict[str, tuple[float | None, ...]] = dict.fromkeys(told, (None,) * 96)
-    row, events = SiteDay(SITE, DAY, PARIS, blank, (0,) * 96), []
+    row, events = SiteDay(SITE, DAY, PARIS, blank, (0,) * 96), list[CounterEvent]()
     for first in range(0, 96, length):
         piece = (quarter_starts(DAY, PARIS)[first], min(END, START + (first + length) * QUARTER_MS))
         part = recompute_day(
