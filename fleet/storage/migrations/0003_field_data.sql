@@ -99,7 +99,7 @@ CREATE TABLE imports.file (
     problem_code    text,
     problem_gaps    jsonb NOT NULL DEFAULT '{}',
     problem_line    bigint,
-    attempts        integer NOT NULL DEFAULT 0,      -- readings of it that were begun: one that kills us is not tried for ever
+    attempts        integer NOT NULL DEFAULT 0,      -- how often its reader was lost: one that ends it is not tried for ever
     started_at      timestamptz,
     finished_at     timestamptz,
     state_at        timestamptz NOT NULL DEFAULT now(),   -- since when it is in its state: kept by a trigger
@@ -282,6 +282,9 @@ $$;
 
 -- Days whose samples retention has dropped: their totals stand for ever, and are not recomputed from what is left.
 ALTER TABLE telemetry.site_day ADD COLUMN sealed boolean NOT NULL DEFAULT false;
+
+-- Samples of the day, or readings of them, are gone: what they bore upon is found from what stands around.
+ALTER TABLE telemetry.dirty_day ADD COLUMN gone boolean NOT NULL DEFAULT false;
 
 -- What formats with a memory have learned of a sender (names behind aliases, discovered topics).
 CREATE TABLE telemetry.codec_memory (
