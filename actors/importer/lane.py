@@ -52,18 +52,15 @@ class Lane:
                 await imports.finish(connection, job.number, "same")
                 await notices.notify(connection, notices.FILE, job.id)
                 return
-            attempts = await imports.begin_reading(connection, job.number)
+            await imports.begin_reading(connection, job.number)
             await notices.notify(connection, notices.FILE, job.id)
-        if attempts > READER_ATTEMPTS_MAX:
-            await self._end(job, "quarantined", Summary(problem=refusal("reader_died", 0)))
-            return
         try:
             summary = await self._read(job)
         except Unavailable as error:
             if error.code == "reader_failed":  # the machine's fault, not the file's
                 raise
-            log.warning("reader_lost", file=job.id, code=error.code, attempt=attempts)
-            return  # still 'reading': begun anew at the next look
+            await self._lost(job, error)
+            return
         if summary.problem is not None:
             await self._end(job, "quarantined", summary)
             return
@@ -83,6 +80,14 @@ class Lane:
             again = await imports.keep_definitions(connection, job, summary.definitions) if summary.definitions else []
             await imports.receive_again(connection, again)
         await self._store(msgspec.structs.replace(job, state="storing", blocks_done=0))
+
+    async def _lost(self, job: Job, error: Unavailable) -> None:
+        """A file that ends whoever reads it is not tried for ever; until then it is begun anew at the next look."""
+        async with self._pool.acquire() as connection:
+            attempts = await imports.count_loss(connection, job.number)
+        log.warning("reader_lost", file=job.id, code=error.code, attempt=attempts)
+        if attempts >= READER_ATTEMPTS_MAX:
+            await self._end(job, "quarantined", Summary(problem=refusal("reader_died", 0)))
 
     async def _read(self, job: Job) -> Summary:
         async with self._pool.acquire() as connection:

@@ -163,15 +163,22 @@ async def imported_twin(connection: Connection, job: Job) -> str | None:
     return found
 
 
-async def begin_reading(connection: Connection, number: int) -> int:
-    """What is known of it from an earlier reading is forgotten. Returns how many readings were begun, this one included."""
+async def begin_reading(connection: Connection, number: int) -> None:
+    """What is known of it from an earlier reading is forgotten."""
     await connection.execute("DELETE FROM imports.refusal WHERE file_number = $1", number)
-    attempts: int = await connection.fetchval(
-        "UPDATE imports.file SET state = 'reading', started_at = now(), finished_at = NULL, attempts = attempts + 1,"
+    await connection.execute(
+        "UPDATE imports.file SET state = 'reading', started_at = now(), finished_at = NULL,"
         " problem_code = NULL, problem_gaps = '{}', problem_line = NULL, blocks = NULL, blocks_done = 0, bytes_read = 0,"
         " rows_read = 0, rows_new = 0, rows_same = 0, rows_corrected = 0, rows_waiting = 0, rows_late = 0, lines_refused = 0"
-        " WHERE number = $1 RETURNING attempts",
+        " WHERE number = $1",
         number,
+    )
+
+
+async def count_loss(connection: Connection, number: int) -> int:
+    """Its reader was lost. Returns how often that has happened."""
+    attempts: int = await connection.fetchval(
+        "UPDATE imports.file SET attempts = attempts + 1 WHERE number = $1 RETURNING attempts", number
     )
     return attempts
 
