@@ -25,8 +25,8 @@ SinkAs = Literal["auto", "self", "serial"]
 class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="mqtt"):
     """A broker in the house, whose messages are forwarded untouched.
 
+    topics            filters, such as "solar/#" (OpenDTU), "N/#" (Victron), "shellypro3em-+/#", "spBv1.0/#" (Sparkplug B;
                       nodes are asked for births that were missed), "homeassistant/#" beside the topics announced there
-                      nodes are asked for births that were missed), "homeassistant/#" beside the topics that it announces
     password_file     holds "user:password" in its first line; None: the broker asks for none
     ca_file           trust anchor of a broker with TLS; None with tls: the system's
     victron_portal    a Venus OS falls silent unless R/<portal id>/keepalive is published every minute: its portal id,
