@@ -5,8 +5,7 @@ import random
 import time
 from pathlib import Path
 
-import pytest
-
+from actors.importer.originals import unpacked
 from fleet.columns import DAY_MS
 from tests.fleet_rig import fetch, until
 from tests.importer_rig import LOGGER, SITE, intake, running_importer
@@ -81,32 +80,33 @@ async def test_refused_lines_are_named_and_the_others_count(database: Database, 
         assert "yesterday" in refused[0][3]
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"", "empty_file"),
-        (b"<!DOCTYPE html><html><body>session expired</body></html>", "html_file"),
-        (b"a;b;c\n1;2;3\n", "unknown_format"),
-        (b"time,serial,import_energy_wh\n", "header_only"),
-        (b"time,serial,import_energy_wh\nx,y,z\n", "nothing_usable"),
-        (gzip.compress(own_csv(rising(500)))[:-20], "truncated_gzip"),
-        (gzip.compress(bytes(40_000_000)), "archive_bomb"),
-        (b"time,serial,import_energy_wh\n" + b"1" * 3_000_000, "line_too_long"),
-        (own_csv(rising(10)) + b"\0\0\0", "nul_bytes"),
-    ],
-)
-async def test_what_cannot_be_read_is_set_aside_with_its_reason(
-    database: Database, tmp_path: Path, content: bytes, problem: str
-) -> None:
+BAD = {
+    "empty_file": b"",
+    "html_file": b"<!DOCTYPE html><html><body>session expired</body></html>",
+    "unknown_format": b"a;b;c\n1;2;3\n",
+    "header_only": b"time,serial,import_energy_wh\n",
+    "nothing_usable": b"time,serial,import_energy_wh\nx,y,z\n",
+    "truncated_gzip": gzip.compress(own_csv(rising(500)))[:-20],
+    "archive_bomb": gzip.compress(bytes(40_000_000)),
+    "line_too_long": b"time,serial,import_energy_wh\n" + b"1" * 3_000_000,
+    "nul_bytes": own_csv(rising(10)) + b"\0\0\0",
+}
+
+
+async def test_what_cannot_be_read_is_set_aside_with_its_reason_and_kept(database: Database, tmp_path: Path) -> None:
     async with intake(database, tmp_path) as here:
         await here.add_device("meter-1", "imported-meter", "SN-1")
-        await here.put("a.csv", content)
+        for problem, content in BAD.items():
+            await here.put(f"{problem}.csv", content)
         async with running_importer(here):
-            (file,) = await here.done(1)
-        assert (file["state"], file["problem_code"]) == ("quarantined", problem)
+            files = await here.done(len(BAD))
+        found = {file["name"]: (file["state"], file["problem_code"]) for file in files}
+        assert found == {f"{problem}.csv": ("quarantined", problem) for problem in BAD}
         assert await here.samples() == []
-        original = here.folder / "intake" / "originals" / file["sha256"].hex()[:2] / f"{file['sha256'].hex()}.zst"
-        assert original.exists()
+        for file in files:
+            digest = file["sha256"].hex()
+            kept = here.folder / "intake" / "originals" / digest[:2] / f"{digest}.zst"
+            assert b"".join(unpacked(kept)) == BAD[file["problem_code"]]
 
 
 async def test_an_unknown_serial_waits_and_is_imported_once_a_device_has_it(database: Database, tmp_path: Path) -> None:
