@@ -17,7 +17,7 @@ from actors.importer.taking import Taking
 from actors.puller.puller import Puller
 from fleet import reach
 from fleet.errors import FleetError
-from fleet.limits import IMPORT_CHORES_S, IMPORT_RETRY_S, IMPORT_SCAN_S, ORIGINALS_KEEP_DAYS, SMALL_FILE_BYTES
+from fleet.limits import IMPORT_CHORES_S, IMPORT_RETRY_S, IMPORT_SCAN_S, ORIGINALS_KEEP_DAYS, PULL_LOOK_S, SMALL_FILE_BYTES
 from fleet.settings import ImporterSettings
 from fleet.storage import imports, notices
 from fleet.storage.database import AWAY, DirectConnection, connect, open_pool
@@ -114,7 +114,7 @@ class Importer:
 
     async def _pull(self, puller: Puller) -> None:
         await puller.round()
-        await asyncio.sleep(IMPORT_SCAN_S)
+        await asyncio.sleep(PULL_LOOK_S)
 
     async def _chores(self) -> None:
         """Loggers that need somebody; originals whose time is over."""
@@ -130,7 +130,8 @@ class Importer:
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(notices.FILE, lambda *_: self._ring())
+            for channel in (notices.FILE, notices.DROP):
+                await connection.add_listener(channel, lambda *_: self._ring())
             await lost.wait()
         finally:
             with suppress(*AWAY):

@@ -13,6 +13,7 @@ from fleet.errors import FleetError
 
 TEST_PROCESSES = "2"  # a test spends most of its time waiting for real servers; a file's tests stay together and in order
 ROOT = Path(__file__).resolve().parents[2]
+_SFTP_CLIENTS = {"openssh-client": "sftp", "rsync": "rsync", "lftp": "lftp"}  # loggers' programs are made of such
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -30,6 +31,9 @@ def test(arguments: Sequence[str]) -> int:
     mosquitto.find()
     if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
         print(text("tests_without_chromium"), file=sys.stderr)
+    for package, program in _SFTP_CLIENTS.items():
+        if not shutil.which(program) and not debian.install(package):
+            print(text("tests_without", program=program), file=sys.stderr)
     if arguments:
         return _run([sys.executable, "-m", "pytest", *arguments])
     results = [_run([sys.executable, "-m", "pytest", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"])]

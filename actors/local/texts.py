@@ -95,6 +95,7 @@ ENGLISH = {
     "bad_sites": "--sites must be between 1 and {most}.",
     # test
     "tests_without_chromium": "Chromium is missing and could not be installed: the browser tests will say so and be skipped.",
+    "tests_without": "{program} could not be installed: the tests that drive it are skipped.",
     # doctor
     "doctor_ok": "Nothing stands in the way.",
     "doctor_bad": "{number} of {all} checks need attention.",
@@ -212,6 +213,7 @@ FRENCH = {
     "demo_on_network": "{folder} contient la démonstration, dont chacun connaît les mots de passe : enlevez --host, ou choisissez un autre dossier avec --data-dir.",
     "bad_sites": "--sites doit être compris entre 1 et {most}.",
     "tests_without_chromium": "Chromium manque et n'a pas pu être installé : les tests de navigateur le diront et seront sautés.",
+    "tests_without": "{program} n'a pas pu être installé : les tests qui le pilotent sont ignorés.",
     "doctor_ok": "Rien ne s'oppose au démarrage.",
     "doctor_bad": "{number} contrôles sur {all} demandent attention.",
     "check_python": "Python",
