@@ -17,12 +17,12 @@ Said = set[tuple[str | None, int, str, float]]
 
 
 class Case(NamedTuple):
-    """A file's heading and its rows; fewest: rows that a piece of it must have to tell its own step."""
+    """A file's heading and its rows; fewest: rows that a piece must have to tell its own order in autumn, and its step."""
 
     file_format: FileFormat
     heading: str
     row: Callable[[int, int], str]
-    fewest: int = 1
+    fewest: int = 8
     newest_first: bool = False
     step: int = 15
 
@@ -43,11 +43,11 @@ CASES = {
         newest_first=True,
     ),
     "enphase": Case(
-        enphase.FORMAT, "Date/Time,Energy Produced (Wh)\n", lambda t, n: f"{clock(t, '%m/%d/%Y %H:%M')},{n}\n", fewest=3,
+        enphase.FORMAT, "Date/Time,Energy Produced (Wh)\n", lambda t, n: f"{clock(t, '%m/%d/%Y %H:%M')},{n}\n",
     ),
     "shelly": Case(
         shelly_csv.FORMAT, "Date/time UTC,Active energy Wh (A),Returned energy Wh (A)\n",
-        lambda t, n: f"{clock(t, '%Y-%m-%d %H:%M', 'UTC')},{n},0\n", fewest=3, step=10,
+        lambda t, n: f"{clock(t, '%Y-%m-%d %H:%M', 'UTC')},{n},0\n", step=10,
     ),
     "schneider": Case(
         schneider.FORMAT, SCHNEIDER[: SCHNEIDER.index("0,120")],

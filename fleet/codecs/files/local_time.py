@@ -2,8 +2,8 @@
 
 Loggers write local time without an offset, so the order of the rows has to tell which of the two hours is meant: in an
 ascending file the first pass is summer time, and a step back begins winter time; in a descending file it is the other way
-round. A single pass is the first one, unless the silence before it is much longer than the one after it: then the missing
-hour belongs there (a file that begins inside the hour).
+round. A single pass is the first one, unless its distances to the rows around it say otherwise (a file that begins inside
+the hour, a silence that ends in it).
 """
 
 import re
@@ -102,7 +102,7 @@ class LocalTimes:
         if last is None or not turn.start <= last < turn.end:
             self._doubled = last is not None and last == self._before_last
             self._direction = self._direction_into(run, following)
-            self._second = self._is_single_second_pass(run, following)
+            self._second = self._is_single_second_pass(run, following, turn.before - turn.after)
         for each in run:
             if last is not None and turn.start <= last < turn.end:
                 step = (each - last) * self._direction
@@ -120,14 +120,25 @@ class LocalTimes:
             balance = run[0] - self._last
         return -1 if balance < 0 else 1
 
-    def _is_single_second_pass(self, run: Sequence[int], following: int | None) -> bool:
+    def _is_single_second_pass(self, run: Sequence[int], following: int | None, moved: int) -> bool:
+        """By the distances to the rows around it: those that are usual; else the missing time lies in the longer silence."""
         direction = self._direction
-        if following is None or any((b - a) * direction <= 0 for a, b in pairwise(run)):
+        if any((b - a) * direction <= 0 for a, b in pairwise(run)):
             return False
-        silence_after = (following - run[-1]) * direction
-        if silence_after <= 0:
+        before = None if self._last is None else (run[0] - self._last) * direction
+        after = None if following is None else (following - run[-1]) * direction
+        if len(run) > 1:
+            usual = (run[1] - run[0]) * direction
+        else:
+            usual = abs(self._last - self._before_last) if self._last is not None and self._before_last is not None else 0
+        if usual:
+            first = (before == usual) + (after is not None and after + moved == usual)
+            second = (before is not None and before + moved == usual) + (after == usual)
+            if first != second:
+                return second > first
+        if after is None or after <= 0:
             return False
-        return self._last is None or (run[0] - self._last) * direction >= _CLEARLY_LONGER * silence_after
+        return before is None or before >= _CLEARLY_LONGER * after
 
 
 def naive_ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
