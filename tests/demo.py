@@ -51,7 +51,8 @@ def running_demo(sites: int = 6) -> Iterator[Demo]:
             "--data-dir",
             str(folder / "data"),
         ]
-        command += [word for name in ("--port", "--mqtt-port", "--est-port", "--sftp-port") for word in (name, str(free_port()))]
+        ports = ("--port", "--mqtt-port", "--est-port", "--sftp-port")
+        command += [word for name in ports for word in (name, str(free_port()))]
         with (folder / "demo.log").open("w+") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "LANG": "C.UTF-8"})
             try:

@@ -26,10 +26,11 @@ from actors.local import demo
 from actors.local.ports import LOOPBACK, free_port
 from edge.plan import make_fleet
 from fleet import settings
+from fleet.ids import DeviceId
 from fleet.plan import FleetPlan
 from fleet.profiles import shipped
-from fleet.settings import GuardSettings, PkiSettings, RaySettings, TwinsSettings, WebSettings
-from fleet.storage import bootstrap
+from fleet.settings import GuardSettings, ImporterSettings, PkiSettings, RaySettings, TwinsSettings, WebSettings
+from fleet.storage import bootstrap, pull_secrets
 from fleet.storage.database import connect
 from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
 
@@ -132,6 +133,35 @@ def platform(*, sites: int, shards: int = SHARDS, web: bool = False, onboarding:
 
 
 @contextmanager
+def importer(running: Platform) -> Iterator[Path]:
+    """The importer as a process of its own, for the plan's first site, and the box of a logger there: put whole files in."""
+    folder, logger = running.folder, "logger-bench"
+    asyncio.run(_add_logger(running, logger))
+    told = ImporterSettings(
+        database=running.database.sp_importer,
+        ray=running.twins.ray,
+        intake_folder=folder / "intake",
+        dropbox_folder=folder / "dropbox",
+        pull_key_file=folder / "pull.key",
+        public_url="http://portal.test",
+        ready_file=folder / "importer.ready",
+    )
+    (folder / "pull.key").write_text(pull_secrets.make_key())
+    box = folder / "dropbox" / logger / "whole"
+    box.mkdir(parents=True)
+    with _room(folder, "actors.importer", told):
+        yield box
+
+
+async def _add_logger(running: Platform, logger: str) -> None:
+    connection = await connect(running.database.owner)
+    try:
+        await bootstrap.store_logger(connection, running.plan.sites[0].id, DeviceId(logger), "Logger", "")
+    finally:
+        await connection.close()
+
+
+@contextmanager
 def _onboarding(running: Platform) -> Iterator[str]:
     """The authority, then the guard: it waits for the authority's first list."""
     folder, database, broker, pki = running.folder, running.database, running.broker, running.pki
@@ -154,7 +184,9 @@ def _onboarding(running: Platform) -> Iterator[str]:
 
 
 @contextmanager
-def _room(folder: Path, module: str, told: PkiSettings | GuardSettings, words: tuple[str, ...] = ()) -> Iterator[None]:
+def _room(
+    folder: Path, module: str, told: PkiSettings | GuardSettings | ImporterSettings, words: tuple[str, ...] = ()
+) -> Iterator[None]:
     file = folder / f"{module}.json"
     settings.save(file, told)
     log_file = folder / f"{module}.log"

@@ -59,7 +59,7 @@ async def test_a_file_that_has_less_of_the_day_changes_nothing_of_one_that_has_m
     """A transfer that failed comes again, after the grown file of the same day: its last row was provisional."""
     await seed_fleet(database, SITES)
     early = [(DAY, {"import_energy_wh": 10.0}), (DAY + 600_000, {"import_energy_wh": 10.5})]
-    grown = [(DAY, {"import_energy_wh": 10.0}), (DAY + 600_000, {"import_energy_wh": 11.0}), (DAY + 900_000, {"import_energy_wh": 12.0})]  # fmt: skip
+    grown = [(DAY + at_s * 1_000, {"import_energy_wh": wh}) for at_s, wh in ((0, 10.0), (600, 11.0), (900, 12.0))]
     async with bulk_door(database) as door:
         await door.store(SITE, 1, [block("m-one", grown, file_number=1)], DAY)
         await door.store(SITE, 2, [block("m-one", early, file_number=2)], DAY)
@@ -78,7 +78,8 @@ async def test_no_order_of_contradicting_files_matters(database: Database, seed:
         rng.shuffle(rows)
         cut = rng.randrange(1, 8)
         corrected = rng.random() < 0.3
-        files.append((number, [block("m-one", part, file_number=number, corrected=corrected) for part in (rows[:cut], rows[cut:])]))
+        parts = (rows[:cut], rows[cut:])
+        files.append((number, [block("m-one", part, file_number=number, corrected=corrected) for part in parts]))
     seen = set()
     await seed_fleet(database, SITES)
     async with bulk_door(database) as door:
@@ -132,14 +133,12 @@ async def test_a_day_whose_samples_are_gone_keeps_its_total(database: Database) 
         await fetch(
             database,
             "INSERT INTO telemetry.site_day (site_id, day, timezone, pv_q, import_q, export_q, charge_q, discharge_q,"
-            " quality_q, computed_at, sealed) VALUES ($1, to_timestamp($2)::date, 'Europe/Paris', '{}', '{}', '{}', '{}', '{}',"
-            " '{}', now(), true)",
+            " quality_q, computed_at, sealed) VALUES ($1, to_timestamp($2)::date, 'Europe/Paris', '{}', '{}', '{}', '{}',"
+            " '{}', '{}', now(), true)",
             SITE, old // 1000,
         )  # fmt: skip
         rows = [(old + 43_200_000, {"import_energy_wh": 1.0}), (old + DAY_MS + 43_200_000, {"import_energy_wh": 2.0})]
         assert await door.store(SITE, 1, [block("m-one", rows)], DAY) == BulkReport(new=1, late=1)
-
-
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -33,7 +33,8 @@ ROOMS = ("pki", "guard", "notifier")
 def up() -> Iterator[tuple[Layout, "subprocess.Popen[bytes]"]]:
     with server_folder("up") as folder:
         layout = Layout(folder / "data")
-        ports = [word for name in ("--port", "--mqtt-port", "--est-port", "--sftp-port") for word in (name, str(free_port()))]
+        names = ("--port", "--mqtt-port", "--est-port", "--sftp-port")
+        ports = [word for name in names for word in (name, str(free_port()))]
         with (folder / "up.log").open("wb") as log:
             launcher = subprocess.Popen(
                 [sys.executable, "-m", "actors.local.cli", "up", "--data-dir", layout.folder, *ports],
