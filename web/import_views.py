@@ -128,8 +128,11 @@ def import_of(row: FileRow, now: UnixMs, language: Language, company_formats: di
 
 
 def refusal_of(row: RefusalRow, language: Language) -> ImportRefusal:
-    refused = Refusal(row.line, row.cell, row.code, row.gaps, row.text)
-    return ImportRefusal(row.line, row.cell, row.code, said(refused, language), row.text)
+    return refusal_told(Refusal(row.line, row.cell, row.code, row.gaps, row.text), language)
+
+
+def refusal_told(refused: Refusal, language: Language) -> ImportRefusal:
+    return ImportRefusal(refused.line, refused.column, refused.code, said(refused, language), refused.text)
 
 
 def said(refused: Refusal, language: Language) -> str:

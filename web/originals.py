@@ -2,17 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import zstandard
 from litestar.response import Stream
 
-from fleet.limits import FILE_CHUNK_BYTES
 from fleet.storage.import_lists import FileRow
 from web.errors import Gone
+from web.kept_bytes import unpacked
 from web.services import Services
 from web.uploads import clean_name, intake_folder
 
@@ -45,18 +44,6 @@ def disposition(name: str) -> str:
     shown = clean_name(name)
     plain = _PLAIN.sub("_", shown)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
-
-
-def unpacked(path: Path) -> Iterator[bytes]:
-    """The bytes as they came, in pieces; blocking."""
-    with path.open("rb") as file:
-        if path.suffix != ".zst":
-            while piece := file.read(FILE_CHUNK_BYTES):
-                yield piece
-            return
-        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
-            while piece := reader.read(FILE_CHUNK_BYTES):
-                yield piece
 
 
 async def _told(path: Path) -> AsyncIterator[bytes]:

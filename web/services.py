@@ -18,6 +18,7 @@ from web.metrics import Metrics
 from web.news import News
 from web.passwords import Passwords
 from web.press import Press
+from web.previews import Previews
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
 
@@ -30,7 +31,8 @@ class Services:
 
     streams: open event streams per person.
     reached: other servers whose keys people look at.
-    codes: enrolment codes of the last minutes. press: makes PDFs. background: work that goes on after its request.
+    codes: enrolment codes of the last minutes. press: makes PDFs. previews: read the beginnings of files.
+    background: work that goes on after its request.
     heartbeat_s, recheck_s: how often an idle stream shows that it lives, and whether its viewer still may see it.
     """
 
@@ -51,6 +53,7 @@ class Services:
     recheck_s: float = SSE_RECHECK_S
     codes: FreshCodes = field(default_factory=FreshCodes)
     press: Press = field(default_factory=Press)
+    previews: Previews = field(default_factory=Previews)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     news: News = field(init=False)
 

@@ -242,6 +242,16 @@ async def newest_files(connection: Connection, site: SiteId) -> dict[DeviceId, L
     return {each["device"]: msgspec.convert(dict(each), LoggerFile) for each in found}
 
 
+async def newest_read_by(connection: Connection, formats: Sequence[str]) -> dict[str, str]:
+    """Format → the newest file that was read by it and is still kept."""
+    found = await connection.fetch(
+        "SELECT DISTINCT ON (format_id) format_id, id FROM imports.file"
+        " WHERE format_id = ANY($1::text[]) AND original_gone_at IS NULL ORDER BY format_id, number DESC",
+        list(formats),
+    )
+    return {each["format_id"]: each["id"] for each in found}
+
+
 async def company_format_names(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     found = await connection.fetch("SELECT id, name FROM imports.company_format WHERE id = ANY($1::text[])", list(ids))
     return {each["id"]: each["name"] for each in found}
@@ -269,6 +279,19 @@ async def read_again(connection: Connection, row: FileRow, settings: ReadingSett
     )
     if done is None:
         raise Conflict("import_busy", "the file is being read now: wait until that is done")
+
+
+async def try_again(connection: Connection, organisation: str, limit: int) -> int:
+    """Files of the sites that this company keeps, of which nobody knew the format; of all sites for the platform's own."""
+    found = await connection.fetch(
+        "UPDATE imports.file SET state = 'received' WHERE number IN (SELECT f.number FROM imports.file f"
+        " JOIN registry.site s ON s.id = f.site_id WHERE f.state = 'quarantined' AND f.problem_code = 'unknown_format'"
+        " AND f.original_gone_at IS NULL AND (s.installer_organisation_id = $1 OR $1 = 'platform')"
+        " ORDER BY f.number DESC LIMIT $2) RETURNING number",
+        organisation,
+        limit,
+    )
+    return len(found)
 
 
 async def undo(connection: Connection, row: FileRow) -> None:

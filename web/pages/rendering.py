@@ -15,7 +15,17 @@ from fleet.storage.accounts import Person
 from fleet.telemetry import UnixMs
 from web.i18n import say, translations
 from web.language import Language, language_of
-from web.pages import check_words, figures, import_words, logger_words, measures, onboarding_words, times, words
+from web.pages import (
+    check_words,
+    figures,
+    format_words,
+    import_words,
+    logger_words,
+    measures,
+    onboarding_words,
+    times,
+    words,
+)
 from web.pages.assets import built_assets
 from web.pages.labels import labels_json
 from web.pages.site_form import direction_of
@@ -136,6 +146,9 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "expectations": lambda chosen=None: logger_words.expectations(language, chosen),
         "fetches": lambda: logger_words.fetches(language),
         "pull_problem": lambda code: pull_problems.words(code, language),
+        "measure_groups": lambda: format_words.measure_groups(language),
+        "format_fault": lambda code: format_words.fault(code, language),
+        "format_doubt": lambda code: format_words.doubt(code, language),
         "date_orders": lambda: import_words.date_orders(language),
         "stamps": lambda: import_words.stamps(language),
         "roles": lambda: import_words.roles(language),

@@ -8,6 +8,7 @@ from web.pages.alerts import acknowledge
 from web.pages.checks import checks_page
 from web.pages.claim import cancel_claim, claim_page, new_code
 from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
+from web.pages.formats import describe_format, format_page, formats_page, remove_format
 from web.pages.import_file import attach_from_file, import_page, read_file_again, undo_file
 from web.pages.imports import imports_page, send_files, site_imports_page
 from web.pages.invitation import accept_invitation, invitation_page
@@ -59,6 +60,10 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     read_file_again,
     undo_file,
     attach_from_file,
+    formats_page,
+    remove_format,
+    format_page,
+    describe_format,
     loggers_page,
     open_account,
     logger_page,

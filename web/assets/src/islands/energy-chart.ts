@@ -1,5 +1,5 @@
 /**
- * <energy-chart data-kind="day|bars" data-series="…">: the curve of a day or the bars of a longer time.
+ * <energy-chart data-kind="day|bars|readings" data-series="…">: a day's curve, the bars of a longer time, or a file's readings.
  *
  * The table beside it holds the same figures and stays when this cannot run. Buttons with data-curve switch curves on and off.
  */
@@ -7,6 +7,7 @@
 import type { BarSeries } from "../chart/bar-options";
 import type { ECharts, EChartsCoreOption } from "../chart/echarts";
 import { palette } from "../chart/palette";
+import type { ReadingSeries } from "../chart/reading-options";
 import type { DaySeries } from "../day";
 import { numberLocale } from "../labels";
 
@@ -53,6 +54,10 @@ class EnergyChart extends HTMLElement {
     if (this.dataset.kind === "bars") {
       const { barOptions } = await import("../chart/bar-options");
       return barOptions(series as BarSeries, palette(), numberLocale());
+    }
+    if (this.dataset.kind === "readings") {
+      const { readingOptions } = await import("../chart/reading-options");
+      return readingOptions(series as ReadingSeries, palette(), numberLocale(), EnergyChart.hidden);
     }
     const { dayOptions } = await import("../chart/day-options");
     return dayOptions(series as DaySeries, palette(), numberLocale(), this.clientWidth < NARROW_PX, EnergyChart.hidden);
