@@ -5,7 +5,7 @@ changes nothing. Samples that arrive meanwhile mark their day again under a high
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import structlog
 
 from fleet.calendar import Span, day_bounds, days_between
 from fleet.clearsky import clear_sky
-from fleet.energy import Part, Recomputed, SiteDay, assemble, by_register, influence, window_of
+from fleet.energy import Part, Recomputed, assemble, by_register, influence, window_of
 from fleet.errors import StaleOwner
 from fleet.ids import SiteId
 from fleet.limits import ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE
@@ -24,7 +24,7 @@ from fleet.storage.database import AWAY, Connection, Pool
 from fleet.storage.energy import DirtyDay
 from fleet.storage.lease import Lease
 from fleet.storage.metered import MeteredSite, metered_sites
-from fleet.storage.series import read_neighbours, read_series
+from fleet.storage.series import has_at_most, read_neighbours, read_series
 from fleet.telemetry import UnixMs
 
 log = structlog.get_logger()
@@ -120,10 +120,10 @@ class Rollup:
         # Tomorrow has no samples, but a device's silence bears upon a day after its last word.
         todo = [day for day in days if day in dirty or day_bounds(day, site.timezone)[0] <= now]
         computed = events = 0
-        at_once = 1
         while todo:
-            chunk, todo = todo[-at_once:], todo[:-at_once]
-            recomputed, samples = await self._days(connection, site, chunk, sealed, span, now)
+            chunk = await _readable(connection, site, todo[-ROLLUP_DAYS_PER_ROUND:], span)
+            todo = todo[: -len(chunk)]
+            recomputed = await self._days(connection, site, [day for day in chunk if day not in sealed], span, now)
             async with connection.transaction():
                 await self._lease.check(connection)
                 await energy.save_days(connection, recomputed, now)
@@ -131,7 +131,6 @@ class Rollup:
                     await energy.finish_dirty(connection, *marks)
             computed += len(chunk)
             events += sum(len(each.events) for each in recomputed)
-            at_once = max(1, min(ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE * len(chunk) // max(1, samples)))
         return RollupReport(computed, events)
 
     async def _span(self, connection: Connection, site: MeteredSite, marks: Sequence[DirtyDay], now: UnixMs) -> Span:
@@ -142,32 +141,37 @@ class Rollup:
         return influence(changed, await read_neighbours(connection, site, changed, now, gone=gone), gone=gone)
 
     async def _days(
-        self,
-        connection: Connection,
-        site: MeteredSite,
-        days: Sequence[date],
-        sealed: set[date],
-        span: Span,
-        now: UnixMs,
-    ) -> tuple[list[Recomputed], int]:
-        """Those for which there is something to store, and from how many samples. Yields to the loop now and then."""
+        self, connection: Connection, site: MeteredSite, days: Sequence[date], span: Span, now: UnixMs
+    ) -> list[Recomputed]:
+        """Those for which there is something to store. Yields to the loop between counters, and between days."""
+        if not days:
+            return []
         stored = {row.day: row for row in await energy.site_days(connection, site.id, days[0], days[-1])}
-        windows = {day: window_of(day, site.timezone, span, stored.get(day)) for day in days if day not in sealed}
-        if not windows:
-            return [], 0
-        reach = min(start for start, _ in windows.values()), max(end for _, end in windows.values())
+        windows = {day: window_of(day, site.timezone, span, stored.get(day)) for day in days}
+        reach = windows[days[0]][0], windows[days[-1]][1]
         weight = clear_sky(site.latitude, site.longitude)
-        told = by_register(await read_series(connection, site, reach, now))
         parts = []
-        for series in told:
-            parts.append(Part(series, reach, weight))
+        for told in by_register(await read_series(connection, site, reach, now)):
+            parts.append(Part(told, reach, weight))
             await asyncio.sleep(0)
         found = []
         for day, window in windows.items():
             known = stored.get(day)
-            found.append(assemble(site.id, day, site.timezone, parts, weight=weight, window=window, stored=known))
+            recomputed = assemble(site.id, day, site.timezone, parts, weight=weight, window=window, stored=known)
+            if known is not None or _says_something(recomputed):
+                found.append(recomputed)
             await asyncio.sleep(0)
-        return [each for each in found if _says_something(each, stored)], sum(part.samples for part in parts)
+        return found
+
+
+async def _readable(connection: Connection, site: MeteredSite, days: Sequence[date], span: Span) -> Sequence[date]:
+    """As many of them, the latest, as can be read at once: one at the least."""
+    while len(days) > 1:
+        start, end = day_bounds(days[0], site.timezone)[0], day_bounds(days[-1], site.timezone)[1]
+        if await has_at_most(connection, site, (max(start, span[0]), min(end, span[1])), ROLLUP_SAMPLES_AT_ONCE):
+            break
+        days = days[len(days) // 2 :]
+    return days
 
 
 def _by_site(taken: Iterable[DirtyDay], recent: date) -> list[tuple[SiteId, list[DirtyDay]]]:
@@ -185,5 +189,5 @@ def _runs(marks: Iterable[DirtyDay]) -> list[list[DirtyDay]]:
     return [[mark for _, mark in run] for _, run in runs][::-1]
 
 
-def _says_something(recomputed: Recomputed, stored: Mapping[date, SiteDay]) -> bool:
-    return bool(recomputed.day.day in stored or recomputed.events or not set(recomputed.day.totals_wh.values()) <= {None})
+def _says_something(recomputed: Recomputed) -> bool:
+    return bool(recomputed.events) or not set(recomputed.day.totals_wh.values()) <= {None}

@@ -211,7 +211,6 @@ class Part:
                 counted, layer = self._counted(series)
                 heard.append(counted.heard)
                 layers.append(layer)
-        self.samples = sum(map(len, heard))
         self._heard = heard[0] if len(heard) == 1 else sorted({at for instants in heard for at in instants})
         self._quarters, self._in_part = _layered(spreads, layers, self._end - self._first)
 

@@ -55,7 +55,7 @@ RESTART_GRACE_S = 90.0  # after a shard's start nobody is called offline before 
 ROLLUP_PERIOD_S = 30.0  # the day's totals; live values come by the feed
 ROLLUP_REST = 4.0  # times as long as the last round took, while messages wait: at most a fifth of a busy shard
 ROLLUP_DAYS_PER_ROUND = 50
-ROLLUP_SAMPLES_AT_ONCE = 10_000  # read for as many days together: a day of one device that speaks every ten seconds
+ROLLUP_SAMPLES_AT_ONCE = 10_000  # of as many days as they make; a single day may have more: 8,640 each ten-second device
 COUNTER_GAP_MAX_DAYS = 62  # across a longer silence a counter's growth cannot honestly be given to days: unknown
 PARTITIONS_AHEAD_DAYS = 7
 
@@ -63,7 +63,7 @@ PARTITIONS_AHEAD_DAYS = 7
 ASK_TIMEOUT_S = 5.0
 BULK_SAMPLES_MAX = 20_000  # per call through the bulk door
 BULK_TIMEOUT_S = 60.0
-BULK_AT_ONCE = 2  # blocks of one shard that PostgreSQL stores at a time; more only wait for a core
+BULK_AT_ONCE = 1  # blocks of one shard that PostgreSQL stores at a time; more only wait for a core
 BULK_REST = 1.0  # times as long as the last block took, while live messages wait
 SSE_QUEUE_EVENTS_MAX = 64  # per browser; a slower one skips to the newest state
 SSE_CLIENTS_MAX = 2_000

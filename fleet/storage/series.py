@@ -68,6 +68,12 @@ _CURVES = f"""
           AND readings[c.energy] IS NOT NULL AND readings[c.length] IS NOT NULL
     ) s ORDER BY c.number
 """  # noqa: S608 - column names of our own
+_AT_MOST = """
+    SELECT count(*) <= $5 FROM (
+        SELECT FROM telemetry.sample
+        WHERE site_id = $1 AND device_id = ANY($2::text[]) AND time >= $3 AND time < $4 LIMIT $5 + 1
+    ) AS found
+"""
 _LONG_AGO: Final = 0
 _FAR_AHEAD: Final = 4_000_000_000_000  # 2096
 
@@ -111,6 +117,13 @@ async def read_neighbours(
     around = span[0] - max(_NEAR_MS, 2 * INTERVAL_MAX_MS), span[1] + INTERVAL_MAX_MS
     rows = await _curves(connection, site.id, curves, around)
     return [*found, *(neighbours(intervals(*curve), curve.times, span) for curve in rows)]
+
+
+async def has_at_most(connection: Connection, site: MeteredSite, window: Span, most: int) -> bool:
+    """Whether its devices told no more samples than that."""
+    devices = sorted({counter.device for counter in site.counters})
+    found: bool = await connection.fetchval(_AT_MOST, site.id, devices, *map(_time, window), most)
+    return found
 
 
 async def read_series(connection: Connection, site: MeteredSite, window: Span, now: UnixMs) -> list[Series]:
