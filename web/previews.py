@@ -216,8 +216,8 @@ class _Found:
 
 
 def _day_of(at: UnixMs, zone: str) -> object:
-    """The local day of an interval that ends then; of UTC for a clock with a fixed offset."""
-    return local_day(at - 1, zone) if "/" in zone else (at - 1) // 86_400_000
+    """Local; of UTC for a clock with a fixed offset."""
+    return local_day(at, zone) if "/" in zone else at // 86_400_000
 
 
 def _sliced(content: bytes) -> Iterator[bytes]:

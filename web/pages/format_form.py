@@ -209,6 +209,7 @@ def declaration_of(fields: FormatFields) -> tuple[WideCsv | None, list[FormFault
         FormFault(None if each.column is None else wanted[each.column].position - 1, each.code)
         for each in faults(declaration)
     ]
+    found += [FormFault(each.position - 1, "bad_factor") for each in wanted if each.factor and not number(each.factor)]
     return declaration, found or [FormFault(each.position - 1, "wrong_unit") for each in wanted if _contradicts(each)]
 
 

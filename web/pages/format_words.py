@@ -96,6 +96,7 @@ _FAULTS: Final[Mapping[str, str]] = {
     "unknown_measure": N_("This is nothing that can be measured here."),
     "wrong_kind": N_("This kind of figure does not go with what is measured."),
     "wrong_unit": N_("This unit does not go with what is measured: a VA is no W, and a W no Wh."),
+    "bad_factor": N_("The factor is a number, and not 0."),
     "bad_pattern": N_("The date's pattern is not understood: write it like dd/MM/yyyy HH:mm."),
     "unknown_zone": N_("This time zone is not known."),
     "needs_position": N_("Without a line of headings, columns are counted: choose them again."),
