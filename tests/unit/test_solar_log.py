@@ -84,6 +84,16 @@ def test_the_powers_tell_how_many_strings_there_are(block: str, measures: list[s
     assert rows[at("2006-11-03T05:00:00+01:00")].keys() == set(measures)
 
 
+def test_an_inverter_that_does_not_tell_what_goes_in() -> None:
+    """Its day's counter passes through the powers' size, and there are no powers to compare with."""
+    day = [(900 + 40 * step, 75 * step, 395 + step % 3) for step in range(40)]
+    found = data(
+        minutes(*[f"01.07.24 {9 + n // 12:02}:{n % 12 * 5:02}:00|{p};0;{e};{v}" for n, (p, e, v) in enumerate(day)][::-1])
+    )
+    last = found.rows["inverter-1"][at("2024-07-01T12:15:00+02:00")]
+    assert (last["pv_power_w"], last["pv_day_energy_wh"], last["dc_voltage_v_1"]) == (2_460.0, 2_925.0, 395.0)
+
+
 def test_a_plant_that_was_changed_within_the_file() -> None:
     old = [f"01.07.24 12:{minute}:00|900;950;1{minute}0;350" for minute in (10, 15, 20, 25)]
     new = [f"02.07.24 12:{minute}:00|900;500;450;1{minute}0;350;351" for minute in (10, 15, 20)]

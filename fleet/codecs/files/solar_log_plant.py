@@ -3,7 +3,8 @@
 Source: the makers' old description of the JS format (community wikis keep it), recorded files. Each inverter has a block
 of values: `Pac;Pdc1..Pdcn;dayWh`, then `Udc1..Udcn` (not in the oldest), then perhaps a temperature; n strings. So the
 number of values says n, but 4 of them are one string with its voltage, or two without: then the powers decide, since what
-goes into an inverter is what comes out of it, and a little more. WRInfo knows n too, but only of today: strings were added,
+goes into an inverter is what comes out of it, and a little more. Where they do not (some loggers give 0 or nonsense for
+Pdc), what goes up and down all day long is no counter of the day. WRInfo knows n too, but only of today: strings were added,
 and inverters put in another order, while older files stayed as they are.
 """
 
@@ -20,6 +21,8 @@ _NO_INVERTER: Final = frozenset(("1", "2"))  # a box of sensors, a meter: elemen
 _COUNT_MAX: Final = 2 * SOLAR_LOG_STRINGS_MAX + 3
 _ENOUGH_ROWS: Final = 3  # whose powers fit, for a number of values that most rows do not have: the plant was changed
 _ENOUGH_W: Final = 100.0  # in the morning an inverter's own losses hide what goes in
+_ENOUGH_STEPS: Final = 10  # of a value, to say that it is no counter
+_TURNS_ONE_IN: Final = 10  # of its steps: days that are glued together make a counter turn, too
 
 
 class Inverter(NamedTuple):
@@ -67,6 +70,9 @@ class Layouts:
         self._known: Final = known
         self._seen: Final[dict[int, dict[int, int]]] = {}  # place → number of values → rows
         self._votes: Final[dict[tuple[int, int, int], int]] = {}  # place, number of values, strings → rows
+        self._told: Final[dict[tuple[int, int], int]] = {}  # place, number of values → rows whose powers could have voted
+        self._before: Final[dict[tuple[int, int], list[float]]] = {}  # place, number of values → the last such row
+        self._steps: Final[dict[tuple[int, int, int], list[int]]] = {}  # of the day's counter: up, down
         self._chosen: Final[dict[tuple[int, int], Layout | None]] = {}
 
     def learn(self, place: int, values: Sequence[str]) -> None:
@@ -80,9 +86,19 @@ class Layouts:
             numbers = [float(each or 0) for each in values]
         except ValueError:
             return
+        candidates = _candidates(count)
+        if len(candidates) > 1:
+            before = self._before.get((place, count), numbers)
+            self._before[place, count] = numbers
+            for each in candidates:
+                now, then = numbers[each + 1], before[each + 1]
+                if now != then:
+                    self._steps.setdefault((place, count, each), [0, 0])[now < then] += 1
         if not numbers[0] >= _ENOUGH_W:
             return
-        fitting = [each for each in _candidates(count) if 0.5 <= numbers[0] / (sum(numbers[1 : each + 1]) or 1.0) <= 1.1]
+        fitting = [each for each in candidates if 0.5 <= numbers[0] / (sum(numbers[1 : each + 1]) or 1.0) <= 1.1]
+        if len(fitting) < 2:
+            self._told[place, count] = self._told.get((place, count), 0) + 1
         if len(fitting) == 1:
             key = (place, count, fitting[0])
             self._votes[key] = self._votes.get(key, 0) + 1
@@ -101,6 +117,8 @@ class Layouts:
         if not candidates:
             return None
         votes = {strings: self._votes.get((place, count, strings), 0) for strings in candidates}
+        if max(votes.values()) * 2 <= self._told.get((place, count), 0):
+            candidates = [each for each in candidates if not self._turns(place, count, each)] or candidates
         known = self._known.get(place)
         told = known.strings if known is not None else None
         seen = self._seen.get(place, {})
@@ -109,6 +127,11 @@ class Layouts:
             return None
         strings = max(candidates, key=lambda each: (votes[each], each == told, each == candidates[0]))
         return _layout(strings, count)
+
+    def _turns(self, place: int, count: int, strings: int) -> bool:
+        """Whether what were the day's counter with so many strings goes up and down."""
+        up, down = self._steps.get((place, count, strings), (0, 0))
+        return up + down >= _ENOUGH_STEPS and min(up, down) * _TURNS_ONE_IN > up + down
 
 
 def _candidates(count: int) -> list[int]:
