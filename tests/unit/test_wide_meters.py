@@ -169,8 +169,19 @@ def test_own_measures_by_their_names() -> None:
     assert told(own_csv.FORMAT, iso).rows == {None: {NOON + n * 300_000: {"pv_power_w": n + 1.0} for n in range(3)}}
 
 
-def test_own_times_of_two_kinds_do_not_mix() -> None:
-    assert told(own_csv.FORMAT, OWN).codes == ["bad_time"]
+@pytest.mark.parametrize("chunk", [1 << 16, 20, 1])
+@pytest.mark.parametrize("before", ["", "\n \n", "yesterday,INV-1,3,\n", "1719828000000.0,INV-1,3,\n"])
+def test_own_times_are_of_unix_or_of_a_calendar_row_by_row(before: str, chunk: int) -> None:
+    """Also where the row that shows how times are written is none, and however the file is cut into pieces."""
+    found = told(own_csv.FORMAT, OWN.replace("2024", before + "2024", 1), chunk=chunk)
+    assert found.codes == (["bad_time"] if before.startswith("yesterday") else [])
+    assert sorted(found.rows["INV-1"]) == [NOON, NOON + 5 * MINUTE]
+
+
+def test_own_times_with_an_offset_and_without_do_not_mix() -> None:
+    text = "time,pv_power_w\n2024-07-01 12:00:00,1\n1719828300000,2\n2024-07-01T12:10:00Z,2\n20240701,5\n"
+    found = told(own_csv.FORMAT, text)
+    assert (found.codes, list(found.rows[None])) == (["bad_time", "bad_time"], [NOON, at("2024-07-01T00:00:00+02:00")])
 
 
 def test_own_local_times_are_the_loggers() -> None:

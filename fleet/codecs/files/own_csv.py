@@ -1,12 +1,14 @@
 """SolarPerform's own CSV: `time[,serial],<measure>,…`, the fastest way in for years of history.
 
 The first line names the columns: `time` (or `t`), perhaps `serial`, and measures by their names in the contract, in their
-units. Times are Unix ms, or ISO 8601 with an offset (without one: the logger's local time); cells are decimal numbers with a
-dot, empty where there is none. Commas, or semicolons, or tabs. Without `serial` all rows are the logger's own device's.
+units. Times are Unix ms or ISO 8601 with an offset, row by row; or all of a file without one, in the logger's local time.
+Cells are decimal numbers with a dot, empty where there is none. Commas, or semicolons, or tabs. Without `serial` all rows
+are the logger's own device's.
 
 Read by column, some thousand lines at a time; where one of them is not as usual they go one by one, each with its refusal.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import Final
@@ -24,6 +26,7 @@ from fleet.telemetry import UnixMs
 
 _DELIMITERS: Final = (",", ";", "\t")
 _TIME: Final = frozenset(("time", "t"))
+_UNIX: Final = re.compile(r"[0-9]{9,16}(?:\.[0-9]{0,9})?")  # others of digits alone would be dates
 _LINES_AT_ONCE: Final = 4_096
 _Column = list[float | None]
 
@@ -75,7 +78,7 @@ class _Reading:
         if not texts:
             return
         if self._slow is None:
-            self._slow = self._reader(texts[0])
+            self._slow = self._reader()
         try:
             t, whose, columns = self._by_column(texts)
         except (ValueError, KeyError):
@@ -94,9 +97,8 @@ class _Reading:
         self._open.clear()
         self._cells = 0
 
-    def _reader(self, first: str) -> RowReader:
-        """first: a row, which shows how times are written in this file."""
-        self._times = Times(UNIX_MS if first.split(self._delimiter, maxsplit=1)[0].strip().isdigit() else None)
+    def _reader(self) -> RowReader:
+        self._times = _Times()
         reader = RowReader(
             self._content, self._context, delimiter=self._delimiter, numbers=Numbers(), times=self._times, odd=self._odd
         )
@@ -121,7 +123,11 @@ class _Reading:
             raise ValueError("quotes, or digits that float() takes and nobody else")
         cells = joined.split(delimiter)
         told = cells[::width]
-        t = list(map(int, told)) if told[0].isdigit() and times.absolute else [times.one(text) for text in told]
+        if told[0].isdigit() and min(map(len, told)) >= 9 and times.absolute is not False:
+            t = list(map(int, told))
+            times.absolute = True
+        else:
+            t = [Times.one(times, text) for text in told]
         if not times.absolute or min(t) < 0 or max(t) >= 1 << 53:
             raise ValueError("local times, or impossible ones")
         columns: list[_Column] = []
@@ -185,6 +191,21 @@ class _Reading:
             yield from self._open.values()
             self._open.clear()
             self._cells = 0
+
+
+class _Times(Times):
+    """Unix ms beside what Times reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unix: Final = Times(UNIX_MS)
+
+    def one(self, text: str) -> int:
+        if self.absolute is False or _UNIX.fullmatch(told := text.strip()) is None:
+            return super().one(text)
+        found = self._unix.one(told)
+        self.absolute = True
+        return found
 
 
 def _heading(text: str) -> tuple[str, Layout] | None:
