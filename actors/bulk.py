@@ -1,6 +1,6 @@
 """The bulk door of a shard: columns of samples that did not come as messages, through the same twins, lease and database.
 
-Live messages go first: while any wait, a block rests for as long as the one before it took.
+Live messages go first: while any wait or are late, there is a rest after each block, longer than the block took.
 """
 
 import asyncio

@@ -37,6 +37,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
     BATCH_MESSAGES_MAX,
+    BULK_LAG_MS,
     COMMIT_RETRY_S,
     SLICE_MESSAGES_MAX,
     SLOTS,
@@ -212,8 +213,9 @@ class TwinShard:
         return await self._bulk.retract(site, device, file_number, since, until)
 
     def _is_busy(self) -> bool:
+        """Live messages wait, or have waited for longer than they have to."""
         session = self._upkeep.session
-        return session is not None and session.waiting > 0
+        return session is not None and (session.waiting > 0 or self._lag_ms > BULK_LAG_MS)
 
     # asks -----------------------------------------------------------------------------------------------------------
 
