@@ -23,12 +23,13 @@ from fleet.day_counters import count_days
 from fleet.ids import DeviceId, SiteId
 from fleet.intervals import Interval, IntervalNeighbours, Spread, spread
 from fleet.measures import DAY_COUNTER_OF, REGISTERS
-from fleet.quarters import MEASURED, MISSING, Quarters, Weight, quarters
+from fleet.quarters import ESTIMATED, MEASURED, MISSING, Quarters, Weight, quarters
 from fleet.telemetry import UnixMs
 
 # A device that spoke within this time is expected to go on; after a longer silence its lack makes no quarter incomplete.
 EXPECTED_MS: Final = 24 * 3_600_000
 _PV: Final = "pv_energy_wh"
+_ASLEEP_BELOW_W_M2: Final = 100  # of clear sky, at about 8°: under clouds inverters stop and start near that
 _GRID_CEILING_W: Final = 300_000.0  # 1.2 x 250 kVA, the largest low-voltage connection
 
 
@@ -320,8 +321,8 @@ def _quarter(parts: Sequence[Part], start: UnixMs, weight: Weight) -> tuple[dict
     for part in parts:
         mwh, quality, whole = part.quarter(number)
         if not whole and part.spoke_before(start) and any(other.speaks_after(end) for other in parts):
-            if part.sleeps and part.register == _PV and weight(number) == 0:
-                mwh, quality = mwh or 0, max(quality, MEASURED)
+            if part.sleeps and part.register == _PV and (sun := weight(number)) < _ASLEEP_BELOW_W_M2:
+                mwh, quality = mwh or 0, max(quality, ESTIMATED if sun else MEASURED)
             else:
                 incomplete = True
         if mwh is not None:

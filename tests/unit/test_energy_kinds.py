@@ -112,11 +112,15 @@ def test_of_two_devices_each_tells_in_its_own_way() -> None:
     assert set(whole(curve(PV, halves(START, END)), counter).registers[PV]) == {50.0}
 
 
-def test_a_sleeping_inverters_curve_ends_with_the_sun() -> None:
-    lit = {t: row for t, row in halves(START, END).items() if SUN((t - 1) // QUARTER_MS)}
-    grid = dict.fromkeys(range(START, END + HOUR_MS, QUARTER_MS), (1.0, 900.0))
-    made = whole(curve(PV, lit), curve(IMPORT, grid), curve(EXPORT, grid))
-    assert (made.registers[PV][-1], made.quality[-1]) == (0.0, 1)
+def test_a_sleeping_inverters_curve_begins_and_ends_near_the_sun() -> None:
+    """What it did not tell when the sun was low was nothing; by day it is missing."""
+    lit = {t: row for t, row in halves(START, END).items() if SUN((t - 1) // QUARTER_MS) > 100}
+    del lit[START + 12 * HOUR_MS]
+    grid = dict.fromkeys(range(START - HOUR_MS, END + HOUR_MS, QUARTER_MS), (1.0, 900.0))
+    made = whole(curve(PV, lit | halves(START - 6 * HOUR_MS, START - 5 * HOUR_MS)), curve(IMPORT, grid), curve(EXPORT, grid))
+    assert [index for index, quality in enumerate(made.quality) if quality == 0] == [46, 47]
+    assert {made.registers[PV][index] for index in (0, 25, 85, 95)} == {0.0}
+    assert [made.quality[index] for index in (0, 25, 85, 95)] == [1, 2, 2, 1]
 
 
 def test_glitches_of_both_counters_are_told_apart() -> None:
