@@ -98,6 +98,22 @@ def test_shelly_phases_are_added_up_or_are_clamps_of_their_own() -> None:
     assert alone.rows.keys() == {"phase-B"}
 
 
+def test_shelly_em_numbers_its_clamps() -> None:
+    text = "Date/time UTC,Active energy Wh (1),Returned energy Wh (1),Min V,Max V\n" + "".join(
+        f"2024-07-01 10:{minute}0,12.50,0.25,231.0,234.0\n" for minute in range(3)
+    )
+    assert shelly_csv.FORMAT.recognises(text.encode())
+    ten_past = at("2024-07-01T10:10:00+00:00")
+    assert told(shelly_csv.FORMAT, text).rows[None][ten_past] == {
+        "import_interval_wh": 12.5, "export_interval_wh": 0.25, "interval_s": 600.0,
+    }  # fmt: skip
+    assert told(shelly_csv.FORMAT, text.replace("(1)", "(2)")).rows.keys() == {"clamp-2"}
+    assert told(shelly_csv.FORMAT, text.replace(" (1)", "")).rows.keys() == {None}
+    local = shelly_csv.FORMAT.local
+    assert local is not None
+    assert all(local.fullmatch(serial) for serial in ("clamp-2", "phase-B"))  # every house has such
+
+
 def test_shelly_has_no_summer_time() -> None:
     starts = instants(SPRING, 10)
     text = SHELLY.splitlines()[0] + "\n" + "".join(f"{clock(t, '%Y-%m-%d %H:%M', 'UTC')},1,0\n" for t in starts)
