@@ -120,9 +120,10 @@ class Rollup:
         # Tomorrow has no samples, but a device's silence bears upon a day after its last word.
         todo = [day for day in days if day in dirty or day_bounds(day, site.timezone)[0] <= now]
         computed = events = 0
+        most = ROLLUP_DAYS_PER_ROUND
         while todo:
-            chunk = await _readable(connection, site, todo[-ROLLUP_DAYS_PER_ROUND:], span)
-            todo = todo[: -len(chunk)]
+            chunk = await _readable(connection, site, todo[-most:], span)
+            todo, most = todo[: -len(chunk)], min(ROLLUP_DAYS_PER_ROUND, 2 * len(chunk))
             recomputed = await self._days(connection, site, [day for day in chunk if day not in sealed], span, now)
             async with connection.transaction():
                 await self._lease.check(connection)
