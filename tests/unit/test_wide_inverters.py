@@ -233,9 +233,20 @@ def test_solar_log_groups_of_inverters() -> None:
 
 
 def test_solar_log_dates_and_clocks_of_its_firmwares() -> None:
-    for written in ("01.07.24;14:30:00", "01/07/24;14:30:00", "01/07/24;2:30:00 PM", "01.07.2024;14:30:00"):
+    for written in (
+        "01.07.24;14:30:00", "01/07/24;14:30:00", "01/07/24;2:30:00 PM", "01.07.2024;14:30:00", "01/07/24;14:30:00 PM",
+    ):  # fmt: skip
         text = SOLAR_LOG_CSV.splitlines()[0] + f"\r\n{written};1;941;4546;7;0;0;228;252;0;0;2;900;4000;7;0;0;220;250;0;0\r\n"
         assert list(told(solar_log_csv.FORMAT, text).rows["inverter-1"]) == [at("2024-07-01T14:30:00+02:00")]
+
+
+def test_solar_log_noon_of_a_12_hour_clock_and_temperatures() -> None:
+    heading = "#Date;Time;INV;Pac;DaySum;Status;Error;Pdc1;Udc1;Temp;Uac;\n"
+    found = told(solar_log_csv.FORMAT, heading + "01/07/24;0:30:00 PM;1;941;4546;7;0;990;228;41;252;\n")
+    assert found.rows["inverter-1"][NOON + 6 * FIVE]["inverter_temp_c"] == 41.0
+    assert told(solar_log_csv.FORMAT, heading + "01/07/24;13:30:00 AM;1;941;4546;7;0;990;228;41;252;\n").codes == [
+        "bad_time"
+    ]
 
 
 def test_solar_log_lines_of_another_length_are_counted_and_skipped() -> None:

@@ -137,6 +137,12 @@ def test_schneider_local_time_less_its_offset() -> None:
     }
 
 
+def test_schneider_without_the_lines_above() -> None:
+    bare = SCHNEIDER[SCHNEIDER.index("Error,") :]
+    assert schneider.FORMAT.recognises(bare.encode())
+    assert told(schneider.FORMAT, bare).rows == {None: told(schneider.FORMAT, SCHNEIDER).rows["00001/modbus-3"]}
+
+
 def test_schneider_what_the_meter_measures_is_set() -> None:
     row = next(iter(told(schneider.FORMAT, SCHNEIDER, role="pv").rows["00001/modbus-3"].values()))
     assert row == {"pv_energy_wh": 15203100.0, "pv_power_w": 8120.0, "ac_voltage_v_l1": 230.1}

@@ -276,9 +276,11 @@ def _clock_ms(text: str) -> int:
         return _of_day(int(compact[1]), int(compact[2]), int(compact[3] or 0))
     hour = int(found[1])
     if found[5] is not None:
-        if not 1 <= hour <= 12:
-            raise ValueError("a 12-hour clock has hours 1 to 12")
-        hour = hour % 12 + (12 if found[5] in "pP" else 0)
+        afternoon = found[5] in "pP"
+        if hour > (23 if afternoon else 12):
+            raise ValueError("a 12-hour clock's morning has hours 1 to 12")
+        if hour <= 12:  # 0 for 12 and 13 PM for 1 PM are seen, and mean one thing only
+            hour = hour % 12 + (12 if afternoon else 0)
     ms = _of_day(hour, int(found[2]), int(found[3] or 0)) + int((found[4] or "0").ljust(3, "0")[:3])
     if found[6] is not None:
         return ms + _ABSOLUTE

@@ -6,7 +6,7 @@ names the columns, with units in brackets. UTC is local time less the offset, so
 is good; values with another one are refused. Energies are lifetime counters. Serial: that of the gateway and the device's id
 behind it. What the meter measures, the logger's role says: at the grid (if nothing is said) energy without a direction is
 drawn, and what is received or exported is fed in; at panels it is the yield. Phases' powers, demands and tariffs are no
-measures of ours.
+measures of ours. Some gateways leave out all above the names of the columns: then the readings are the logger's own.
 """
 
 import re
@@ -25,6 +25,7 @@ from fleet.codecs.files.wide_header import plain
 from fleet.measures import is_measure
 
 _BEGINS: Final = "gateway name,"
+_BARE: Final = "error,utc offset (minutes),local time stamp,"
 _COLUMNS: Final = ("error", "utc offset", "local time stamp")
 _HEADINGS_MAX: Final = 30
 _ROW: Final = re.compile(r"([^,]*),([^,]*),([^,]*)(,.*)?")
@@ -44,7 +45,7 @@ _LINES: Final = {"a": "1", "b": "2", "c": "3"}
 
 
 def recognises(head: bytes) -> bool:
-    return any(text.lower().startswith(_BEGINS) for text in head_lines(head, 3))
+    return any(text.lower().startswith((_BEGINS, _BARE)) for text in head_lines(head, 3))
 
 
 def read(content: Content, context: Context) -> Iterator[Found]:

@@ -4,8 +4,8 @@ Source: recorded files. UTC; energies of the interval in Wh. A time is the START
 not say). The 3EM names its phases A, B and C, the EM numbers its clamps: `(1)`, and tells the voltage's bounds beside them.
 Older rows are 10 minutes apart, newer ones one; files glued together of several downloads are unsorted and repeat rows.
 Several columns of a file are added up; a file of phase B or C, or of clamp 2, alone is a device of its own, so that it does
-not overwrite the first one's readings of the same times. What a clamp measures, the logger's role says: at the grid (if nothing is said) active
-energy is drawn and returned energy fed in; at panels the active one is produced.
+not overwrite the first one's readings of the same times. What a clamp measures, the logger's role says: at the grid (if
+nothing is said) active energy is drawn and returned energy fed in; at panels the active one is produced.
 """
 
 import re

@@ -28,6 +28,7 @@ _DECLARATION: Final = WideCsv(
         Column("DaySum", "pv_day_energy_wh", "Wh", optional=True),
         Column("Udc{n}", "dc_voltage_v_{n}", "V", optional=True),
         Column("Uac", "ac_voltage_v", "V", optional=True),
+        Column("Temp", "inverter_temp_c", "°C", optional=True),
         Column("Status", "state", optional=True),
     ),
 )
