@@ -10,13 +10,14 @@ the installer's own.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from fleet.codecs.files.dates import Times
 from fleet.codecs.files.lines import head_lines, lines
 from fleet.codecs.files.numbers import MISSING, Numbers
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Refusal, Unreadable, refusal
-from fleet.codecs.files.row_reader import RowReader, serial_of, split
+from fleet.codecs.files.row_reader import Layout, RowReader, serial_of, split
 from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv
 from fleet.codecs.files.wide_header import heading, layout
 
@@ -71,7 +72,9 @@ def read(content: Content, context: Context) -> Iterator[Found]:
         if text.startswith("#"):
             yield from block.title(number, text)
         elif block.is_read:
-            yield from reader.row(number, text)
+            found = reader.row(number, text)
+            block.refused += len(found)
+            yield from found
         elif text.strip():
             block.passed_over += 1
     yield from block.end()
@@ -102,18 +105,12 @@ class _Block:
             return found
         if self._other is not None or self._serial is None:
             return []
-        cells = split(text, ";")
-        known = heading(_DECLARATION, cells)
+        known = _layout(text)
         if known is None:
-            self._other = (number, text.strip())
+            self._other, self.is_read = (number, text.strip()), False
             return self._reader.rest()
-        lifetime = any(matches for column, matches in known.found if column.measure == _LIFETIME)
-        declaration = _WITHOUT_INTERVALS if lifetime else _DECLARATION
-        again = heading(declaration, cells)
-        if again is None:
-            return []
         self.is_read = True
-        return self._reader.lay(layout(declaration, again, serial=self._serial))
+        return self._reader.lay(known._replace(groups=tuple(each._replace(serial=self._serial) for each in known.groups)))
 
     def end(self) -> Sequence[Found]:
         found = self._reader.rest()
@@ -125,6 +122,19 @@ class _Block:
     def _unknown(self, number: int, title: str) -> Refusal:
         self.refused += 1
         return refusal("unknown_block", number, text=title, rows=str(self.passed_over))
+
+
+@lru_cache(maxsize=64)
+def _layout(text: str) -> Layout | None:
+    """Of the rows below such a line of headings: a file's blocks mostly share one. None: no columns of an inverter."""
+    cells = split(text, ";")
+    known = heading(_DECLARATION, cells)
+    if known is None:
+        return None
+    if any(matches for column, matches in known.found if column.measure == _LIFETIME):
+        known = heading(_WITHOUT_INTERVALS, cells)
+        return None if known is None else layout(_WITHOUT_INTERVALS, known)
+    return layout(_DECLARATION, known)
 
 
 def _is_inverter(text: str) -> bool:

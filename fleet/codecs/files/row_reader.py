@@ -70,6 +70,7 @@ class RowReader:
         self._layout = Layout(0, (0,), ())
         self._serial_at: tuple[int, ...] = ()
         self._positions: tuple[int, ...] = ()
+        self._states: frozenset[int] = frozenset()
         self._series: Final[dict[_Key, Series]] = {}
         self._cells = 0
         self._held: tuple[int, str] | None = None  # a short row
@@ -81,7 +82,9 @@ class RowReader:
             raise Unreadable("too_many_columns", columns_max=str(FILE_CELLS_MAX))
         self._layout = layout
         self._serial_at = tuple(group.serial_at for group in layout.groups if group.serial_at is not None)
-        self._positions = tuple(slot.at for group in layout.groups for slot in group.slots)
+        slots = [slot for group in layout.groups for slot in group.slots]
+        self._positions = tuple(slot.at for slot in slots)
+        self._states = frozenset(slot.at for slot in slots if slot.measure == "state")
         return found
 
     def row(self, number: int, text: str) -> Sequence[Found]:
@@ -214,6 +217,8 @@ class RowReader:
                 values.append(self._numbers.one(cells[position]))
             except ValueError:
                 values.append(None)
+                if position in self._states:
+                    continue  # some firmware writes a word
                 refused.append(refusal("bad_number", number, position + 1, cells[position]))
         return values, refused
 
