@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from web.kept_bytes import unpacked
 from web.services import Services
 from web.uploads import clean_name, intake_folder
 
+_MOVES: Final = 3  # from one place to the other, and once more to be sure
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -34,9 +37,18 @@ def original_path(services: Services, row: FileRow) -> Path:
 
 async def original(services: Services, row: FileRow) -> Stream:
     """Saved by the browser, never shown. Raises as original_path."""
-    path = await asyncio.to_thread(original_path, services, row)
+    pieces = await asyncio.to_thread(_begun, services, row)
     headers = {"Content-Disposition": disposition(row.name), "X-Content-Type-Options": "nosniff"}
-    return Stream(_told(path), media_type="application/octet-stream", headers=headers)
+    return Stream(_told(pieces), media_type="application/octet-stream", headers=headers)
+
+
+def _begun(services: Services, row: FileRow) -> Iterator[bytes]:
+    """With its first piece read: the importer may move a file from uploads/ to originals/ just now."""
+    for _ in range(_MOVES):
+        pieces = unpacked(original_path(services, row))
+        with suppress(FileNotFoundError):
+            return chain([next(pieces, b"")], pieces)
+    raise Gone("original_gone", "the file is being put away: try again")
 
 
 def disposition(name: str) -> str:
@@ -46,7 +58,6 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
 
 
-async def _told(path: Path) -> AsyncIterator[bytes]:
-    pieces = unpacked(path)
+async def _told(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
         yield piece
