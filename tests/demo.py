@@ -28,13 +28,17 @@ _ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What ready.json says. est_ca: whom a device trusts when it enrols at est_url. mail: a folder of .eml files."""
+    """What ready.json says. est_ca: whom a device trusts when it enrols at est_url. mail: a folder of .eml files.
+
+    sftp: host, port, host_key, and a logger's user and password.
+    """
 
     url: str
     logins: dict[str, dict[str, str]]
     est_url: str
     est_ca: Path
     mail: Path
+    sftp: dict[str, str]
 
 
 @contextmanager
@@ -81,4 +85,6 @@ def _ready(file: Path, process: "subprocess.Popen[bytes]", log: Path) -> Demo:
         else:
             raise AssertionError(f"the demo ended: {log.read_text()}")
     found = json.loads(file.read_bytes())
-    return Demo(found["url"], found["logins"], found["est"]["url"], Path(found["est"]["ca"]), Path(found["mail"]))
+    return Demo(
+        found["url"], found["logins"], found["est"]["url"], Path(found["est"]["ca"]), Path(found["mail"]), found["sftp"]
+    )

@@ -1,11 +1,17 @@
 """What a person sees who starts the demo and opens it."""
 
+import os
 import re
+import shutil
+import subprocess
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.demo import PHONE, Demo
+from actors.local.demo_files import huawei_day
+from tests.demo import DESKTOP, PHONE, Demo
 
 LIVE_MS = 40_000  # a device reports every ten seconds, the feed shows it within a second
 ALERT_MS = 180_000  # nobody is called offline in the first minute and a half after a start
@@ -75,6 +81,61 @@ def test_the_fault_in_progress_becomes_an_alert_that_can_be_acknowledged(page: P
     alert = waiting.first.get_attribute("data-alert")
     waiting.first.get_by_test_id("alert-ack").click()
     expect(page.locator(f'[data-alert="{alert}"]')).to_have_attribute("data-acked", "yes", timeout=LIVE_MS)
+
+
+@pytest.mark.skipif(shutil.which("sftp") is None, reason="OpenSSH's client is not installed and could not be")
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)  # it can be imported once
+def test_what_a_logger_puts_by_sftp_becomes_the_days_curve(page: Page, demo: Demo, tmp_path: Path) -> None:
+    """OpenSSH's own client, as a logger's firmware calls it: nothing of ours on its side."""
+    day = datetime.now(UTC).date() - timedelta(days=3)
+    file = tmp_path / f"min{day:%y%m%d}.csv"
+    file.write_text(huawei_day(day))
+    enter(page, demo, "installer")
+    before_kwh = produced_kwh(page, demo, day)
+    put(demo, file, tmp_path)
+    page.goto(f"{demo.url}/imports")
+    row = page.locator('[data-testid="file-row"]', has_text=file.name)
+    expect(row).to_have_attribute("data-state", "imported", timeout=LIVE_MS)
+    row.get_by_role("link", name=file.name).click()
+    expect(page.locator('[data-testid="file-device"][data-waiting="no"]')).to_have_count(1)
+    page.get_by_test_id("to-curve").click()
+    expect(page.get_by_test_id("curve").locator("canvas, svg").first).to_be_visible(timeout=LIVE_MS)
+    expect(page).to_have_url(re.compile(str(day)))
+
+    def grown() -> bool:
+        return produced_kwh(page, demo, day) > before_kwh + 100.0  # 132 kWh of the inverter that is a device of the site
+
+    for _ in range(60):  # the roll-up comes round twice a minute
+        if grown():
+            break
+        page.wait_for_timeout(1_000)
+    assert grown()
+
+
+def produced_kwh(page: Page, demo: Demo, day: date) -> float:
+    """As the API tells it, with the page's own session."""
+    rows = page.request.get(f"{demo.url}/api/v1/imports?limit=1").json()["items"]
+    query = f"from={day}T00:00:00Z&to={day + timedelta(days=1)}T00:00:00Z&step=1d"
+    answer = page.request.get(f"{demo.url}/api/v1/sites/{rows[0]['site']}/energy?{query}").json()
+    return sum(step["registers"].get("pv_energy_wh") or 0.0 for step in answer["steps"]) / 1000
+
+
+def put(demo: Demo, file: Path, folder: Path) -> None:
+    known = folder / "known_hosts"
+    known.write_text(f"[{demo.sftp['host']}]:{demo.sftp['port']} {demo.sftp['host_key']}\n")
+    teller = folder / "password"
+    teller.write_text(f"#!/bin/sh\necho {demo.sftp['password']}\n")
+    teller.chmod(0o700)
+    options = [f"-oUserKnownHostsFile={known}", "-oStrictHostKeyChecking=yes", "-oPreferredAuthentications=password"]
+    # -b turns questions off, the password's too, unless they were asked for before it
+    command = ["sftp", "-oBatchMode=no", "-b", "-", *options, "-P", str(demo.sftp["port"])]
+    env = {**os.environ, "SSH_ASKPASS": str(teller), "SSH_ASKPASS_REQUIRE": "force"}
+    done = subprocess.run(
+        [*command, f"{demo.sftp['user']}@{demo.sftp['host']}"],
+        input=f"put {file}\nls -l\n", text=True, capture_output=True, env=env, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert file.name in done.stdout
 
 
 def test_english_at_a_switch(page: Page, demo: Demo) -> None:
