@@ -174,6 +174,56 @@ def test_sma_channels_by_name() -> None:
     assert found.refusals == []
 
 
+WEBBOX = """sep=;
+Version CSV1|Tool WebBox|Linebreaks CR/LF|Delimiter semicolon|Decimalpoint comma
+
+;SN: 155000001;SN: 155000001;SN: 2110000001;SN: 2110000001;SN: 2110000002;SN: 2110000002;SN: 40001;SN: 40001
+;WebBox-20;WebBox-20;SB 3000TL-20;SB 3000TL-20;STP 12000TL-10;STP 12000TL-10;SENS0700;SENS0700
+;155000001;155000001;2110000001;2110000001;2110000002;2110000002;40001;40001
+;Metering.TotWhOut;GridMs.TotW;Metering.TotWhOut;GridMs.TotW;Metering.TotWhOut;DcMs.Amp[A];IntSolIrr;TmpMdul C
+;Counter;Analog;Counter;Analog;Counter;Analog;Analog;Analog
+dd.MM.yyyy HH:mm;kWh;W;kWh;W;kWh;mA;W/m^2;°C
+01.07.2024 12:00;3804,60;4594,00;881,10;1038,00;2923,50;5874,00;801,00;41,50
+"""
+
+
+def test_sma_a_webbox_adds_up_its_inverters() -> None:
+    text = WEBBOX.replace("40001", "140001")
+    found = told(sma_csv.CSV1, text)
+    assert found.codes == ["sum_of_others"]
+    assert found.rows == {
+        "2110000001": {NOON: {"pv_energy_wh": 881_100.0, "pv_power_w": 1_038.0}},
+        "2110000002": {NOON: {"pv_energy_wh": 2_923_500.0, "dc_current_a_1": 5.874}},
+        "140001": {NOON: {"irradiance_w_m2": 801.0, "module_temp_c": 41.5}},
+    }
+    alone = "\n".join(";".join(line.split(";")[:3]) if ";SN" in line or ";" in line else line for line in text.splitlines())
+    assert told(sma_csv.CSV1, alone).rows == {"155000001": {NOON: {"pv_energy_wh": 3_804_600.0, "pv_power_w": 4_594.0}}}
+
+
+def test_sma_the_power_is_not_that_of_a_string() -> None:
+    text = (
+        "sep=;\nVersion CSV1|Tool WebBox|Delimiter semicolon\n\n;2000000001;2000000001;2000000001;2000000001\n"
+        ";A.Ms.Watt;Plimit;Pac;E-Total\n;Analog;Analog;Analog;Counter\ndd.MM.yyyy HH:mm;W;W;W;kWh\n"
+        "01.07.2024 12:00;1500;8000;1440;99,5\n"
+    )
+    assert told(sma_csv.CSV1, text).rows["2000000001"][NOON] == {
+        "dc_power_w_1": 1_500.0, "pv_power_w": 1_440.0, "pv_energy_wh": 99_500.0,
+    }  # fmt: skip
+
+
+def test_sma_what_a_battery_puts_out_is_no_yield() -> None:
+    text = SMA_CSV3.replace("DcMs.Watt,DcMs.Watt", "Bat.ChaStt,Bat.Vol").replace("[W],[W],[W],", "[W],[%],[V],")
+    assert told(sma_csv.CSV3, text.replace(",1500,1600,", ",81,401,")).rows == {
+        "3000000001": {at("2024-07-01T14:00:00+02:00"): {"battery_soc_pct": 81.0}}
+    }
+    spot = (
+        "dd/MM/yyyy HH:mm:ss;DeviceName;DeviceType;Serial;PacTot;EToday;ETotal;SOC;TotWOut;TotWIn\n"
+        "01/07/2024 12:00:00;SN3000000001;SBS2.5;3000000001;-800,000;1,000;90,000;81,000;0,000;250,000\n"
+    )
+    assert sma_csv.SBFSPOT.recognises(spot.encode())
+    assert told(sma_csv.SBFSPOT, spot).rows == {"3000000001": {NOON: {"battery_soc_pct": 81.0, "grid_power_w": 250.0}}}
+
+
 def test_sbfspot_day_and_spot_files() -> None:
     day = told(sma_csv.SBFSPOT, SBFSPOT)
     assert day.rows["2100000001"][NOON] == {"pv_energy_wh": 12345678.0, "pv_power_w": 3204.0}
@@ -185,6 +235,10 @@ def test_sbfspot_day_and_spot_files() -> None:
 
 
 def test_sbfspot_without_the_extended_heading() -> None:
+    spot = SBFSPOT_SPOT[SBFSPOT_SPOT.index("dd/MM") :]
+    assert sma_csv.SBFSPOT.recognises(spot.encode())
+    assert not sma_csv.CSV1.recognises(spot.encode())
+    assert told(sma_csv.SBFSPOT, spot).rows == told(sma_csv.SBFSPOT, SBFSPOT_SPOT).rows
     bare = "dd/MM/yyyy HH:mm:ss;kWh;kW\n01/07/2024 12:00:00;1,500;2,000\n"
     assert sma_csv.CSV1.recognises(bare.encode())
     assert told(sma_csv.CSV1, bare).rows == {None: {NOON: {"pv_energy_wh": 1500.0, "pv_power_w": 2000.0}}}

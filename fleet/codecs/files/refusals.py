@@ -13,7 +13,15 @@ class Words(NamedTuple):
 
 # What is left out by design, once for a whole column or block. A file in which nothing else is missing is imported in full.
 NOTES: Final = frozenset(
-    ("unknown_column", "series_not_kept", "not_an_inverter", "daily_sums", "meter_elsewhere", "unknown_block")
+    (
+        "unknown_column",
+        "series_not_kept",
+        "not_an_inverter",
+        "daily_sums",
+        "meter_elsewhere",
+        "unknown_block",
+        "sum_of_others",
+    )
 )
 
 WORDS: Final[Mapping[str, Words]] = {
@@ -273,12 +281,16 @@ WORDS: Final[Mapping[str, Words]] = {
         "Plusieurs onduleurs, et rien ne dit lesquels : faites écrire l'en-tête complet (SBFspot : CSV_ExtendedHeader=1).",
         "Several inverters, and nothing says which: have the full heading written (SBFspot: CSV_ExtendedHeader=1).",
     ),
+    "sum_of_others": Words(
+        "« {name} » est la somme des autres appareils du fichier : laissée de côté, pour ne rien compter deux fois.",
+        "“{name}” is the sum of the file's other devices: it is left out, so that nothing counts twice.",
+    ),
     "date_missing": Words(
         "Les lignes n'ont que l'heure : la date doit figurer dans le nom du fichier (2024-07-01.csv).",
         "The rows have the time only: the date has to be in the file's name (2024-07-01.csv).",
     ),
     "role_without_energy": Words(
-        "Ce que tire une charge n'est pas un compteur du site : réglez le rôle de l'enregistreur (réseau, panneaux, batterie).",
+        "Une charge n'est pas un compteur du site : réglez le rôle de l'enregistreur (réseau, panneaux, batterie).",
         "What a load draws is no register of a site: set the logger's role (grid, panels, battery).",
     ),
     "marked_invalid": Words(

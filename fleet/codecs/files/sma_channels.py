@@ -1,6 +1,7 @@
 """SMA's channel names, which stand above the columns of newer files (and of SBFspot's), and what they measure.
 
-Source: recorded CSV3 files; SBFspot's CSVexport.cpp for the names of its web-box heading. Strings share one name and are
+Source: recorded CSV3 files and a line of a WebBox's; SBFspot's CSVexport.cpp for the names of its web-box heading; for the
+older names, without dots, the WebBox's RPC answers as third parties recorded them. Strings share one name and are
 told apart by their place, or by a letter in brackets: `DcMs.Watt`, `DcMs.Watt[B]`. Energies of the grid's meter are kept
 apart from the yield; powers of one direction only are no grid power and are left out.
 """
@@ -41,6 +42,20 @@ _CHANNELS: Final = {
     "env.totinsol": Channel("irradiance_w_m2", "W/m²"),
     "env.tmpval": Channel("ambient_temp_c", "°C"),
     "mdul.tmpval": Channel("module_temp_c", "°C"),
+    # as inverters and sensors on the older WebBox's RS485 have them
+    "e-total": Channel("pv_energy_wh", "Wh"),
+    "pac": Channel("pv_power_w", "W"),
+    "fac": Channel("ac_frequency_hz", "Hz"),
+    "uac": Channel("ac_voltage_v", "V"),
+    "upv-ist": Channel("dc_voltage_v_1", "V"),
+    **{
+        f"{string}.ms.{what}": Channel(f"dc_{measure}_{number}", unit)
+        for number, string in enumerate("abc", 1)
+        for what, measure, unit in (("watt", "power_w", "W"), ("vol", "voltage_v", "V"), ("amp", "current_a", "A"))
+    },
+    "intsolirr": Channel("irradiance_w_m2", "W/m²"),
+    "tmpamb c": Channel("ambient_temp_c", "°C"),
+    "tmpmdul c": Channel("module_temp_c", "°C"),
 }
 
 

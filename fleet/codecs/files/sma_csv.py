@@ -9,9 +9,10 @@ days (monthly files): Analog in kWh is then the day's yield, from midnight to mi
 (`sma_channels`). Separators are what the PC's country uses, so the declared decimal mark is checked against the rows; UTF-8,
 Latin-1 or UTF-16. `hh` counts to 24. Times are local; a PC that ignores summer time needs a fixed offset as its logger's
 zone. The first row of a day may be short; `NaN`, `NaNStt`, `NoneMsg` are missing. SBFspot's spot file has one row per
-inverter and run.
+inverter and run. A WebBox has columns of its own, which are the sum of its inverters': they are left out.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
@@ -19,13 +20,14 @@ from typing import Final
 from fleet.codecs.files.dates import Times, date_in, is_pattern
 from fleet.codecs.files.lines import Line, head_lines, lines
 from fleet.codecs.files.numbers import Decimal, Numbers
-from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Unreadable
+from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Unreadable, refusal
 from fleet.codecs.files.row_reader import Layout, RowReader, split
 from fleet.codecs.files.series import Group
 from fleet.codecs.files.sma_headings import Headings, delimiter, is_clock
 
 _HEADINGS_MAX: Final = 40
 _ROWS_LOOKED_AT: Final = 100  # for their decimal mark
+_FRACTION: Final = re.compile(r"[+-]?[0-9]*([.,])[0-9]+")
 _EVENTS: Final = ("EventCode", "Event Code", "EventGroup")
 
 
@@ -54,6 +56,8 @@ def read(content: Content, context: Context) -> Iterator[Found]:
     yield from reader.rest()
     if not reader.rows and not refused:
         raise Unreadable("header_only")
+    for name in headings.sums:
+        yield refusal("sum_of_others", 0, text=name, name=name[:80])
 
 
 def _recognises(head: bytes, *begins: str) -> bool:
@@ -65,13 +69,20 @@ def _recognises(head: bytes, *begins: str) -> bool:
 
 def _is_csv1(head: bytes) -> bool:
     """SBFspot may be told to leave out all but the last line of the headings."""
-    bare = next((text for text in head_lines(head, 5) if text.strip() and not text.startswith("sep=")), "")
+    bare = _bare(head)
     pattern, *units = split(bare, delimiter([bare]))
     is_bare = is_pattern(pattern) and bool(units) and all(unit.strip() in {"kWh", "kW"} for unit in units)
     return is_bare or (_recognises(head, "Version CSV1|") and not _is_sbfspot(head))
 
 
+def _bare(head: bytes) -> str:
+    return next((text for text in head_lines(head, 5) if text.strip() and not text.startswith("sep=")), "")
+
+
 def _is_sbfspot(head: bytes) -> bool:
+    bare = _bare(head)
+    if is_pattern(split(bare, delimiter([bare]))[0]) and Headings([bare]).are_spot:
+        return True
     return _recognises(head, "Version CSV1|Tool SBFspot", "Version CSV1|Tool SMAspot")
 
 
@@ -100,10 +111,8 @@ def _decimal(headings: Headings, rows: Sequence[Line]) -> Decimal:
         return "."
     for _, text in rows:
         for cell in split(text, headings.delimiter)[1:]:
-            if "," in cell:
-                return ","
-            if "." in cell:
-                return "."
+            if (number := _FRACTION.fullmatch(cell.strip())) is not None:  # not 'STP 8.0', a device's type
+                return "," if number[1] == "," else "."
     return headings.decimal
 
 

@@ -19,6 +19,7 @@ DAY_S: Final = 86_400
 _NAMED: Final = {"semicolon": ";", "comma": ",", "tab": "\t"}
 _KINDS: Final = frozenset(("counter", "analog", "status", "parameter", "text"))
 _SERIAL: Final = re.compile(r"(SN:\s*)?([0-9]{6,12})")
+_ADDS_UP: Final = re.compile(r"(?:SMA |Sunny )?(?:WebBox|Cluster Controller|CLCON|Data Manager|EDM[ML]\b)", re.IGNORECASE)
 _CLOCK: Final = re.compile(r"[Hh]{1,2}:mm(?::ss)?")
 
 # One row per inverter, written by SBFspot at each of its runs
@@ -40,8 +41,24 @@ _SPOT: Final = WideCsv(
 )
 
 
+# The same for inverters of batteries. What such a one puts out and takes in is no yield
+_SPOT_BATTERY: Final = WideCsv(
+    time=TimeCells(at=(1,)),
+    serial_at="Serial",
+    columns=(
+        Column("SOC", "battery_soc_pct", "%"),
+        Column("TotWIn", "grid_power_w", "W", optional=True),
+        Column("TotWOut", "grid_power_w", "W", sign=-1, optional=True),
+        Column("Frequency", "ac_frequency_hz", "Hz", optional=True),
+    ),
+)
+
+
 class Headings:
-    """pattern: of the dates; '' where rows have a time only. decimal: as the file declares it, if it does."""
+    """pattern: of the dates; '' where rows have a time only. decimal: as the file declares it, if it does.
+
+    sums: what devices are called whose columns are the sum of the others', once they were laid out
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         """texts: what is not blank, up to the line with the pattern."""
@@ -49,6 +66,7 @@ class Headings:
         version = next((text for text in texts if text.startswith("Version ")), "")
         declared = re.search(r"\|Decimalpoint (\w+)", version)
         self.decimal: Final[Decimal] = "," if declared is not None and declared[1].lower() == "comma" else "."
+        self.sums: Final[list[str]] = []
         rows = [[cell.strip(' "') for cell in split(text, self.delimiter)] for text in texts if not _is_preamble(text)]
         self._units: Final = rows[-1]
         self.pattern: Final = self._units[0] if order_of(self._units[0]) is not None else ""
@@ -57,12 +75,19 @@ class Headings:
         self._kinds: Final = [] if kinds_at is None else [each.lower() for each in rows[kinds_at]]
         self._labels: Final = rows[kinds_at - 1] if kinds_at else []
         self._serials: Final = _serials(rows[:-1])
+        self._above: Final = rows[:-1]
+
+    @property
+    def are_spot(self) -> bool:
+        """Of SBFspot's file of one row per inverter and run."""
+        return heading(_SPOT, self._units) is not None and "DeviceType" in self._units
 
     def layout(self, stamp: StampEnd | None) -> Layout:
         """Raises Unreadable (columns_not_found, serials_missing)."""
-        spot = heading(_SPOT, self._units)
-        if spot is not None:
-            return layout(_SPOT, spot, stamp=stamp)
+        for declared in (_SPOT_BATTERY, _SPOT):
+            spot = heading(declared, self._units)
+            if spot is not None and spot.complete:
+                return layout(declared, spot, stamp=stamp)
         if not self._serials and len(self._units) > 3 and not any(map(is_channel, self._labels)):
             raise Unreadable("serials_missing")
         groups = [Group(serial, tuple(slots)) for serial, slots in self._slots().items() if slots]
@@ -74,18 +99,40 @@ class Headings:
     def _slots(self) -> dict[str | None, list[Slot]]:
         found: dict[str | None, list[Slot]] = {}
         strings: dict[tuple[str | None, str], int] = {}
+        named = {self._serial(at) for at, label in enumerate(self._labels) if channel(label) is not None}
         for at in range(1, len(self._units)):
-            serial = self._serials[at] or None if at < len(self._serials) else None
+            serial = self._serial(at)
             slots = found.setdefault(serial, [])
             label = _cell(self._labels, at)
-            slot = self._by_channel(at, label, serial, strings) if is_channel(label) else self._by_kind(at)
+            if channel(label) is not None or is_channel(label) or serial in named:
+                slot = self._by_channel(at, label, serial, strings)
+            else:
+                slot = self._by_kind(at)
             if slot is not None and slot.measure not in {each.measure for each in slots}:
                 slots.append(slot)
+        self._leave_out(found)
         if self.days:
             for slots in found.values():  # the day's yield tells more than the counter at its end
                 if any(slot.measure == "pv_interval_wh" for slot in slots):
                     slots[:] = [slot for slot in slots if slot.measure == "pv_interval_wh"]
         return found
+
+    def _leave_out(self, found: dict[str | None, list[Slot]]) -> None:
+        """What a logger adds up of its inverters, and what an inverter of a battery puts out: neither is a further yield."""
+        for serial, slots in list(found.items()):
+            columns = [at for at in range(1, len(self._units)) if self._serial(at) == serial]
+            labels = [_cell(self._labels, at) for at in columns]
+            if any(each.startswith("Bat.") for each in labels) and not any(each.startswith("DcMs.") for each in labels):
+                slots[:] = [slot for slot in slots if not slot.measure.startswith("pv_")]
+            name = next(
+                (cell for row in self._above for at in columns if _ADDS_UP.match(cell := _cell(row, at)) is not None), ""
+            )
+            if name and any(_yields(its) for other, its in found.items() if other != serial):
+                self.sums.append(name)
+                del found[serial]
+
+    def _serial(self, at: int) -> str | None:
+        return _cell(self._serials, at) or None
 
     def _by_channel(
         self, at: int, label: str, serial: str | None, strings: dict[tuple[str | None, str], int]
@@ -152,6 +199,10 @@ def _serials(rows: Sequence[Sequence[str]]) -> Sequence[str]:
         if any(row[1:]) and all(each is not None for each, cell in zip(told[1:], row[1:], strict=True) if cell):
             found = [each[2] if each is not None else "" for each in told]
     return found
+
+
+def _yields(slots: Sequence[Slot]) -> bool:
+    return any(slot.measure.startswith("pv_") for slot in slots)
 
 
 def _cell(cells: Sequence[str], at: int) -> str:
