@@ -65,6 +65,8 @@ def _options(chosen: argparse.Namespace) -> Options:
         "--est-port": chosen.est_port,
         "--sftp-port": chosen.sftp_port,
     }
+    if chosen.sftp_legacy_port is not None:
+        ports["--sftp-legacy-port"] = chosen.sftp_legacy_port
     for option, port in ports.items():
         if not 1 <= port <= 65_535:
             raise BadInput("bad_port", text("bad_port", option=option))
@@ -83,6 +85,7 @@ def _options(chosen: argparse.Namespace) -> Options:
         smtp,
         chosen.sftp_port,
         tuple(chosen.pull_network),
+        chosen.sftp_legacy_port,
     )
 
 
@@ -107,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
             metavar="HOST",
             default=LOOPBACK,
             help="this machine's address or name for devices on the network; default: %(default)s, this machine only",
+        )
+        start.add_argument(
+            "--sftp-legacy-port",
+            type=int,
+            help="the same with older algorithms, for loggers that are marked for it; default: there is none",
         )
         start.add_argument(
             "--pull-network",

@@ -37,6 +37,7 @@ class Options(msgspec.Struct, frozen=True):
     device_host  where devices reach the broker and enrol: both listen there, and their certificate names it
     est_port     where they enrol
     sftp_port    where data loggers put their files
+    sftp_legacy_port  the same for loggers that know older algorithms only; None: there is no such listener
     pull_networks  private networks in which customers' SFTP servers may be fetched from
     smtp         the mail server; None = e-mail is written to a folder
     """
@@ -51,6 +52,7 @@ class Options(msgspec.Struct, frozen=True):
     smtp: SmtpSettings | None = None
     sftp_port: int = 2222
     pull_networks: tuple[str, ...] = ()
+    sftp_legacy_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -161,6 +163,7 @@ class Configuration:
             host_key_file=self._layout.sftp_host_key,
             database=self.database("sp_sftp"),
             ready_file=self._layout.run / "sftp.ready",
+            legacy_port=self._options.sftp_legacy_port,
         )
 
     def importer(self) -> ImporterSettings:

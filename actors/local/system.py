@@ -92,6 +92,8 @@ class System:
         require_free(options.mqtt_port, "--mqtt-port", options.device_host)
         require_free(options.est_port, "--est-port", options.device_host)
         require_free(options.sftp_port, "--sftp-port", options.device_host)
+        if options.sftp_legacy_port is not None:
+            require_free(options.sftp_legacy_port, "--sftp-legacy-port", options.device_host)
         self.layout.make_secrets()
         fresh_ray_folder(self.layout.folder)
 
