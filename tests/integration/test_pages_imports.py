@@ -74,20 +74,19 @@ async def test_each_page_is_there_in_both_languages_and_runs_nothing_of_a_file(p
                 assert (await portal.client.get(link)).status_code < 400, (path, link)
 
 
-@pytest.mark.parametrize("email", ["alice@example.org", "bob@example.org", "emma@example.org"])
-async def test_the_pages_do_not_exist_for_others(portal: Web, email: str) -> None:
-    await log_in(portal, email)
-    for path in (*PAGES, "/imports/bad/format"):
+async def test_the_pages_do_not_exist_for_others(portal: Web) -> None:
+    for path in ("/imports/theirs", f"/sites/{BETA}/imports", f"/sites/{BETA}/loggers"):  # of another company's installer
         assert (await read(portal, path)).status_code == 404, path
-    posts = ["/imports", "/imports/good/read-again", "/imports/good/undo", "/imports/good/devices", "/imports/bad/format",
-             f"/sites/{ALPHA}/loggers", f"/loggers/{LOGGER}/password", f"/loggers/{LOGGER}/close", f"/loggers/{LOGGER}/fetch"]  # fmt: skip
+    for email in ("alice@example.org", "bob@example.org", "emma@example.org"):
+        await log_in(portal, email)
+        for path in (*PAGES, "/imports/bad/format"):
+            assert (await read(portal, path)).status_code == 404, path
+    posts = [
+        "/imports", "/imports/good/read-again", "/imports/good/undo", "/imports/good/devices", "/imports/bad/format",
+        f"/sites/{ALPHA}/loggers", f"/loggers/{LOGGER}/password", f"/loggers/{LOGGER}/close", f"/loggers/{LOGGER}/fetch",
+    ]  # fmt: skip
     for path in posts:
         assert (await portal.client.post(path, data={})).status_code == 404, path
-
-
-async def test_another_companys_installer_sees_none_of_it(portal: Web) -> None:
-    for path in ("/imports/theirs", f"/sites/{BETA}/imports", f"/sites/{BETA}/loggers"):
-        assert (await read(portal, path)).status_code == 404, path
 
 
 async def test_files_are_sent_by_a_plain_form(portal: Web) -> None:
@@ -105,7 +104,7 @@ async def test_files_are_sent_by_a_plain_form(portal: Web) -> None:
     assert (await portal.client.post("/imports", data={"site": BETA}, files=files[:1])).status_code == 404
 
 
-async def test_a_file_is_read_again_with_other_settings(portal: Web) -> None:
+async def test_a_file_is_read_again_with_other_settings_and_undone(portal: Web) -> None:
     form = {"timezone": "+01:00", "date_order": "dmy", "stamp": "", "role": "pv", "format_id": ""}
     answer = await portal.client.post("/imports/good/read-again", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/imports/good")
@@ -114,17 +113,19 @@ async def test_a_file_is_read_again_with_other_settings(portal: Web) -> None:
     for wrong in ({"timezone": "Mars"}, {"stamp": "middle"}, {"format_id": "x" * 100}):
         assert (await portal.client.post("/imports/good/read-again", data=wrong)).status_code == 422
     assert 'data-code="import_busy"' in (await portal.client.post("/imports/busy/read-again", data=form)).text
-
-
-async def test_an_import_is_undone(portal: Web) -> None:
+    await portal.execute("UPDATE imports.file SET state = 'partly' WHERE id = 'good'")
     assert (await portal.client.post("/imports/good/undo")).status_code == 303
     (row,) = await portal.execute("SELECT state FROM imports.file WHERE id = 'good'")
     assert row["state"] == "undoing"
     assert (await portal.client.post("/imports/undone/undo")).status_code == 409
 
 
-async def test_a_serial_becomes_a_device_behind_its_logger(portal: Web) -> None:
+async def test_refused_lines_come_in_pages_and_a_serial_becomes_a_device(portal: Web) -> None:
     html = (await read(portal, "/imports/good")).text
+    assert html.count('data-testid="refusal-row"') == 50
+    more = re.search(r'href="(/imports/good\?after=\d+)#refused"', html)
+    assert more is not None
+    assert (await read(portal, more[1])).text.count('data-testid="refusal-row"') == 10
     assert 'data-testid="attach-INV-1"' in html
     answer = await portal.client.post("/imports/good/devices", data={"serial": "INV-1", "profile": "imported-inverter"})
     assert answer.status_code == 303, answer.text
@@ -147,14 +148,6 @@ async def test_readings_without_a_serial_get_an_owner(portal: Web) -> None:
     assert (made["profile_id"], made["serial"], made["gateway_id"]) == ("imported-meter", None, None)
     assert (await portal.client.post("/imports/bad/devices", data={"device": "meter-beta"})).status_code == 404
     assert (await portal.client.post("/imports/bad/devices", data={"profile": "gateway"})).status_code == 422
-
-
-async def test_refused_lines_come_in_pages(portal: Web) -> None:
-    html = (await read(portal, "/imports/good")).text
-    assert html.count('data-testid="refusal-row"') == 50
-    more = re.search(r'href="(/imports/good\?after=\d+)#refused"', html)
-    assert more is not None
-    assert (await read(portal, more[1])).text.count('data-testid="refusal-row"') == 10
 
 
 async def test_a_loggers_password_is_shown_until_it_is_noted(portal: Web) -> None:
@@ -233,15 +226,19 @@ async def test_choosing_a_logger_among_devices_leads_to_its_account(portal: Web)
     assert f'href="/loggers/{LOGGER}"' in (await read(portal, f"/devices/{LOGGER}")).text
 
 
-@pytest.mark.parametrize("text", ["a\0b", "x" * 30_000, "\x1b[31m"])
-async def test_forms_with_odd_characters_are_complaints_and_no_failures(portal: Web, text: str) -> None:
-    for path, fields in (
-        ("/imports/good/read-again", {"timezone": text}),
-        ("/imports/good/devices", {"serial": text, "profile": text}),
-        (f"/sites/{ALPHA}/loggers", {"name": text}),
-        (f"/loggers/{LOGGER}/keys", {"public_key": text}),
-        (f"/loggers/{LOGGER}/fetch", {"host": text}),
-        (f"/loggers/{LOGGER}/forget-key", {"fingerprint": text}),
-    ):
+async def test_forms_with_odd_characters_are_complaints_and_no_failures(portal: Web) -> None:
+    forms = [
+        (path, fields)
+        for text in ("a\0b", "x" * 30_000, "\x1b[31m")
+        for path, fields in (
+            ("/imports/good/read-again", {"timezone": text}),
+            ("/imports/good/devices", {"serial": text, "profile": text}),
+            (f"/sites/{ALPHA}/loggers", {"name": text}),
+            (f"/loggers/{LOGGER}/keys", {"public_key": text}),
+            (f"/loggers/{LOGGER}/fetch", {"host": text}),
+            (f"/loggers/{LOGGER}/forget-key", {"fingerprint": text}),
+        )
+    ]
+    for path, fields in forms:
         answer = await portal.client.post(path, data=fields)
         assert answer.status_code in (303, 404, 422), (path, answer.status_code)

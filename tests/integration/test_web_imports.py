@@ -32,9 +32,8 @@ async def send(web: Web, email: str, content: bytes, site: str = ALPHA, **query:
     return await web.client.post(f"/api/v1/sites/{site}/imports", params=query, content=content, headers=headers)
 
 
-@pytest.mark.parametrize("email", KEEPERS)
-async def test_a_file_that_is_sent_lies_on_the_disk_and_waits_for_the_importer(web: Web, email: str) -> None:
-    content = b"time;power\n" + b"x" * 3_000_000
+async def test_a_file_that_is_sent_lies_on_the_disk_and_waits_for_the_importer(web: Web) -> None:
+    content, email = b"time;power\n" + b"x" * 3_000_000, "ines@example.org"
     answer = await send(web, email, content, name="Relevé.csv")
     assert answer.status_code == 202, answer.text
     made = answer.json()
@@ -47,6 +46,8 @@ async def test_a_file_that_is_sent_lies_on_the_disk_and_waits_for_the_importer(w
     assert row["sha256"] == sha256(content).digest()
     (entry,) = await web.execute("SELECT * FROM audit.entry WHERE action = 'import.upload'")
     assert (entry["subject"], entry["detail"]["size_bytes"]) == (made["id"], len(content))
+    for keeper in KEEPERS:
+        assert (await send(web, keeper, b"x")).status_code == 202
 
 
 async def test_a_plain_form_sends_one_too(web: Web) -> None:
@@ -65,15 +66,15 @@ async def test_a_plain_form_sends_one_too(web: Web) -> None:
     assert len(uploads(web)) == 1
 
 
-@pytest.mark.parametrize("email", OTHERS)
-async def test_files_are_the_keepers_business(web: Web, email: str) -> None:
+async def test_files_are_the_keepers_business(web: Web) -> None:
     await add_file(web, "one", content=b"x")
-    headers = await web.token(email)
-    for path in ("/imports", "/imports/one", "/imports/one/refusals", "/imports/one/original"):
-        assert (await web.client.get(f"/api/v1{path}", headers=headers)).status_code == 404, path
-    for path in ("/imports/one/read-again", "/imports/one/undo"):
-        assert (await web.client.post(f"/api/v1{path}", json={}, headers=headers)).status_code == 404, path
-    assert (await send(web, email, b"x")).status_code == 404
+    for email in OTHERS:
+        headers = await web.token(email)
+        for path in ("/imports", "/imports/one", "/imports/one/refusals", "/imports/one/original"):
+            assert (await web.client.get(f"/api/v1{path}", headers=headers)).status_code == 404, path
+        for path in ("/imports/one/read-again", "/imports/one/undo"):
+            assert (await web.client.post(f"/api/v1{path}", json={}, headers=headers)).status_code == 404, path
+        assert (await send(web, email, b"x")).status_code == 404
     assert uploads(web) == []
 
 
@@ -181,11 +182,7 @@ async def test_the_original_comes_back_as_it_was_and_is_never_a_page(web: Web) -
     assert not set("<>\r\n\u202e/\\") & set(disposition)
     await web.execute("UPDATE imports.file SET original_gone_at = now()")
     assert (await web.client.get("/api/v1/imports/one/original", headers=headers)).status_code == 410
-
-
-async def test_a_file_that_the_importer_has_not_taken_yet_comes_back_as_well(web: Web) -> None:
-    made = (await send(web, "ines@example.org", b"just sent")).json()
-    headers = await web.token("ines@example.org")
+    made = (await send(web, "ines@example.org", b"just sent")).json()  # not taken by the importer yet
     assert (await web.client.get(f"/api/v1/imports/{made['id']}/original", headers=headers)).content == b"just sent"
 
 
@@ -211,17 +208,14 @@ async def test_an_upload_that_may_not_be_leaves_nothing(web: Web, monkeypatch: p
     answer = await send(web, "ines@example.org", b"x")
     assert (answer.status_code, answer.json()["code"]) == (503, "no_space")
     assert uploads(web) == []
-
-
-async def test_one_that_stops_or_breaks_off_leaves_nothing(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     monkeypatch.setattr(web_uploads, "UPLOAD_IDLE_S", 0.05)
-    headers = await web.token("ines@example.org")
 
     async def stalls() -> AsyncIterator[bytes]:
         yield b"the beginning"
         await asyncio.Event().wait()
 
-    answer = await web.client.post(f"/api/v1/sites/{ALPHA}/imports", content=stalls(), headers=headers)
+    answer = await web.client.post(path, content=stalls(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_cut")
     assert uploads(web) == []
     assert await web.execute("SELECT 1 FROM imports.file") == []
@@ -275,7 +269,7 @@ async def test_an_import_is_undone_when_there_is_something_to_undo(web: Web) -> 
     assert (await web.client.post("/api/v1/imports/two/undo", headers=headers)).json()["code"] == "import_busy"
 
 
-async def test_progress_is_told_as_it_comes(web: Web) -> None:
+async def test_progress_and_new_files_are_told_as_they_come(web: Web) -> None:
     await add_file(web, "one", state="reading", bytes_read=250)
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     headers = await web.token("ines@example.org")
@@ -292,11 +286,8 @@ async def test_progress_is_told_as_it_comes(web: Web) -> None:
             assert (done["state"], done["progress"], done["rows"]["new"]) == ("imported", None, 7)
     finally:
         task.cancel()
-
-
-async def test_a_list_tells_of_new_files(web: Web) -> None:
-    events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    headers = await web.token("ines@example.org")
+    events = asyncio.Queue()
+    await web.execute("DELETE FROM imports.file")
     task = asyncio.create_task(listen(web, "/api/v1/imports/events", headers, events))
     try:
         async with asyncio.timeout(10):
@@ -306,9 +297,6 @@ async def test_a_list_tells_of_new_files(web: Web) -> None:
             assert [each["name"] for each in (await events.get())["items"]] == ["day.csv"]
     finally:
         task.cancel()
-
-
-async def test_without_a_place_for_files_the_api_says_so(web: Web) -> None:
     web.services.settings = msgspec.structs.replace(web.services.settings, intake_folder=None)
     answer = await send(web, "ines@example.org", b"x")
     assert (answer.status_code, answer.json()["code"]) == (503, "no_intake")
