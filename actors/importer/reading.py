@@ -50,16 +50,21 @@ class _Counted:
 
 
 def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
-    """tell: bytes and rows read so far, whenever a piece was read.
+    """tell: bytes (of the file as it came, as far as that can be said) and rows read so far, whenever a piece was read.
 
     Raises OSError: the disk is full, or the original is gone.
     """
     writer = SpoolWriter(job.spool, job.number)
-    counted = _Counted(lambda position: tell(position, writer.summary.rows))
+    size = 0
+
+    def progress(position: int) -> None:
+        tell(min(position, size), writer.summary.rows)  # what is packed grows, and some formats look twice
+
+    counted = _Counted(progress)
     try:
         with tempfile.TemporaryFile(dir=job.spool) as plain:
             for piece in unpacked(job.original):
-                plain.write(piece)
+                size += plain.write(piece)
             plain.flush()
             for member in members(plain, job.context.name):
                 _member(job, member, counted, writer)

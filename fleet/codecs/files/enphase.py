@@ -14,7 +14,7 @@ FORMAT: Final = wide_format(
     "enphase-report",
     "Enphase Enlighten (rapport)",
     "Enphase Enlighten (report)",
-    "imported-inverter",
+    "imported-site",
     WideCsv(
         time=TimeCells(at=("Date/Time",), stamp="start"),
         delimiter=",",
