@@ -238,3 +238,41 @@ async def test_each_sites_past_has_its_turn(place: Place) -> None:
             left.append((counts.get(SITE, 0), counts.get(OTHER, 0)))
     assert max(abs(one - other) for one, other in left) <= ROLLUP_DAYS_PER_ROUND
     assert left[-1] == (0, 0)
+
+
+async def test_corrections_and_replacements_reach_every_kind(place: Place, database: Database) -> None:
+    """From noon on the meter is reversed and its curve 1 Wh short; the inverter's day counter is another's, and in kWh."""
+    noon = START + 12 * HOUR_MS
+    both = {t: row | {"export_interval_wh": 2.0, "export_interval_s": 1_800.0} for t, row in curve(START, END, 50.0).items()}
+    await place.arrive(METER, both)
+    told = {START + 11 * HOUR_MS: 800.0, noon - 1: 1_000.0, noon: 7.0, noon + HOUR_MS: 7.5, END - 1: 8.0}
+    await place.arrive(INVERTER, {t: {"pv_day_energy_wh": wh} for t, wh in told.items()})
+    await place.settle()
+    assert (await place.days())[DAY].totals_wh == {PV: 1_008.0, IMPORT: 2_400.0, EXPORT: 96.0}
+    owner = await connect(database.owner)
+    for number, (device, kind, measure, value) in enumerate([
+        (METER, "sign", "grid_power_w", -1.0),
+        (METER, "offset", "export_interval_wh", 1.0),
+        (INVERTER, "factor", "pv_day_energy_wh", 1_000.0),
+    ]):  # fmt: skip
+        await owner.execute(
+            "INSERT INTO registry.correction (id, site_id, device_id, kind, measure, value, from_time, created_at)"
+            " VALUES ($1, 's1', $2, $3, $4, $5, $6, now() + $7 * interval '1 s')",
+            f"c{number}", device, kind, measure, value, datetime.fromtimestamp((noon if number else noon + 1) / 1000, UTC),
+            float(number),
+        )  # fmt: skip
+    await owner.execute(
+        "INSERT INTO registry.replacement (site_id, device_id, at) VALUES ('s1', $1, $2)",
+        INVERTER,
+        datetime.fromtimestamp(noon / 1000, UTC),
+    )
+    await energy.mark_dirty(owner, [(SITE, DAY, START)])
+    await place.settle()
+    day = (await place.days())[DAY]
+    assert day.totals_wh[IMPORT] == 24 * 50.0 + 24 * 2.0
+    assert day.totals_wh[EXPORT] == 23 * 2.0 + 3.0 + 24 * 51.0
+    assert day.totals_wh[PV] == 1_000.0 + 1_000.0
+    assert day.registers[PV][48] is not None
+    events = await owner.fetch("SELECT register, kind, raw_before_wh, raw_after_wh FROM telemetry.counter_event")
+    assert [tuple(event) for event in events] == [("pv_day_energy_wh", "swap", 1_000.0, 7.0)]
+    await owner.close()
