@@ -207,6 +207,9 @@ WIDE_COLUMNS_MAX = 500  # that one declaration of a format may name
 WIDE_TEXT_CHARS_MAX = 200  # of a heading that it names
 HEADING_LINES_MAX = 200  # above which nobody writes before the headings; a file without any is given up there
 GUESS_LINES_MAX = 400  # of an unknown file, to guess from: more than a day of five minutes
+RESPELLED_LINES_MAX = (
+    60  # of a file that went through a spreadsheet, to know it by: more than any format's recogniser looks at
+)
 DATE_TEXTS_KNOWN_MAX = 100_000  # dates, and times of a day, of one file that are not parsed again; a day has 86,400 s
 FILE_DATES_COMPARED_MAX = 4_000  # different dates of one file, to tell day from month; a decade
 READER_ATTEMPTS_MAX = 3  # a file that ends its reader this often is not tried again by itself
@@ -243,7 +246,9 @@ FILE_NAME_CHARS_MAX = 200
 PREVIEW_BYTES = 2 * 1024**2  # of a file whose format is being described: some days of five-minute rows
 PREVIEW_TIMEOUT_S = 10.0  # reading that takes half a second
 PREVIEWS_AT_ONCE = 2  # each takes a core
-PREVIEW_ARCHIVE_BYTES_MAX = 64 * 1024**2  # an archive's directory stands at its end: larger ones are unpacked by whoever asks
+PREVIEW_ARCHIVE_BYTES_MAX = (
+    64 * 1024**2
+)  # an archive's directory stands at its end: larger ones are unpacked by whoever asks
 PREVIEW_DAYS = 3  # of the curve that is shown
 PREVIEW_POINTS_MIN = 20  # fewer in these days, and more days are shown
 PREVIEW_POINTS_MAX = 1_000  # of one curve; more are not told apart on a screen

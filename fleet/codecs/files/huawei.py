@@ -52,9 +52,10 @@ _WITHOUT_INTERVALS: Final = WideCsv(
 
 
 def recognises(head: bytes) -> bool:
-    """Some firmware leaves the logger's own line out."""
-    found = [text for text in head_lines(head, 3) if text.strip()]
-    return any(text.startswith(_FIRST) or _is_inverter(text) for text in found)
+    """Some firmware leaves the logger's own line out. Without semicolons between its cells it is not as it was sent."""
+    found = [text for text in head_lines(head, 10) if text.strip()]
+    columns = next((text for text in found if text.startswith("#Time")), "#Time;")
+    return columns.startswith("#Time;") and any(text.startswith(_FIRST) or _is_inverter(text) for text in found[:3])
 
 
 def read(content: Content, context: Context) -> Iterator[Found]:

@@ -8,6 +8,7 @@ from fleet.codecs.files import (
     fronius,
     huawei,
     own_csv,
+    respelled,
     schneider,
     senml,
     shelly_csv,
@@ -47,5 +48,8 @@ def by_id(format_id: str) -> FileFormat | None:
 
 
 def recognised(head: bytes) -> FileFormat | None:
-    """The format of a file that begins like this (unpacked, FILE_HEAD_BYTES or all of it); None: nobody knows it."""
-    return next((each for each in FORMATS if each.recognises(head)), None)
+    """The format of a file that begins like this (unpacked, FILE_HEAD_BYTES or all of it); None: nobody knows it.
+
+    Read the file with this one: of a file that a spreadsheet wrote again, it reads it so.
+    """
+    return next((each for each in FORMATS if each.recognises(head)), None) or respelled.recognised(head, FORMATS)

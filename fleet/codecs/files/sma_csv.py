@@ -107,13 +107,11 @@ def _above_rows(texts: Iterator[Line]) -> list[str]:
 
 def _decimal(headings: Headings, rows: Sequence[Line]) -> Decimal:
     """As the numbers themselves have it: the declaration is not always true."""
-    if headings.delimiter == ",":
-        return "."
     for _, text in rows:
         for cell in split(text, headings.delimiter)[1:]:
             if (number := _FRACTION.fullmatch(cell.strip())) is not None:  # not 'STP 8.0', a device's type
                 return "," if number[1] == "," else "."
-    return headings.decimal
+    return "." if headings.delimiter == "," else headings.decimal
 
 
 def _day(context: Context) -> str:

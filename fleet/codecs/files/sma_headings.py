@@ -166,14 +166,15 @@ class Headings:
 
 
 def delimiter(texts: Sequence[str]) -> str:
-    """As the file says in `sep=` or in its version; else what stands most often in the last of these lines."""
-    for text in texts:
-        if text.startswith("sep=") and len(text) > 4:
-            return text[4]
-        declared = re.search(r"\|Delimiter (\w+)", text) if text.startswith("Version ") else None
-        if declared is not None and declared[1].lower() in _NAMED:
-            return _NAMED[declared[1].lower()]
+    """As the file says in `sep=` or in its version, unless a spreadsheet has made that untrue; else what stands most often
+    in the last of these lines.
+    """
     last = texts[-1] if texts else ""
+    for text in texts:
+        declared = re.search(r"\|Delimiter (\w+)", text) if text.startswith("Version ") else None
+        told = text[4:5] if text.startswith("sep=") else _NAMED.get(declared[1].lower(), "") if declared is not None else ""
+        if told and told in last:
+            return told
     return max(_NAMED.values(), key=last.count)
 
 
