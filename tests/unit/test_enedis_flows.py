@@ -303,6 +303,20 @@ def test_data_connect_names_ends() -> None:
     assert points(found(json.dumps(answer))) == {ms(datetime(2024, 7, 2, tzinfo=PARIS)): 12_571}
 
 
+def test_data_connect_later_answers_with_a_measure_alone() -> None:
+    told = intervals(AUTUMN)
+    read = [{"v": str(each.watts), "d": legal(each, "end"), "p": "PT30M", "n": "B"} for each in told]
+    quantity = {"grandeurMetier": "CONS", "grandeurPhysique": "PA", "unite": "W", "points": read}
+    answer = {"idPrm": PRM, "etapeMetier": "BRUT", "modeCalcul": "MESURE", "grandeur": [quantity]}
+    assert format_of(json.dumps(answer)) == "enedis-data-connect"
+    assert points(found(json.dumps(answer))) == energy_of(told)
+    quantity["grandeurMetier"] = "PROD"
+    assert points(found(json.dumps(answer)), "export_interval_wh") == energy_of(told)
+    quantity |= {"grandeurPhysique": "EA", "unite": "Wh", "points": [{"v": "12571", "d": "2024-07-01"}]}
+    day = points(found(json.dumps(answer | {"pas": "P1D"})), "export_interval_wh")
+    assert day == {ms(datetime(2024, 7, 2, tzinfo=PARIS)): 12_571}
+
+
 def test_a_zip_may_hold_several_flows() -> None:
     told = found(zipped({"a.xml": r50({PRM: intervals(DAY)}), "b.csv": r63_csv(intervals(AUTUMN))}))
     assert points(told) == energy_of(intervals(DAY)) | energy_of(intervals(AUTUMN))

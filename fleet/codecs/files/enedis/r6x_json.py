@@ -11,6 +11,7 @@ the hour that comes twice is told by the order. Every nature of a point (n) is t
     {"meter_reading": {"usage_point_id", "reading_type": {"unit"}, "interval_reading": [{"value", "date",
      "interval_length"}]}}
 is Data Connect's: ends of intervals. Whether it was drawn or fed in it does not say: the logger's role does ("pv": fed in).
+Its later versions answer with one of R6x's measures alone, ends of intervals too.
 
 Sources: guide of R6x (Enedis.SGE.GUI.0503) for names and codes; documentation of Data Connect (metering data).
 """
@@ -115,8 +116,8 @@ class _MeterReading(msgspec.Struct):
     interval_reading: msgspec.Raw = _NOTHING
 
 
-class _Answer(msgspec.Struct):
-    meter_reading: _MeterReading
+class _Answer(_Measure):
+    meter_reading: _MeterReading | None = msgspec.field(default=None, name="meter_reading")
 
 
 def is_flow(head: bytes) -> bool:
@@ -126,6 +127,8 @@ def is_flow(head: bytes) -> bool:
 
 def is_answer(head: bytes) -> bool:
     is_object = _OBJECT.match(head.removeprefix(_BOM)) is not None
+    if is_object and b'"idPrm"' in head and b'"grandeur"' in head:
+        return b'"mesures"' not in head and b'"codeFlux"' not in head
     return is_object and b'"meter_reading"' in head and b'"usage_point_id"' in head
 
 
@@ -140,27 +143,34 @@ def read(content: Content, context: Context) -> Iterator[Found]:
     registers = RegisterRows(context)
     for each in flow.mesures:
         measure = _decoded(each, _Measure)
-        meter, stage = str(measure.id_prm or ""), measure.etape_metier or ""
-        for quantity in measure.grandeur:
-            meant = Meant(meter, *_words(quantity), stage, 0)
-            yield from _add(series, meant, measure.pas, _pieces(quantity.points, _Point))
+        yield from _curves(series, measure)
         for reads in measure.contexte:
             for quantity in reads.grandeur:
-                yield from _registers(registers, meter, reads.contexte_releve or "", quantity)
+                yield from _registers(registers, str(measure.id_prm or ""), reads.contexte_releve or "", quantity)
     yield from series.all.rest()
     yield from registers.rest()
 
 
 def read_answer(content: Content, context: Context) -> Iterator[Found]:
     """Raises Unreadable (bad_json, file_too_large, coarser_than_a_day, cut_meter_number)."""
-    told = _decoded(content.whole(FILE_WHOLE_BYTES_MAX).removeprefix(_BOM), _Answer).meter_reading
+    answer = _decoded(content.whole(FILE_WHOLE_BYTES_MAX).removeprefix(_BOM), _Answer)
     settings = msgspec.structs.replace(context.settings, stamp=context.settings.stamp or "end")
     series = SeriesOfRows(msgspec.structs.replace(context, settings=settings), None)
+    yield from _curves(series, answer) if answer.meter_reading is None else _readings(series, answer.meter_reading)
+    yield from series.all.rest()
+
+
+def _curves(series: SeriesOfRows, measure: _Measure) -> Iterator[Found]:
+    for quantity in measure.grandeur:
+        meant = Meant(str(measure.id_prm or ""), *_words(quantity), measure.etape_metier or "", 0)
+        yield from _add(series, meant, measure.pas, _pieces(quantity.points, _Point))
+
+
+def _readings(series: SeriesOfRows, told: _MeterReading) -> Iterator[Found]:
     peaks = (told.reading_type.aggregate or "").lower().startswith("max")
     unit = told.reading_type.unit or ""
     meant = Meant(str(told.usage_point_id or ""), "", "PMA" if peaks else "EA", unit, told.quality or "", 0)
     yield from _add(series, meant, told.reading_type.measuring_period, _pieces(told.interval_reading, _Reading))
-    yield from series.all.rest()
 
 
 def _words(quantity: _Quantity) -> tuple[str, str, str]:
