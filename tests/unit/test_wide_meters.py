@@ -40,6 +40,18 @@ def test_enphase_quarters_days_and_offsets() -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["AC Batteries", "batteries"])
+def test_enphase_what_batteries_took_and_gave(kind: str) -> None:
+    text = (
+        f"Date/Time,Energy Produced (Wh),Energy Consumed (Wh),Stored in {kind} (Wh),Discharged from {kind} (Wh)\n"
+        "2024-07-01 12:00:00 +0000,250,20,41,0\n2024-07-01 12:15:00 +0000,0,20,0,35\n"
+    )
+    found = told(enphase.FORMAT, text)
+    assert found.refusals == []
+    assert values(found, "charge_interval_wh") == [41.0, 0.0]
+    assert values(found, "discharge_interval_wh") == [0.0, 35.0]
+
+
 def test_enphase_day_or_month_first() -> None:
     def hours(*dates: str) -> str:
         return "Date/Time,Energy Produced (Wh)\n" + "".join(

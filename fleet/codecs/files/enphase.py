@@ -24,6 +24,11 @@ FORMAT: Final = wide_format(
             Column("Energy Consumed (Wh)", optional=True),
             Column("Imported from Grid (Wh)", "import_interval_wh", optional=True),
             Column("Exported to Grid (Wh)", "export_interval_wh", optional=True),
+            *(
+                Column(f"{way} {kind}Batteries (Wh)", measure, optional=True)
+                for kind in ("", "AC ")
+                for way, measure in (("Stored in", "charge_interval_wh"), ("Discharged from", "discharge_interval_wh"))
+            ),
         ),
         skip=("Total",),
     ),
