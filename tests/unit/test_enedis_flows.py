@@ -317,6 +317,11 @@ def test_data_connect_later_answers_with_a_measure_alone() -> None:
     assert day == {ms(datetime(2024, 7, 2, tzinfo=PARIS)): 12_571}
 
 
+def test_blanks_before_the_xml_declaration() -> None:
+    told = intervals(DAY)
+    assert points(found("\n  " + r50({PRM: told}))) == energy_of(told)
+
+
 def test_a_zip_may_hold_several_flows() -> None:
     told = found(zipped({"a.xml": r50({PRM: intervals(DAY)}), "b.csv": r63_csv(intervals(AUTUMN))}))
     assert points(told) == energy_of(intervals(DAY)) | energy_of(intervals(AUTUMN))

@@ -66,6 +66,13 @@ def test_a_block_per_inverter_raw_values_scaled() -> None:
     assert found.rows["ADDR08"][ten_past]["pv_energy_wh"] == pytest.approx(7_710_000.0)
 
 
+def test_lines_that_a_spreadsheet_filled_up() -> None:
+    filled = "".join(f"{line}{';' * (8 - line.count(';'))}\r\n" for line in INVERTERS.splitlines())
+    assert FORMAT.recognises(filled.encode())
+    assert data(filled).rows == data(INVERTERS).rows
+    assert data(filled).codes == []
+
+
 def test_nothing_of_a_block_is_stored_without_its_definition() -> None:
     found = data(INVERTERS, definitions={"another.ini": INI})
     assert found.rows == {}

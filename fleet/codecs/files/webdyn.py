@@ -39,10 +39,10 @@ _MISSING: Final = frozenset(("", "nan", "null", "-", "--", "---"))
 
 
 def recognises(head: bytes) -> bool:
-    found = [line for line in head_lines(head) if line.strip()]
-    if not found or _FIRST.fullmatch(found[0].strip()) is None:
+    found = [line.strip("; \t") for line in head_lines(head) if line.strip("; \t")]  # a spreadsheet fills lines up
+    if not found or _FIRST.fullmatch(found[0]) is None:
         return False
-    return found[0].startswith("TypeIO") or (len(found) > 1 and _SECOND.fullmatch(found[1].strip()) is not None)
+    return found[0].startswith("TypeIO") or (len(found) > 1 and _SECOND.fullmatch(found[1]) is not None)
 
 
 def read(content: Content, context: Context) -> Iterator[Found]:
@@ -53,8 +53,8 @@ def read(content: Content, context: Context) -> Iterator[Found]:
             yield from file.row(number, text)
             if file.is_full:
                 yield from file.rows_so_far()
-        elif text.strip():
-            yield from file.heading(number, text.strip().split(";"))
+        elif text.strip("; \t"):
+            yield from file.heading(number, text.strip("; \t").split(";"))
     yield from file.rows_so_far()
 
 
@@ -122,7 +122,7 @@ class _File:
         if columns is None:
             return begun
         cells = text.split(";")
-        if len(cells) != columns.cells and not (len(cells) == columns.cells + 1 and not cells[-1].strip()):
+        if len(cells) != columns.cells and (len(cells) < columns.cells or any(map(str.strip, cells[columns.cells :]))):
             expected, found = str(columns.cells), str(len(cells))
             return (*begun, refusal("wrong_field_count", number, text=text, found=found, expected=expected))
         naive = self._clock.naive(cells[0])

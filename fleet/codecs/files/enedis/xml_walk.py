@@ -89,7 +89,7 @@ def walk(content: Content, walker: Walker) -> Iterator[Found]:
     walker.line_of = lambda: int(expat.CurrentLineNumber)
     silent = 0
     try:
-        for chunk in content.chunks():
+        for chunk in _without_leading_blanks(content.chunks()):
             before = walker.elements
             parser.feed(chunk)
             silent = 0 if walker.elements > before else silent + len(chunk)
@@ -104,6 +104,15 @@ def walk(content: Content, walker: Walker) -> Iterator[Found]:
         raise Unreadable("bad_xml", walker.line_of()) from None
     yield from walker.told
     yield from walker.rest()
+
+
+def _without_leading_blanks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """An XML declaration has to be the first thing of a file, and not everybody who saves one leaves it there."""
+    for chunk in chunks:
+        if told := chunk.lstrip():
+            yield told
+            break
+    yield from chunks
 
 
 def root_is(*names: str) -> Callable[[bytes], bool]:
