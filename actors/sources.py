@@ -1,9 +1,10 @@
 """Whose samples they are: the sender's own, those of devices behind it by their serial, or of nobody that we know yet."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from actors.catalog import Route
+from fleet.codecs.decoded import Decoded, Further
 from fleet.codecs.registry import decode_raw
 from fleet.device import DeviceTwin, Row
 from fleet.errors import BadInput
@@ -20,11 +21,12 @@ from fleet.limits import (
 )
 from fleet.measures import is_measure
 from fleet.rate import TokenBucket
-from fleet.serials import is_serial, serial_from
+from fleet.serials import is_serial, serial_of_path
 from fleet.storage.waiting import Sighting
 from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
 
 Key = tuple[SiteId, DeviceId, str]  # site, gateway, serial
+_SELF: Final = "the sender itself"  # in its memory
 
 
 class Kept(NamedTuple):
@@ -92,7 +94,7 @@ class Sources:
     def _raw(self, route: Route, messages: list[RawMessage], taken: Taken, now: UnixMs) -> Taken:
         """Third parties' messages, by the codec that the sender's profile names."""
         rows, refused, kept = taken
-        samples, problem = _decoded(route, messages)
+        samples, problem = self._decoded(route, messages)
         refused = refused or problem
         for serial, theirs in samples.items():
             try:
@@ -106,6 +108,42 @@ class Sources:
             else:
                 refused = refused or problem
         return Taken(rows, refused, kept)
+
+    def _decoded(self, route: Route, messages: list[RawMessage]) -> tuple[dict[str | None, list[Sample]], BadInput | None]:
+        """Samples by serial, what shares an instant merged into one; and the first thing refused."""
+        profile = route.device.profile
+        if profile.codec is None:
+            return {}, BadInput("no_codec", f"profile {profile.id} names no codec for other formats")
+        merged: dict[str | None, dict[UnixMs, Sample]] = {}
+        refused: BadInput | None = None
+        for message in messages:
+            try:
+                for each in decode_raw(profile.codec, message, route.device.memory):
+                    serial = _serial(route, each)
+                    if profile.kind == "gateway":
+                        if serial is None and isinstance(each, Further):
+                            continue  # of something without a name
+                    elif _is_sender(route.device, each, serial):
+                        serial = None
+                    else:
+                        refused = refused or self._other_device(route, each)
+                        continue
+                    _merge(merged.setdefault(serial, {}), each.sample)
+            except BadInput as error:
+                refused = refused or error
+        return {serial: list(instants.values()) for serial, instants in merged.items()}, refused
+
+    def _other_device(self, route: Route, other: Decoded) -> BadInput | None:
+        """Said once of each, as long as we run: it would come every few seconds."""
+        told, name = self._gateway(route).others, other.serial or "another line"
+        if name in told or len(told) >= WAITING_SOURCES_PER_GATEWAY_MAX:
+            return None
+        told.add(name)
+        return BadInput(
+            "other_device",
+            f"{route.device.id} is enrolled as one device and speaks of {name[:60]!r}, which is another one: enrol it as a"
+            " gateway, or give it this as its serial where only this one is meant",
+        )
 
     def _own(self, route: Route, samples: list[Sample], now: UnixMs) -> Taken:
         rows, refused = route.device.take_samples(Telemetry(wanted(route.device, samples)), now)
@@ -159,10 +197,13 @@ class _Seen:
 
 
 class _Gateway:
-    __slots__ = ("bucket", "serials")
+    """others: what it spoke of although it is no gateway."""
+
+    __slots__ = ("bucket", "others", "serials")
 
     def __init__(self) -> None:
         self.serials = 0
+        self.others: set[str] = set()
         self.bucket = TokenBucket(WAITING_LETTERS_BURST, 0)
 
 
@@ -177,24 +218,36 @@ def wanted(device: DeviceTwin, samples: list[Sample]) -> list[Sample]:
     return kept
 
 
-def _decoded(route: Route, messages: list[RawMessage]) -> tuple[dict[str | None, list[Sample]], BadInput | None]:
-    """Samples by serial, what shares an instant merged into one; and the first thing refused."""
-    codec = route.device.profile.codec
-    if codec is None:
-        return {}, BadInput("no_codec", f"profile {route.device.profile.id} names no codec for other formats")
-    speaks_for_others = route.device.profile.kind == "gateway"
-    merged: dict[str | None, dict[UnixMs, Sample]] = {}
-    refused: BadInput | None = None
-    for message in messages:
-        try:
-            found = decode_raw(codec, message, route.device.memory)
-        except BadInput as error:
-            refused = refused or error
-            continue
-        for name, sample, local in found:
-            serial = serial_from(f"{route.device.id}/{name}") if local else name
-            instants = merged.setdefault(serial if speaks_for_others else None, {})
-            known = instants.setdefault(sample.t, sample)
-            if known is not sample:  # what came first stands, as in the database
-                known.v.update({name: value for name, value in sample.v.items() if name not in known.v})
-    return {serial: list(instants.values()) for serial, instants in merged.items()}, refused
+def _merge(instants: dict[UnixMs, Sample], sample: Sample) -> None:
+    known = instants.setdefault(sample.t, sample)
+    if known is not sample:  # what came first stands, as in the database
+        known.v.update({name: value for name, value in sample.v.items() if name not in known.v})
+
+
+def _serial(route: Route, found: Decoded) -> str | None:
+    if not found.local or found.serial is None:
+        return found.serial
+    return serial_of_path(f"{route.device.id}/{found.serial}")
+
+
+def _is_sender(device: DeviceTwin, found: Decoded, serial: str | None) -> bool:
+    """Whether a sender that is no gateway means itself. Two lines in one row would be nobody's values.
+
+    It is what its serial in the registry says, else the first device that it told something wanted of; a device's further
+    lines are itself only if its serial says so. Other hardware in its place begins anew.
+    Raises BadInput (memory_full).
+    """
+    if found.serial is None:
+        return not isinstance(found, Further)
+    name = f"{device.replaced_at}/{found.serial}".encode()
+    if device.serial in (found.serial, serial):
+        device.memory.put(_SELF, name)
+        return True
+    known = device.memory.get(_SELF)
+    if known is not None and known.startswith(f"{device.replaced_at}/".encode()):
+        return known == name
+    if isinstance(found, Further):
+        return False
+    if found.sample.v.keys() & device.profile.index.keys():
+        device.memory.put(_SELF, name)
+    return True

@@ -9,7 +9,7 @@ import msgspec
 from fleet.codecs.memory import Memory
 from fleet.errors import BadInput
 from fleet.limits import RAW_CLOCKS_SINCE_MS, RAW_GRID_S, RAW_NAME_CHARS_MAX, SERIAL_CHARS_MIN
-from fleet.serials import serial_from
+from fleet.serials import serial_of_path
 from fleet.telemetry import RawMessage, Sample, UnixMs
 
 _GRID_MS: Final = round(RAW_GRID_S * 1000)
@@ -26,6 +26,12 @@ class Decoded(NamedTuple):
     serial: str | None
     sample: Sample
     local: bool = False
+
+
+class Further(Decoded):
+    """Of a device with several lines, such as a meter with two clamps, one that is not its first."""
+
+    __slots__ = ()
 
 
 Codec = Callable[[RawMessage, Memory], list[Decoded]]
@@ -108,12 +114,16 @@ def known(values: dict[str, float | None]) -> dict[str, float | None]:
     return {measure: value for measure, value in values.items() if value is not None}
 
 
+def line(number: str) -> type[Decoded]:
+    return Decoded if number == "0" else Further
+
+
 def named(name: str, number: str = "0") -> str:
     """The serial of a device that goes by a name: its first channel has the name itself, the others "<name>/<number>".
 
     A name may be shorter than a serial: "pv" is mqtt-pv. '' when nothing is left of it.
     """
-    serial = serial_from(name, RAW_NAME_CHARS_MAX)
+    serial = serial_of_path(name, RAW_NAME_CHARS_MAX)
     if 0 < len(serial) < SERIAL_CHARS_MIN:
         serial = f"mqtt-{serial}"
     return serial if number == "0" or not serial else f"{serial}/{number}"

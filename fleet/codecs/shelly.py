@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fleet.codecs import shelly_gen1
-from fleet.codecs.decoded import Decoded, json_object, known, named, number, sample
+from fleet.codecs.decoded import Decoded, json_object, known, line, named, number, sample
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage
 
@@ -93,7 +93,7 @@ def _answer(message: RawMessage) -> list[Decoded] | None:
 
 def _component(message: RawMessage, prefix: str | None, name: str, values: dict[str, Any], t: float | None) -> list[Decoded]:
     component = _COMPONENT.fullmatch(name)
-    if component is None or (prefix is None and component["number"] != "0"):
+    if component is None:
         return []
     kind, place = component.groups()
     plug = kind in {"switch", "pm1"}
@@ -105,8 +105,8 @@ def _component(message: RawMessage, prefix: str | None, name: str, values: dict[
     if plug or (place != "0" and kind in {"em1", "em1data"}):
         read |= _as_inverter(read)
     if prefix is None:
-        return [Decoded(None, sample(message, read, t))]
-    return [Decoded(named(prefix, place), sample(message, read, t), local=_OWN_ID.fullmatch(prefix) is None)]
+        return [line(place)(None, sample(message, read, t))]
+    return [line(place)(named(prefix, place), sample(message, read, t), _OWN_ID.fullmatch(prefix) is None)]
 
 
 def _counted(message: RawMessage, values: dict[str, Any]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fleet.codecs import tasmota_sml, tic
-from fleet.codecs.decoded import Decoded, json_object, known, named, number, numeric, sample
+from fleet.codecs.decoded import Decoded, json_object, known, line, named, number, numeric, sample
 from fleet.codecs.iso_time import unix_ms
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage
@@ -52,9 +52,10 @@ def decode(message: RawMessage) -> list[Decoded] | None:
         return None  # a thermometer, or whatever else one can connect
     levels = [level for level in (found["levels"] or "").split("/") if level and level not in _PREFIXES]
     if not levels:
-        return [Decoded(None, sample(message, read, _time(told))) for number, read in lines[:1] if read]
+        return [line(str(number))(None, sample(message, read, _time(told))) for number, read in lines if read]
     t, name = _time(told), levels[-1]
-    return [Decoded(named(name, str(number)), sample(message, read, t), True) for number, read in lines if read]
+    several = [(str(number), read) for number, read in lines if read]
+    return [line(number)(named(name, number), sample(message, read, t), True) for number, read in several]
 
 
 def _lines(message: RawMessage, told: dict[str, Any]) -> list[tuple[int, Read]]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from fleet.codecs.decoded import Decoded, Plain, json_object, named, number, plain_number, sample
+from fleet.codecs.decoded import Decoded, Plain, json_object, line, named, number, plain_number, sample
 from fleet.telemetry import RawMessage
 
 Unit = Literal["W", "kW", "Wh", "kWh", "V", "A", "Hz", "%", "°C", "1"]
@@ -148,9 +148,9 @@ def _one(each: _Compiled, message: RawMessage, captured: dict[str, str], values:
     name = template.device.format_map(captured)
     if template.own_ids == "":
         return [Decoded(name, sample(message, values))]
-    serial = named(name, captured[template.channel] if template.channel is not None else "0")
+    number = captured[template.channel] if template.channel is not None else "0"
     local = each.own_ids is None or each.own_ids.fullmatch(name) is None
-    return [Decoded(serial, sample(message, values), local)]
+    return [line(number)(named(name, number), sample(message, values), local)]
 
 
 def _at(message: RawMessage, path: tuple[str, ...]) -> float | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.codecs.decoded import Further
 from fleet.codecs.registry import CODECS, decode_raw
 from fleet.errors import BadInput
 from fleet.limits import RAW_PAYLOAD_BYTES_MAX
@@ -108,7 +109,8 @@ def test_a_second_clamp_is_another_device() -> None:
     clamp = {"id": 1, "act_power": 90.0, "voltage": 231.0}
     expected = {"grid_power_w": 90.0, "ac_voltage_v": 231.0, "pv_power_w": 90.0}  # its device's profile takes one of the two
     assert decoded("shelly", "roof-em/status/em1:1", clamp) == [("roof-em/1", expected)]
-    assert decoded("shelly", "status/em1:1", clamp) == []  # of the sender itself: nobody knows what it is around
+    (nameless,) = decode_raw("shelly", RawMessage(T, "status/em1:1", msgspec.json.encode(clamp)))
+    assert (nameless.serial, type(nameless)) == (None, Further)  # of the sender itself, and not what it is around
 
 
 @pytest.mark.parametrize(

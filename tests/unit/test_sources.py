@@ -1,9 +1,10 @@
 """Whose samples a gateway's messages are, and how many strangers are remembered."""
 
+import msgspec
 import pytest
 
 from actors.catalog import Route
-from actors.sources import Sources
+from actors.sources import Sources, Taken
 from fleet.errors import BadInput
 from fleet.limits import (
     RAW_PER_MESSAGE_MAX,
@@ -12,8 +13,10 @@ from fleet.limits import (
     WAITING_SOURCE_PERIOD_S,
     WAITING_SOURCES_PER_GATEWAY_MAX,
 )
+from fleet.serials import is_serial
 from fleet.telemetry import RawMessage, Telemetry
 from tests.factories import NOON, device_twin, site_twin, telemetry
+from tests.factories import profile as named
 
 ROOF = "114182940773"
 
@@ -91,3 +94,96 @@ def test_too_many_raw_messages_are_refused_as_a_whole() -> None:
     with pytest.raises(BadInput) as refused:
         Sources().take(route(), raw(*[(f"solar/{ROOF}/0/power", b"1")] * (RAW_PER_MESSAGE_MAX + 1)), NOON)
     assert refused.value.code == "too_many_raw"
+
+
+# A sender that is no gateway -----------------------------------------------------------------------------------------
+
+
+def em1(number: int, power: float) -> tuple[str, bytes]:
+    event = {
+        "src": "shellyproem50-0a0b0c0d0e0f",
+        "method": "NotifyStatus",
+        "params": {f"em1:{number}": {"act_power": power}},
+    }
+    return "shellyproem50-0a0b0c0d0e0f/events/rpc", msgspec.json.encode(event)
+
+
+def alone(profile: str, serial: str | None = None) -> Route:
+    device = device_twin("m-1", profile, serial=serial)
+    return Route(site_twin(device), device, "up/telemetry")
+
+
+def powers(taken: Taken, profile: str) -> list[float | None]:
+    index = named(profile).index
+    place = index["grid_power_w" if "grid_power_w" in index else "pv_power_w"]
+    return [row.readings[place] for row in taken.rows]
+
+
+def test_two_clamps_of_one_sender_never_share_a_row() -> None:
+    sources, here = Sources(), alone("shelly-em")
+    first = sources.take(here, raw(em1(1, 90.5), em1(0, -5.0), em1(1, 91.0)), NOON)
+    assert powers(first, "shelly-em") == [-5.0]
+    assert first.refused is not None
+    assert (first.refused.code, "shellyproem50-0a0b0c0d0e0f/1" in first.refused.detail) == ("other_device", True)
+    again = sources.take(here, raw(em1(1, 92.0)), NOON)
+    assert (again.rows, again.refused) == ([], None)  # said once
+
+
+def test_the_second_clamp_is_the_sender_if_its_serial_says_so() -> None:
+    here = alone("shelly-pv", "shellyproem50-0a0b0c0d0e0f/1")
+    taken = Sources().take(here, raw(em1(0, -5.0), em1(1, -90.5)), NOON)
+    assert powers(taken, "shelly-pv") == [90.5]
+
+
+def test_lines_without_a_name_are_not_mixed_either() -> None:
+    both = {"ENERGY": {"Power": [310, -800], "Voltage": 231}}
+    for codec, said in (
+        ("shelly-em", (("status/em1:0", b'{"act_power": 310}'), ("status/em1:1", b'{"act_power": -800}'))),
+        ("tasmota-meter", (("tele/SENSOR", msgspec.json.encode(both)),)),
+    ):
+        taken = Sources().take(alone(codec), raw(*said), NOON)
+        assert powers(taken, codec) == [310.0]
+        assert taken.refused is not None
+        assert taken.refused.code == "other_device"
+    behind = Sources().take(route("gateway"), raw(("status/em1:1", b'{"act_power": -800}')), NOON)
+    assert behind == ([], None, [])
+
+
+def ac(name: str, power: float) -> tuple[str, bytes]:
+    return f"inverter/{name}/ch0/P_AC", str(power).encode()
+
+
+def test_of_two_devices_the_first_is_the_sender_and_stays_so() -> None:
+    here = alone("ahoy-inverter")
+    for said, taken in (
+        ((ac("roof", 5), ac("barn", 6)), [5.0]),
+        ((ac("barn", 7), ac("roof", 8)), [8.0]),
+    ):
+        assert powers(Sources().take(here, raw(*said), NOON), "ahoy-inverter") == taken
+    here.device.replaced_at = NOON - 1  # other hardware, which may have another name
+    swapped = Sources().take(here, raw(ac("barn", 9), ac("roof", 8)), NOON)
+    assert powers(swapped, "ahoy-inverter") == [9.0]
+
+
+def test_what_such_a_sender_says_that_its_profile_does_not_want_is_a_refusal_as_ever() -> None:
+    here = alone("shelly-pv")
+    refused = Sources().take(here, raw(("roof-em/status/em:0", b'{"total_act_power": 5}')), NOON).refused
+    assert refused is not None
+    assert refused.code == "unknown_measure"
+    plug = ("roof-plug/status/switch:0", b'{"apower": 5}')  # what was not wanted was not the sender's name for itself
+    assert powers(Sources().take(here, raw(plug), NOON), "shelly-pv") == [5.0]
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_long_names_with_the_same_beginning_stay_two() -> None:
+    """A gateway's id and a name may be longer than a serial can be."""
+    gateway = device_twin("gateway-of-the-school-in-saint-x", "gateway")
+    here = Route(site_twin(gateway), gateway, "up/telemetry")
+    body = b'{"total_act_power": 7}'
+    said = [(f"house/energy/meters/of-the-{place}-hall/status/em:0", body) for place in ("north", "south")]
+    taken = Sources().take(here, raw(*said), NOON)
+    serials = {kept.source for kept in taken.kept}
+    assert len(serials) == 2
+    assert all(is_serial(serial or "") for serial in serials)

@@ -66,6 +66,7 @@ _REFUSALS = {
     "too_many_samples": N_("More samples than a message may hold"),
     "too_many_measures": N_("More measures than a sample may hold"),
     "unknown_source": N_("A gateway speaks for a serial number that no device of the site has"),
+    "other_device": N_("A device that is enrolled as one speaks of another one too"),
     "bad_payload": N_("A gateway passed on a message that its format does not allow"),
     "bad_source": N_("What a gateway calls a serial number is none"),
     "no_codec": N_("The device's profile does not say what format its messages are in"),
