@@ -113,7 +113,10 @@ async def sample(services: Services, visit: Visit, file_id: str, settings: Readi
         await visit.must_keep(connection, row.site)
         if settings is not None:
             await check_settings(connection, settings)
-    head = await services.previews.head(original_path(services, row), row.name)
+    try:
+        head = await services.previews.head(original_path(services, row), row.name)
+    except FileNotFoundError:  # the importer has moved it just now
+        head = await services.previews.head(original_path(services, row), row.name)
     used = msgspec.structs.replace(settings or row.settings, format_id=None)
     return Sample(row, head, Context(head.name, row.timezone, row.received_at, used))
 

@@ -163,7 +163,7 @@ async def undo(visit: Visit, file_id: str, address: str) -> FileRow:
             "import.undo",
             person_id=visit.person.id,
             subject=row.id,
-            detail={"site": row.site, "name": row.name},
+            detail={"site": row.site},
             address=address,
         )
         await notices.notify(connection, notices.FILE, row.id)

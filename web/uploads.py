@@ -87,7 +87,7 @@ async def take_in(
                 "import.upload",
                 person_id=visit.person.id,
                 subject=received.id,
-                detail={"site": site, "name": new.name, "size_bytes": received.size_bytes},
+                detail={"site": site, "size_bytes": received.size_bytes},  # names of files may hold a customer's numbers
                 address=address,
             )
             await notices.notify(connection, notices.FILE, received.id)

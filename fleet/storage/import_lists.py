@@ -111,6 +111,15 @@ class LoggerFile(msgspec.Struct, frozen=True):
     state: FileState
 
 
+class ConcernRow(msgspec.Struct, frozen=True):
+    """A logger that needs somebody, until it is well again."""
+
+    device: DeviceId
+    device_name: str
+    kind: Literal["failing", "missing", "pull_failing"]
+    since: UnixMs
+
+
 class KeptSite(msgspec.Struct, frozen=True):
     id: SiteId
     name: str
@@ -240,6 +249,17 @@ async def newest_files(connection: Connection, site: SiteId) -> dict[DeviceId, L
         site,
     )
     return {each["device"]: msgspec.convert(dict(each), LoggerFile) for each in found}
+
+
+async def concerns(connection: Connection, site: SiteId) -> list[ConcernRow]:
+    """The oldest first."""
+    found = await connection.fetch(
+        "SELECT c.device_id AS device, d.name AS device_name, c.kind,"
+        " (extract(epoch FROM c.since) * 1000)::bigint AS since FROM imports.concern c"
+        " JOIN registry.device d ON d.id = c.device_id WHERE c.site_id = $1 ORDER BY c.since, c.device_id",
+        site,
+    )
+    return [msgspec.convert(dict(each), ConcernRow) for each in found]
 
 
 async def newest_read_by(connection: Connection, formats: Sequence[str]) -> dict[str, str]:

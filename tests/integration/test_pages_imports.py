@@ -51,6 +51,9 @@ async def portal(database: Database, tmp_path: Path) -> AsyncIterator[Web]:
         await web.execute("UPDATE imports.file SET original_gone_at = now() WHERE id = 'gone'")
         await add_file(web, "undone", state="undone", content=EXPORT)
         await add_file(web, "theirs", site_id=BETA)
+        await web.execute(
+            "INSERT INTO imports.concern (site_id, device_id, kind, since) VALUES ($1, $2, 'failing', now())", ALPHA, LOGGER
+        )
         await log_in(web, "ines@example.org")
         yield web
 
@@ -188,6 +191,11 @@ async def test_an_accounts_forms(portal: Web) -> None:
     assert (await portal.client.post(f"{path}/close")).status_code == 303
     assert (await portal.client.post(f"{path}/password")).status_code == 409
     assert "Fermé" in (await read(portal, path)).text
+
+
+async def test_a_logger_that_needs_somebody_says_so(portal: Web) -> None:
+    assert 'data-testid="concern" data-kind="failing"' in (await read(portal, f"/sites/{ALPHA}/imports")).text
+    assert "ne se lisent plus" in (await read(portal, f"/sites/{ALPHA}/loggers")).text
 
 
 async def test_a_server_is_compared_before_it_is_fetched_from(portal: Web) -> None:

@@ -120,7 +120,7 @@ def test_without_headings_columns_are_counted() -> None:
     assert (declaration.header, declaration.time.at, declaration.columns[0].at) == (False, (1,), 2)
 
 
-@given(st.dictionaries(st.sampled_from([*sent(begun()), "heading", "measure-60", "base"]), st.text(max_size=30)))
+@given(st.dictionaries(st.sampled_from([*sent(begun()), "heading", "measure-50", "base"]), st.text(max_size=30)))
 @settings(max_examples=60, deadline=None)
 def test_no_form_is_too_strange(changes: dict[str, str]) -> None:
     fields = typed(changes)

@@ -17,7 +17,7 @@ from fleet.codecs.files.wide_csv import Column, Place, TimeCells, WideCsv, fault
 from fleet.codecs.files.wide_header import name_and_unit
 from web.pages.forms import Fields, number
 
-COLUMNS_MAX: Final = 60  # that a person describes one by one; a form has at most 300 fields
+COLUMNS_MAX: Final = 50  # that a person describes one by one; a form has at most 300 fields, five of each column
 _LINES: Final = 400  # looked at for samples
 _SAMPLES: Final = 3
 _TEXT_CHARS: Final = 200
@@ -44,7 +44,7 @@ class ColumnFields(msgspec.Struct, frozen=True):
 class FormatFields(msgspec.Struct, frozen=True):
     """As chosen. heading: the line of headings; date_at, time_at, serial_at: columns. All from 1, 0 for none.
 
-    base: the declaration that the form began with.
+    more: columns that the file has beyond those. base: the declaration that the form began with.
     """
 
     name: str
@@ -63,6 +63,7 @@ class FormatFields(msgspec.Struct, frozen=True):
     step_s: str
     serial_at: int
     columns: list[ColumnFields]
+    more: int
     base: WideCsv
 
 
@@ -131,7 +132,8 @@ def fields_from(
             _column_fields(position, title, samples_of(shown, heading, delimiter, position), chosen.get(position))
             for position, title in enumerate(titles[:COLUMNS_MAX], 1)
         ],
-        base=declaration,
+        more=max(0, len(titles) - COLUMNS_MAX),
+        base=msgspec.structs.replace(declaration, columns=declaration.columns[:COLUMNS_MAX]),
     )
 
 

@@ -64,6 +64,11 @@ ROLES: Final[Mapping[Role, str]] = {
     "battery": N_("a battery"),
     "load": N_("consumption"),
 }
+_CONCERNS: Final = {
+    "failing": N_("its latest files cannot be read"),
+    "missing": N_("the file that was expected has not come"),
+    "pull_failing": N_("fetching its files fails again and again"),
+}
 _FIXED: Final[Mapping[str, str]] = {
     "+01:00": N_("UTC+1 all year: a clock that stays at winter time"),
     "+02:00": N_("UTC+2 all year"),
@@ -87,6 +92,10 @@ def via(code: FileVia, language: Language) -> str:
 
 def stage(code: str, language: Language) -> str:
     return say(language, _STAGES[code])
+
+
+def concern(kind: str, language: Language) -> str:
+    return say(language, _CONCERNS[kind])
 
 
 def date_orders(language: Language) -> list[tuple[str, str]]:

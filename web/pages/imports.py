@@ -12,7 +12,7 @@ from litestar.response import Redirect
 from fleet.errors import BadInput, FleetError
 from fleet.limits import FILE_BYTES_MAX, PAGE_ITEMS, UPLOAD_FILES_PER_FORM_MAX, UPLOAD_FORM_BYTES_MAX
 from fleet.storage import import_lists, registry
-from fleet.storage.import_lists import KeptSite, Show
+from fleet.storage.import_lists import ConcernRow, KeptSite, Show
 from fleet.storage.registry import DeviceRow, SiteRow
 from web.device_ids import parse_device
 from web.errors import Problem, problem_of
@@ -42,6 +42,7 @@ class ListPage(msgspec.Struct, frozen=True):
     events: str
     sites: list[KeptSite]
     devices: list[DeviceRow]
+    concerns: list[ConcernRow]
     sent: int
     takes_files: bool
     zone: str
@@ -148,6 +149,7 @@ async def _shown(
         files = await told(connection, rows[:PAGE_ITEMS], language_of(request))
         sites = [] if row else await import_lists.kept_sites(connection, _SITES_MAX + 1)
         devices = await registry.devices_of(connection, row.id) if row else []
+        concerns = await import_lists.concerns(connection, row.id) if row else []
     shown = ListPage(
         site=row,
         device=owner,
@@ -158,6 +160,7 @@ async def _shown(
         events=f"/api/v1/imports/events?site={row.id}" if row else "/api/v1/imports/events",
         sites=sites if len(sites) <= _SITES_MAX else [],
         devices=devices,
+        concerns=concerns,
         sent=sent,
         takes_files=services.settings.intake_folder is not None,
         zone=row.timezone if row else ZONE,

@@ -12,7 +12,7 @@ from fleet.errors import BadInput, FleetError, NotFound
 from fleet.ids import DeviceId
 from fleet.storage import drop_accounts, import_lists, pull_sources, registry
 from fleet.storage.drop_accounts import DropAccount
-from fleet.storage.import_lists import LoggerFile
+from fleet.storage.import_lists import ConcernRow, LoggerFile
 from fleet.storage.registry import SiteRow
 from web.errors import Problem, problem_of
 from web.language import language_of
@@ -33,6 +33,7 @@ class LoggersPage(msgspec.Struct, frozen=True):
     loggers: list[DropAccount]
     files: dict[DeviceId, LoggerFile]
     late: frozenset[DeviceId]
+    concerns: dict[DeviceId, list[ConcernRow]]
     fetching: frozenset[DeviceId]
     typed: Fields
 
@@ -106,12 +107,14 @@ async def _page(
         loggers = await drop_accounts.accounts_of(connection, row.id, closed_too=True)
         files = await import_lists.newest_files(connection, row.id)
         sources = await pull_sources.pull_sources_of(connection, row.id)
+        concerns = await import_lists.concerns(connection, row.id)
     shown = LoggersPage(
         site=row,
         box=box_or_none(services),
         loggers=sorted(loggers, key=lambda each: not each.open),
         files=files,
         late=frozenset(each.device for each in loggers if is_late(each, now)),
+        concerns={each.device: [its for its in concerns if its.device == each.device] for each in concerns},
         fetching=frozenset(each.device for each in sources),
         typed=typed,
     )

@@ -140,6 +140,7 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "file_state": lambda code: import_words.state(code, language),
         "file_shows": lambda: import_words.shows(language),
         "file_via": lambda code: import_words.via(code, language),
+        "concern": lambda kind: import_words.concern(kind, language),
         "file_stage": lambda code: import_words.stage(code, language),
         "expected": lambda seconds: logger_words.expected(seconds, language),
         "fetched": lambda seconds: logger_words.fetched(seconds, language),
