@@ -3,7 +3,7 @@
 Source: payloads and parsers of aioshelly, eddie and evcc; the maker's pages on EM, EMData, EM1, EM1Data, Switch and PM1.
 `<prefix>/events/rpc` carries NotifyStatus with whatever changed and NotifyFullStatus, `<prefix>/status/<component>` one
 component, `<prefix>/rpc` the answer to somebody's question in the shape of HTTP's; the same may come several ways. The
-prefix is the device's id, or a chosen name. `ts` is the time, once the clock was set.
+prefix is the device's id, maybe below other levels, or a chosen name. `ts` is the time, once the clock was set.
 
 Power in W, + drawn through the clamp; energy in Wh, resettable by people. `aenergy` of a plug holds both directions when
 `ret_aenergy` is there. What a clamp or a plug is around is not said: the first clamp counts as the grid's, further ones have
@@ -21,9 +21,9 @@ from fleet.codecs.decoded import Decoded, json_object, known, line, named, numbe
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage
 
-_STATUS: Final = re.compile(r"(?:(?P<prefix>.+)/)?status/(?P<component>(?:em|emdata|em1|em1data|switch|pm1):[0-9])")
-_RPC: Final = re.compile(r"(?:(?P<prefix>.+)/)?events/rpc")
-_ANSWER: Final = re.compile(r"(?:.+/)?rpc")
+_STATUS: Final = re.compile(r"(?:(?P<prefix>.*)/)?status/(?P<component>(?:em|emdata|em1|em1data|switch|pm1):[0-9])")
+_RPC: Final = re.compile(r"(?:(?P<prefix>.*)/)?events/rpc")
+_ANSWER: Final = re.compile(r"(?:.*/)?rpc")
 _COMPONENT: Final = re.compile(r"(?P<kind>em|emdata|em1|em1data|switch|pm1):(?P<number>[0-9])")
 _OWN_ID: Final = re.compile(r"shelly[a-z0-9]+-[0-9a-f]{6,12}")
 _FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -104,9 +104,11 @@ def _component(message: RawMessage, prefix: str | None, name: str, values: dict[
         return []
     if plug or (place != "0" and kind in {"em1", "em1data"}):
         read |= _as_inverter(read)
-    if prefix is None:
+    if not prefix:
         return [line(place)(None, sample(message, read, t))]
-    return [line(place)(named(prefix, place), sample(message, read, t), _OWN_ID.fullmatch(prefix) is None)]
+    last = prefix.rpartition("/")[2]
+    own = _OWN_ID.fullmatch(last) is not None
+    return [line(place)(named(last if own else prefix, place), sample(message, read, t), not own)]
 
 
 def _counted(message: RawMessage, values: dict[str, Any]) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from typing import Final
 from fleet.codecs.topic_template import Field, Template, codec
 
 _SHAPES: Final = {"channel": "[0-9]", "field": "[a-z_]+"}
-_OWN_IDS: Final = "shelly[a-z0-9]+-[0-9A-Fa-f]{6,12}"
+_OWN_IDS: Final = "shelly[a-z0-9]+(?:-[a-z][a-z0-9]?)?-[0-9A-Fa-f]{6,12}"  # shellyem-…, shellyplug-s-…
 _GRID: Final = {
     "power": Field("grid_power_w", "W"),
     "total": Field("import_energy_wh", "Wh"),

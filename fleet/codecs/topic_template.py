@@ -2,8 +2,8 @@
 
     Template("{base}/{serial}/0/{field}", "{serial}", {"power": Field("pv_power_w", "W")})
 
-A template says how the topic is made, of whom it speaks, and what its fields are. `{base}` is any number of levels, or none;
-any other name in braces is a part of one level, and `shapes` says what it can look like. Values of one device that arrive
+A template says how the topic is made, of whom it speaks, and what its fields are. `{base}` is any number of levels, or none, or
+an empty one; any other name in braces is a part of one level, and `shapes` says what it can look like. Values of one device that arrive
 within the same few seconds become one sample (decoded.sample): messages carry no time here, so that it is their arrival.
 Copies that a broker had retained are nobody's business here (decoded.fresh); an empty payload tells that there is no value.
 """
@@ -160,7 +160,7 @@ def _at(message: RawMessage, path: tuple[str, ...]) -> float | None:
         told = told.get(name)
         if not isinstance(told, dict):
             return None
-    return number(message, told, path[-1])
+    return None if told.get(path[-1]) == [] else number(message, told, path[-1])  # [] is how D-Bus says that there is none
 
 
 def _compile(template: Template) -> _Compiled:
@@ -173,7 +173,7 @@ def _compile(template: Template) -> _Compiled:
         f"(?P<{part}>{template.shapes.get(part, '[^/]+')})" if place % 2 else re.escape(part)
         for place, part in enumerate(parts)
     )
-    prefix = "(?:(?P<base>.+)/)?" if base else ""
+    prefix = "(?:(?P<base>.*)/)?" if base else ""
     fields = {name: field if isinstance(field, tuple) else (field,) for name, field in template.fields.items()}
     made = any("{" in field.measure for several in fields.values() for field in several)
     own_ids = None if template.own_ids is None else re.compile(template.own_ids)

@@ -35,6 +35,7 @@ def test_every_profile_names_a_codec_that_there_is() -> None:
         ("solar/114182940773/0/power", b"312.4", {"pv_power_w": 312.4}),
         ("solar/114182940773/0/yieldtotal", b"1234.567", {"pv_energy_wh": 1_234_567.0}),
         ("solar/114182940773/2/voltage", b"34.1", {"dc_voltage_v_2": 34.1}),
+        ("/114182940773/0/power", b"312.4", {"pv_power_w": 312.4}),
         ("house/solar/114182940773/0/temperature", b"-3.5", {"inverter_temp_c": -3.5}),
     ],
 )
@@ -74,6 +75,11 @@ def test_values_that_come_one_by_one_share_an_instant() -> None:
         ("pvinverter/30/Ac/Power", -4, "c0619ab1d2e3/pvinverter/30", {"pv_power_w": 0.0}),
         ("pvinverter/30/Ac/Energy/Forward", 812.34, "c0619ab1d2e3/pvinverter/30", {"pv_energy_wh": 812_340.0}),
         ("solarcharger/258/Yield/System", 5.1, "c0619ab1d2e3/solarcharger/258", {"pv_energy_wh": 5_100.0}),
+        ("solarcharger/258/Pv/V", 81.5, "c0619ab1d2e3/solarcharger/258", {"dc_voltage_v_1": 81.5}),
+        ("solarcharger/258/Pv/0/V", 81.5, "c0619ab1d2e3/solarcharger/258", {"dc_voltage_v_1": 81.5}),
+        ("multi/0/Yield/Power", 2140, "c0619ab1d2e3/multi/0", {"pv_power_w": 2140.0}),
+        ("multi/0/Yield/System", 812.34, "c0619ab1d2e3/multi/0", {"pv_energy_wh": 812_340.0}),
+        ("inverter/1/Pv/3/P", 640, "c0619ab1d2e3/inverter/1", {"dc_power_w_4": 640.0}),
         ("grid/40/Ac/Power", -512.5, "c0619ab1d2e3/grid/40", {"grid_power_w": -512.5}),
         ("grid/40/Ac/Energy/Reverse", 77.0, "c0619ab1d2e3/grid/40", {"export_energy_wh": 77_000.0}),
         ("grid/40/Ac/L2/Voltage", 231.2, "c0619ab1d2e3/grid/40", {"ac_voltage_v_l2": 231.2}),
@@ -87,6 +93,7 @@ def test_victron_paths(path: str, value: float, serial: str, expected: dict[str,
 
 def test_victron_null_and_empty_are_missing() -> None:
     assert decoded("victron", "N/c0619ab1d2e3/battery/512/Soc", {"value": None}) == []
+    assert decoded("victron", "N/c0619ab1d2e3/battery/512/Soc", {"value": []}) == []
     assert decoded("victron", "N/c0619ab1d2e3/battery/512/Soc", b"") == []
     assert decoded("victron", "N/c0619ab1d2e3/system/0/Dc/Battery/Power", {"value": 5}) == []
     assert decoded("victron", "N/c0619ab1d2e3/full_publish_completed", {"value": 1}) == []
@@ -98,7 +105,7 @@ def test_shelly_three_phases_both_ways() -> None:
     rpc = {"src": "shellypro3em-0a0b", "method": "NotifyStatus", "params": {"ts": 1719828300.12, "em:0": em}}
     assert decoded("shelly", "roof-em/events/rpc", rpc) == [("roof-em", expected)]
     assert decoded("shelly", "roof-em/status/em:0", em) == [("roof-em", expected)]
-    assert decoded("shelly", "status/em:0", em) == [(None, expected)]
+    assert decoded("shelly", "status/em:0", em) == decoded("shelly", "/status/em:0", em) == [(None, expected)]
     energy = {"id": 0, "total_act": 1520310.22, "total_act_ret": 880140.75}
     assert decoded("shelly", "roof-em/status/emdata:0", energy) == [
         ("roof-em", {"import_energy_wh": 1520310.22, "export_energy_wh": 880140.75})
@@ -117,6 +124,8 @@ def test_a_second_clamp_is_another_device() -> None:
     ("topic", "serial", "local"),
     [
         ("shellypro3em-0a0b0c0d0e0f/status/em:0", "shellypro3em-0a0b0c0d0e0f", False),
+        ("house/shellypro3em-0a0b0c0d0e0f/status/em:0", "shellypro3em-0a0b0c0d0e0f", False),
+        ("/shellypro3em-0a0b0c0d0e0f/status/em:0", "shellypro3em-0a0b0c0d0e0f", False),
         ("Compteur général/status/em:0", "Compteur-g-n-ral", True),
         ("###/status/em:0", None, None),
     ],

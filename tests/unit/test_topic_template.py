@@ -46,6 +46,7 @@ def told(topic: str, payload: bytes) -> list[tuple[str | None, dict[str, float |
     ("topic", "payload", "expected"),
     [
         ("meters/roof/0/kw", b"1.2345", ("roof", {"grid_power_w": -1234.5}, True)),
+        ("/meters/roof/0/kw", b"1", ("roof", {"grid_power_w": -1000.0}, True)),
         ("a/b/meters/roof/0/kw", b"0", ("roof", {"grid_power_w": 0.0}, True)),
         ("meters/1234/0/out", b"-7", ("1234", {"pv_power_w": 0.0, "grid_power_w": 7.0}, False)),
         ("meters/1234/2/volt", b" 231.5\n", ("1234/2", {"ac_voltage_v_l2": 231.5}, False)),
@@ -165,6 +166,12 @@ def test_shelly_gen1_clamps() -> None:
     assert decoded("shelly", f"{base}/1/total", b"5") == [
         ("shellyem-A1B2C3/1", {"import_energy_wh": 5.0, "pv_energy_wh": 5.0})
     ]
+
+
+def test_shelly_gen1_ids_may_have_three_parts() -> None:
+    for name, local in (("shellyplug-s-C3B2A1", False), ("shellyem-A1B2C3", False), ("kitchen-plug", True)):
+        (found,) = decode_raw("shelly", RawMessage(T, f"shellies/{name}/relay/0/power", b"412.5"))
+        assert (found.serial, found.local) == (name, local)
 
 
 def test_shelly_gen1_watt_minutes_are_no_counter() -> None:
