@@ -95,7 +95,7 @@ def test_ray_s_sockets_fit_into_a_path() -> None:
         (["--port", "0"], "--port"),
         (["--mqtt-port", "99999"], "--mqtt-port"),
         (["--est-port", "-1"], "--est-port"),
-        (["--est-port", "8883"], "--port, --mqtt-port and --est-port"),
+        (["--est-port", "8883"], "--port, --mqtt-port, --est-port and --sftp-port"),
     ],
 )
 def test_impossible_arguments_are_named(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
