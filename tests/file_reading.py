@@ -14,6 +14,7 @@ from fleet.codecs.files.reading import (
     Unreadable,
 )
 from fleet.codecs.files.refusals import words
+from fleet.limits import REFUSED_TEXT_CHARS_MAX
 from fleet.measures import is_measure
 from fleet.serials import is_serial
 
@@ -47,7 +48,8 @@ def read(
     definitions: Mapping[str, str] | None = None,
     chunk: int = 1 << 16,
 ) -> Reading:
-    """Holds what every format promises: equal columns, known measures, finite numbers, serials, refusals in words."""
+    """Holds what every format promises: equal columns, known measures, finite numbers, times, serials, refusals in words;
+    and text that PostgreSQL can hold."""
     context = Context(name, timezone, RECEIVED, settings or ReadingSettings(), definitions or {})
     content = Content(lambda: [raw[at : at + chunk] for at in range(0, len(raw), chunk)])
     found = Reading()
@@ -58,6 +60,8 @@ def read(
             elif isinstance(each, Refusal):
                 found.refusals.append(_said(each))
             else:
+                assert "\0" not in each.name + each.text
+                assert (each.name + each.text).encode()
                 found.definitions.append(each)
     except Unreadable as refused:
         found.unreadable = _said(refused.refusal)
@@ -68,6 +72,10 @@ def read(
 def _said(refused: Refusal) -> Refusal:
     """There are words for it, in both languages, and what fills their gaps."""
     assert words(refused, french=True) != words(refused, french=False)
+    assert len(refused.text.encode()) <= 4 * REFUSED_TEXT_CHARS_MAX
+    assert 0 <= refused.line < 2**63
+    assert refused.column is None or 0 < refused.column < 2**31
+    assert not any("\0" in gap.encode().decode() or len(gap) > REFUSED_TEXT_CHARS_MAX for gap in refused.gaps.values())
     return refused
 
 
@@ -76,6 +84,8 @@ def _take(found: Reading, rows: Rows) -> None:
     assert len(rows.values) == len(rows.measures) == len(set(rows.measures))
     assert all(is_measure(measure) for measure in rows.measures)
     assert all(len(column) == len(rows.t) for column in rows.values)
+    assert all(type(t) is int for t in rows.t)
+    assert -(2**63) <= min(rows.t, default=0) <= max(rows.t, default=0) < 2**63
     device = found.rows.setdefault(rows.serial, {})
     for place, t in enumerate(rows.t):
         found.order.append((rows.serial, t))

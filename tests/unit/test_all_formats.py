@@ -1,7 +1,6 @@
 """All file formats side by side: a file is of one format, also as other programs would have saved or packed it."""
 
 import codecs
-import gzip
 import io
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from fleet.codecs.files.unpack import members
 from fleet.limits import FILE_HEAD_BYTES
 from tests.file_reading import RECEIVED, Reading, read
 from tests.file_samples import FILES, Sample
+from tests.packed import gzipped, zipped
 
 # Formats that say their encoding themselves, or whose standard does, are not saved in another one.
 _UTF_8_ONLY = {"enedis-r6x-json", "enedis-data-connect", "enedis-r4x", "enedis-r50", "enedis-r151", "enedis-r171", "fronius"}
@@ -28,13 +28,6 @@ def format_of(sample: Sample) -> FileFormat:
 
 def reading_of(sample: Sample, raw: bytes, chunk: int = 1 << 16) -> Reading:
     return read(format_of(sample), raw, name=sample.name, definitions=sample.definitions, chunk=chunk)
-
-
-def zipped(raw: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", method) as archive:
-        archive.writestr("a/file.txt", raw)
-    return packed.getvalue()
 
 
 def saved_otherwise(sample: Sample) -> Iterator[tuple[str, bytes]]:
@@ -55,8 +48,8 @@ def saved_otherwise(sample: Sample) -> Iterator[tuple[str, bytes]]:
 
 
 def packed(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    yield "gzip", gzip.compress(raw)
-    yield "gzip, two members", gzip.compress(raw[: len(raw) // 2]) + gzip.compress(raw[len(raw) // 2 :])
+    yield "gzip", gzipped(raw)
+    yield "gzip, two members", gzipped(raw[: len(raw) // 2]) + gzipped(raw[len(raw) // 2 :])
     yield "zip", zipped(raw)
     yield "zip, stored", zipped(raw, zipfile.ZIP_STORED)
 

@@ -93,22 +93,23 @@ class _Block:
         self.refused = 0
         self._reader: Final = reader
         self._serial: str | None = None
-        self._other: tuple[int, str] | None = None
+        self._other: tuple[str, int, str] | None = None  # why it is not understood, its line and text
 
     def title(self, number: int, text: str) -> Sequence[Found]:
         told = _TITLE.fullmatch(text.strip())
         if told is not None:
             found = self.end()
             self.begun = True
-            self._serial = serial_of(told[2].strip()) if _INVERTER.fullmatch(told[1]) else None
-            if self._serial is None and not text.startswith(_FIRST):
-                self._other = (number, text.strip())
+            serial = serial_of(told[2].strip()) if _INVERTER.fullmatch(told[1]) else None
+            self._serial = serial or None
+            if not serial and not text.startswith(_FIRST):
+                self._other = ("unknown_block" if serial is None else "bad_serial", number, text.strip())
             return found
         if self._other is not None or self._serial is None:
             return []
         known = _layout(text)
         if known is None:
-            self._other, self.is_read = (number, text.strip()), False
+            self._other, self.is_read = ("unknown_block", number, text.strip()), False
             return self._reader.rest()
         self.is_read = True
         return self._reader.lay(known._replace(groups=tuple(each._replace(serial=self._serial) for each in known.groups)))
@@ -120,9 +121,9 @@ class _Block:
         self.is_read, self.passed_over, self._other, self._serial = False, 0, None, None
         return found
 
-    def _unknown(self, number: int, title: str) -> Refusal:
+    def _unknown(self, code: str, number: int, title: str) -> Refusal:
         self.refused += 1
-        return refusal("unknown_block", number, text=title, rows=str(self.passed_over))
+        return refusal(code, number, text=title, rows=str(self.passed_over))
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ from fleet.codecs.cbor_records import NotCbor
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Gathering, Unreadable, refusal
 from fleet.errors import BadInput
 from fleet.limits import FILE_SERIALS_MAX, FILE_WHOLE_BYTES_MAX, SENML_NAMES_MAX, SENML_RECORD_BYTES_MAX
+from fleet.serials import is_serial
 from fleet.telemetry import UnixMs
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -82,6 +83,9 @@ class _Reading:
             yield from self._leave_out("unknown_column", number, resolved)
         for measure, value in found:
             serial = self._serial_of(number, resolved)
+            if serial and not is_serial(serial):
+                yield from self._leave_out("bad_serial", number, resolved)
+                continue
             if self._named.setdefault((serial, measure), resolved.name) != resolved.name:
                 yield from self._leave_out("column_twice", number, resolved)
                 continue

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from fleet.codecs.files.intervals import ROWS_AHEAD, are_all_too_long, is_day, lengths
 from fleet.codecs.files.local_time import DAY_MS, LocalTimes
 from fleet.codecs.files.reading import Found, Refusal, Rows, StampEnd, Unreadable, refusal
-from fleet.limits import INTERVAL_MAX_S
+from fleet.limits import INTERVAL_MAX_S, READING_ABS_MAX
 from fleet.measures import INTERVAL_LENGTH, INTERVAL_OF
 from fleet.telemetry import UnixMs
 
@@ -126,10 +126,10 @@ class Series:
         found: list[Found] = []
         measured: dict[str, _Column] = {}
         for slot, column in zip(group.slots, columns, strict=True):
-            found += _cleared_of_infinities(column, lines, slot.at)
             if slot.scale != 1.0:
                 digits = 3 if abs(slot.scale) >= 1.0 else 9  # a multiplication invents further ones
                 column = [None if value is None else round(value * slot.scale, digits) for value in column]  # noqa: PLW2901 - the same in our unit
+            found += _cleared_of_infinities(column, lines, slot.at)
             other = measured.get(slot.measure)
             measured[slot.measure] = column if other is None else _sum(other, column)
         if _needs_lengths(group, self._stamps):
@@ -198,12 +198,13 @@ def _sum(one: _Column, other: _Column) -> _Column:
 
 
 def _cleared_of_infinities(column: _Column, lines: Sequence[int], at: int) -> list[Refusal]:
-    """float() reads 'inf' and 'nan'."""
-    if isfinite(sum(value for value in column if value is not None)):
+    """float() reads 'inf' and 'nan'; and nothing that we meter counts as far as 1e300."""
+    told = [value for value in column if value is not None]
+    if isfinite(sum(told)) and max(map(abs, told), default=0.0) <= READING_ABS_MAX:
         return []
     refused = []
     for index, value in enumerate(column):
-        if value is not None and not isfinite(value):
+        if value is not None and not abs(value) <= READING_ABS_MAX:
             refused.append(refusal("bad_number", lines[index], at + 1, str(value)))
             column[index] = None
     return refused

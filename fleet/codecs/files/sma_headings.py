@@ -67,7 +67,8 @@ class Headings:
         declared = re.search(r"\|Decimalpoint (\w+)", version)
         self.decimal: Final[Decimal] = "," if declared is not None and declared[1].lower() == "comma" else "."
         self.sums: Final[list[str]] = []
-        rows = [[cell.strip(' "') for cell in split(text, self.delimiter)] for text in texts if not _is_preamble(text)]
+        told = [text for text in texts if not _is_preamble(text)] or [""]
+        rows = [[cell.strip(' "') for cell in split(text, self.delimiter)] for text in told]
         self._units: Final = rows[-1]
         self.pattern: Final = self._units[0] if order_of(self._units[0]) is not None else ""
         self.days: Final = bool(self.pattern) and not re.search("[Hh]", self.pattern)
