@@ -105,6 +105,7 @@ def greeting(system: System, ready: Ready, seconds: float) -> str:
         lines += ["", f"  {text('logins')}"]
         lines += [f"    {role:15} {login.email:32} {login.password}" for role, login in ready.logins.items()]
         lines += ["", *(f"  {line}" for line in _onboarding(ready.logins["installer"], ready.est, system.layout.agent))]
+        lines += ["", *(f"  {line}" for line in _putting(ready.sftp))]
     link = system.setup_link()
     if link is not None:
         lines += ["", f"  {text('set_up_link')}", f"    {link}"]
@@ -126,6 +127,11 @@ def _onboarding(installer: Login, est: dict[str, str], state: Path) -> list[str]
         f"{agent} run --state {_short(state)} --simulate",
     )
     return [text("onboarding_try", email=installer.email), *(f"  {command}" for command in commands)]
+
+
+def _putting(sftp: dict[str, str | int]) -> list[str]:
+    """How to play a data logger."""
+    return [text("sftp_try", password=sftp["password"]), f"  sftp -P {sftp['port']} {sftp['user']}@{sftp['host']}"]
 
 
 def _short(path: Path) -> Path:

@@ -175,12 +175,21 @@ def test_the_greeting_says_how_to_play_a_device(lang: str, tmp_path: Path, monke
     monkeypatch.setenv("LC_ALL", lang)
     monkeypatch.chdir(tmp_path)
     system = System(Options(tmp_path / "data", 8080, 8883, 20), Layout(tmp_path / "data"), Progress(io.StringIO()))
+    sftp: dict[str, str | int] = {"host": "s", "port": 22, "host_key": "k", "user": "logger", "password": "sun"}
     ready = Ready(
-        "http://p", "http://p/api", {"host": "m", "port": 1}, {"url": "https://e", "ca": "/ca"}, 1, logins=demo.logins()
+        "http://p",
+        "http://p/api",
+        {"host": "m", "port": 1},
+        {"url": "https://e", "ca": "/ca"},
+        sftp,
+        1,
+        logins=demo.logins(),
     )
     said = greeting(system, ready, 1.0)
     assert "solarperform-agent enrol --state data/agent --server https://e --ca /ca --claim CODE" in said
     assert "solarperform-agent run --state data/agent --simulate" in said
+    assert "sftp -P 22 logger@s" in said
+    assert "(sun)" in said
     assert demo.logins()["installer"].email in said
     assert str(tmp_path / "data" / "mail") in said
 
