@@ -10,8 +10,9 @@ METER    Bernaerts: P and PP in VA, W and PW in W, drawn and produced; CONTRACT:
          Days' counters are left out: these two are there
 others   a meter read by a script (fleet/codecs/tasmota_sml.py)
 
-The template of topics is free, so the last level says what it is (`LIVE` is METER, `TIC` bare labels), and the device is
-the level that is no prefix. `Time` is the device's local time; it counts where it has an offset, or an Epoch beside it.
+The template of topics is free, so the last level says what it is (`LIVE` is METER, `TIC` bare labels, and so is the `RESULT`
+of a driver told to pass frames on), and the device is the level that is no prefix. `Time` is the device's local time; it
+counts where it has an offset, or an Epoch beside it.
 """
 
 import re
@@ -26,9 +27,10 @@ from fleet.telemetry import RawMessage
 
 Read = dict[str, float | None]
 
-_TOPIC: Final = re.compile(r"(?:(?P<levels>.+)/)?(?P<last>SENSOR|STATUS8|STATUS10|LIVE|TIC)")
+_TOPIC: Final = re.compile(r"(?:(?P<levels>.+)/)?(?P<last>SENSOR|STATUS8|STATUS10|RESULT|LIVE|TIC)")
 _PREFIXES: Final = frozenset(("tele", "stat", "cmnd"))
-_BARE: Final = {"TIC": "TIC", "LIVE": "METER"}
+_BARE: Final = {"TIC": "TIC", "RESULT": "TIC", "LIVE": "METER"}
+_METERS_NUMBER: Final = (b'"ADSC"', b'"ADCO"')
 _PHASES: Final = 3  # so many channels are one line; any other number are lines of their own
 _CHANNELS_MAX: Final = 8
 _FORCED_V: Final = 230.0  # what Bernaerts' firmware says of a meter that tells no voltage
@@ -39,6 +41,8 @@ def decode(message: RawMessage) -> list[Decoded] | None:
     found = _TOPIC.fullmatch(message.topic)
     if found is None or message.payload[:1] != b"{":
         return None
+    if found["last"] == "RESULT" and not any(label in message.payload for label in _METERS_NUMBER):
+        return None  # the answer to a command
     told = json_object(message)
     if found["last"].startswith("STATUS"):
         told = told.get("StatusSNS") or {}
@@ -102,12 +106,10 @@ def _meter(message: RawMessage, meter: dict[str, Any]) -> Read:
     told = {name: number(message, meter, name) for name in ("PH", "P", "W", "I", "PP", "PW")}
     voltages = [number(message, meter, f"U{phase}") for phase in (1, 2, 3)]
     currents = [number(message, meter, f"I{phase}") for phase in (1, 2, 3)]
-    drawn, produced = told["W"], told["PW"]
     read: Read = {
         "apparent_power_va": told["P"],
         "export_apparent_power_va": told["PP"],
-        # Without a producer's contract a meter shows 0 while it injects: 0 alone is no power
-        "grid_power_w": None if drawn is None or (produced is None and drawn == 0.0) else drawn - (produced or 0.0),
+        "grid_power_w": _net(told),
     }
     if told["PH"] == _PHASES or currents[1] is not None:
         read |= {f"ac_voltage_v_l{phase}": _measured(volts) for phase, volts in enumerate(voltages, 1)}
@@ -115,6 +117,16 @@ def _meter(message: RawMessage, meter: dict[str, Any]) -> Read:
     else:
         read |= {"ac_voltage_v": _measured(voltages[0]), "ac_current_a": told["I"]}
     return known(read)
+
+
+def _net(told: Mapping[str, float | None]) -> float | None:
+    """Without a producer's contract a meter shows 0 while it injects, and while the firmware has no power factor yet W is 0
+    though P is not: neither is a power.
+    """
+    drawn, produced = told["W"], told["PW"]
+    if drawn is None or (drawn == 0.0 and (produced is None or told["P"])):
+        return None
+    return drawn - (produced or 0.0)
 
 
 def _measured(volts: float | None) -> float | None:

@@ -20,7 +20,9 @@ _COUNTED: Final[Mapping[str, str]] = {
             "bezug", "bezugkwh", "bezuggesamt", "bezugtotal", "gesamtbezug", "netzbezug", "strombezug", "zaehlerstand",
             "zaehlerstandbezug", "bezugzaehlerstand", "zaehlerstandein", "zaehlerstandverbrauch", "gesamtverbrauch",
             "verbrauchgesamt", "verbrauchtotal", "verbrauchkwh", "stromverbrauchgesamt", "totalconsumption", "totalkwh",
-            "consumptiontotal", "180", "e180", "obis180", "10180",
+            "consumptiontotal", "180", "e180", "obis180", "10180", "importactive", "totalconsumed", "totalconsumedkwh",
+            "counterpos", "poswirktariflos", "energysum", "energyimported", "enrgimp", "kwhin", "powertotalin", "zaehlera+",
+            "a+",
         ),
         "import_energy_wh",
     ),
@@ -29,7 +31,9 @@ _COUNTED: Final[Mapping[str, str]] = {
             "totalout", "totaloutkwh", "totalexport", "eout", "energyout", "energyexport", "export", "exportkwh",
             "exportenergy", "einspeisung", "einspeisungkwh", "einspeisunggesamt", "einspeisungtotal", "gesamteinspeisung",
             "netzeinspeisung", "zaehlerstandeinspeisung", "einspeisungzaehlerstand", "zaehlerstandaus", "lieferung",
-            "gesamtlieferung", "280", "e280", "obis280", "10280",
+            "gesamtlieferung", "280", "e280", "obis280", "10280", "exportactive", "totaldelivered", "totaldeliveredkwh",
+            "counterneg", "negwirktariflos", "energysupply", "energyexported", "enrgexp", "kwhout", "powertotalout",
+            "exporttotalkwh", "zaehlera-", "a-",
         ),
         "export_energy_wh",
     ),
@@ -41,13 +45,19 @@ _NOW: Final[Mapping[str, str]] = {
             "currentpower", "activepower", "leistung", "leistungw", "leistungaktuell", "leistunggesamt", "leistungsumme",
             "leistungtotal", "aktuelleleistung", "gesamtleistung", "momentanleistung", "wirkleistung", "wirkleistunggesamt",
             "verbrauchaktuell", "aktuellerverbrauch", "momentanverbrauch", "momentanerverbrauch", "verbrauchw", "watt",
-            "wattsumme", "wattgesamt", "currw", "ptotal", "psum", "1670", "obis1670", "101670",
+            "wattsumme", "wattgesamt", "currw", "ptotal", "psum", "1670", "obis1670", "101670", "momentanwirkleistung",
+            "currentconsumption", "pl1l2l3",
         ),
         "grid_power_w",
     ),
     **dict.fromkeys(("freq", "frequency", "frequenz", "netzfrequenz", "hz"), "ac_frequency_hz"),
 }  # fmt: skip
-_PHASE: Final = r"(?:l|p|phase|ph)?(?P<phase>[123])"
+# These mean it only beside others that are known.
+_WEAK: Final[Mapping[str, str]] = {"total": "import_energy_wh", "p": "grid_power_w"}
+# A meter's own codes, maybe behind its name: "ELZ_PV_1.8.0".
+_OBIS: Final = re.compile(r"(?:(?P<whose>.*)[^0-9A-Za-z])?(?P<code>[12])[.:_]8[.:_]0")
+_BY_CODE: Final = {"1": "import_energy_wh", "2": "export_energy_wh"}
+_PHASE: Final = r"(?:l|p|phase|ph)?(?P<phase>[123])(?:curr)?"
 _VOLTAGE: Final = re.compile(rf"(?:volt|voltage|spannung|u){_PHASE}")
 _CURRENT: Final = re.compile(rf"(?:curr|current|amp|ampere|amperage|strom|stromstaerke|i){_PHASE}")
 _LETTERS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -60,21 +70,33 @@ def read(group: Mapping[str, object]) -> dict[str, float | None] | None:
     None: no name in it is one that we know; it is no meter.
     """
     found: dict[str, float | None] = {}
+    coded = {name: code for name in group if (code := _OBIS.fullmatch(name)) is not None}
+    one = len({code["whose"] for code in coded.values()}) == 1  # else they are several meters'
     for name, told in group.items():
         measure, scale = _meaning(name)
-        if measure is not None and measure not in found:
-            value = numeric(told)
-            if value is not None:
-                found[measure] = value if scale == 1.0 else round(value * scale, 3)
+        if name in coded:
+            measure, scale = (_BY_CODE[coded[name]["code"]] if one else None), 1_000.0
+        if measure is not None:
+            _take(found, measure, told, scale)
+    for name in group if found else ():
+        measure = _WEAK.get(name.casefold())
+        if measure is not None:
+            _take(found, measure, group[name], 1.0 if measure.endswith("_w") else 1_000.0)
     if not found:
         return None
     return {} if found.get("import_energy_wh") == 0.0 else found
 
 
+def _take(found: dict[str, float | None], measure: str, told: object, scale: float) -> None:
+    value = numeric(told)
+    if value is not None and measure not in found:
+        found[measure] = value if scale == 1.0 else round(value * scale, 3)
+
+
 @lru_cache(maxsize=1_024)
 def _meaning(name: str) -> tuple[str | None, float]:
     plain = _OTHER.sub("", unicodedata.normalize("NFC", name).casefold().translate(_LETTERS))
-    counter = _COUNTED.get(plain)
+    counter = _COUNTED.get(plain + name[-1:] if name.endswith(("+", "-")) else plain)
     if counter is not None:
         return counter, 1_000.0
     for pattern, quantity in ((_VOLTAGE, "voltage_v"), (_CURRENT, "current_a")):

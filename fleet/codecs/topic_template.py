@@ -2,10 +2,11 @@
 
     Template("{base}/{serial}/0/{field}", "{serial}", {"power": Field("pv_power_w", "W")})
 
-A template says how the topic is made, of whom it speaks, and what its fields are. `{base}` is any number of levels, or none, or
-an empty one; any other name in braces is a part of one level, and `shapes` says what it can look like. Values of one device that arrive
-within the same few seconds become one sample (decoded.sample): messages carry no time here, so that it is their arrival.
-Copies that a broker had retained are nobody's business here (decoded.fresh); an empty payload tells that there is no value.
+A template says how the topic is made, of whom it speaks, and what its fields are. `{base}` is any number of levels, or none,
+or an empty one; any other name in braces is a part of one level, and `shapes` says what it can look like. Values of one
+device that arrive within the same few seconds become one sample (decoded.sample): messages carry no time here, so that it
+is their arrival. Copies that a broker had retained are nobody's business here (decoded.fresh); an empty payload tells that
+there is no value.
 """
 
 import re

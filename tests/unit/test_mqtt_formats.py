@@ -68,6 +68,7 @@ def test_nobody_else_guesses_at_what_a_format_leaves_out(codec: str, topic: str,
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [
+        ("stat/plug/RESULT", b'{"POWER": "ON"}'),
         ("tele/plug/STATE", b'{"Time": "2024-07-01T12:05:00", "Uptime": "0T01:00:00"}'),
         ("tele/weather/SENSOR", b'{"Time": "2024-07-01T12:05:00", "BME280": {"Temperature": 21.3, "Pressure": 1013.2}}'),
         ("tele/plug/LWT", b"Online"),

@@ -175,12 +175,34 @@ def test_tasmota_three_channels_are_one_line_and_two_are_two() -> None:
         {"Zählerstand Bezug": 12345.678, "Zählerstand_Einspeisung": 880.14, "Leistung_aktuell": -812, "Verbrauch": 5},
         {"1.8.0": 12345.678, "2.8.0": 880.14, "16.7.0": -812, "Meter_Number": "0a01484c590000c6b2a1"},
         {"Bezug": 12345.678, "Einspeisung": 880.14, "Momentanleistung": -812, "bezug_kwh": 1},
+        {"import_active": 12345.678, "export_active": 880.14, "current_consumption": -812, "power_in": 5},
+        {"total_consumed": 12345.678, "total_delivered": 880.14, "P_L1_L2_L3": -812, "total": 5},
+        {"Zaehler_A+": 12345.678, "Zaehler_A-": 880.14, "Momentanwirkleistung": -812},
+        {"pos_Wirk_tariflos": 12345.678, "neg_Wirk_tariflos": 880.14, "P": -812},
+        {"Haus_1.8.0": 12345.678, "Haus_2.8.0": 880.14, "Haus_16.7.0": 5, "watt": -812},
+        {"total": 12345.678, "E_out": 880.14, "P": -812},
     ],
 )
 def test_a_script_may_call_them_as_people_do(group: dict[str, Any]) -> None:
     assert values("tasmota", "tele/reader/SENSOR", {"Time": "2024-07-01T12:05:00", "Haus": group}) == {
         "reader": {"import_energy_wh": 12_345_678.0, "export_energy_wh": 880_140.0, "grid_power_w": -812.0}
     }
+
+
+@pytest.mark.parametrize(
+    "group",
+    [{"PV_1.8.0": 12.5, "Haus_1.8.0": 880.14}, {"total": 5}, {"P": 5}, {"11.8.0": 5}, {"Zaehler_A": 5}, {"power_in": 5}],
+)
+def test_what_may_mean_something_else_is_nothing(group: dict[str, Any]) -> None:
+    assert values("tasmota", "tele/reader/SENSOR", {"Haus": group}) == {}
+
+
+def test_a_script_may_name_phases_in_many_ways() -> None:
+    told = {"volt_l1_curr": 231.5, "Volt_p2": 232, "amperage_l1_curr": 1.5, "amperage_p3": 2, "Total_in": 5}
+    assert values("tasmota", "tele/reader/SENSOR", {"SML": told})["reader"] == {
+        "ac_voltage_v_l1": 231.5, "ac_voltage_v_l2": 232.0, "ac_current_a_l1": 1.5, "ac_current_a_l3": 2.0,
+        "import_energy_wh": 5_000.0,
+    }  # fmt: skip
 
 
 def test_a_meter_that_was_not_read_yet_says_nothing() -> None:
@@ -205,6 +227,11 @@ def test_a_message_with_what_has_changed_is_of_the_same_device() -> None:
     # one tariff's index of two says nothing of all: the sum would fall
     assert values("tasmota", "tele/linky/SENSOR", {"TIC": {"HCHP": 6_700_001}}) == {}
     told = {"DATE": "E240701143000", "EAST": "012345678", "EAIT": "003210987", "SINSTI": "01840"}
+    raw = {"ADSC": "021528603314", "VTIC": 2, "EAST": 12_345_678, "IRMS1": 2}
+    assert values("tasmota", "tele/linky/RESULT", raw) == {
+        "linky": {"import_energy_wh": 12_345_678.0, "ac_current_a_l1": 2.0}
+    }
+    assert values("any", "tele/linky/RESULT", {"EAST": 5, "POWER": "ON"}) == {}
     assert samples("tasmota", "tele/linky/TIC", told) == {
         "linky": Sample(
             SUMMER, {"import_energy_wh": 12_345_678.0, "export_energy_wh": 3_210_987.0, "export_apparent_power_va": 1840.0}
@@ -219,6 +246,8 @@ def test_bernaerts_tells_watts_and_lifetime_counters() -> None:
             "ac_current_a": 7.8, "import_energy_wh": 12_345_678.0, "export_energy_wh": 3_210_987.0,
         }
     }  # fmt: skip
+    young = {"METER": {"PH": 1, "P": 910, "W": 0, "I": 4, "PP": 0, "PW": 0}}  # its power factor is not known yet
+    assert "grid_power_w" not in values("tasmota", "tele/linky/SENSOR", young)["linky"]
     live = {"METER": {"PH": 1, "P": 0, "W": 0, "I": 7, "U1": 230}}
     # 0 while it injects without a contract, and a voltage that the firmware made up
     assert values("tasmota", "tele/linky/LIVE", live) == {"linky": {"apparent_power_va": 0.0, "ac_current_a": 7.0}}
