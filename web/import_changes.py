@@ -1,12 +1,14 @@
 """POST /sites/{site}/imports, /imports/{id}/read-again: a file is sent, and read once more with other settings."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, Router, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from fleet.codecs.files import registry as file_formats
@@ -30,6 +32,24 @@ from web.visits import Visit, client_address
 NameQuery = Annotated[str, QueryParameter(name="name", max_length=1_000, description="What the file is called")]
 
 
+_BYTES: Final = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+_FORM: Final = Schema(type=OpenAPIType.OBJECT, properties={"file": _BYTES})
+
+
+@dataclass
+class UploadOperation(Operation):
+    """The body of an upload for the API's description: it is streamed, so no parameter of the handler stands for it."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(
+            content={
+                "application/octet-stream": OpenAPIMediaType(schema=_BYTES),
+                "multipart/form-data": OpenAPIMediaType(schema=_FORM),
+            },
+            required=True,
+        )
+
+
 class ReadAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """settings: in place of those that it was read with; left out, they stay."""
 
@@ -42,6 +62,7 @@ class ReadAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operation_id="uploadImport",
     summary="Send a file for a site",
     guards=[site_keepers],
+    operation_class=UploadOperation,
     request_max_body_size=FILE_BYTES_MAX,
 )
 async def post_import(
