@@ -14,6 +14,7 @@ from fleet.telemetry import RawMessage, Sample, UnixMs
 
 _GRID_MS: Final = round(RAW_GRID_S * 1000)
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?")
+TOO_LARGE: Final = 1e100  # below it a number stays one in any unit, and the twin judges it
 _MISSING: Final = frozenset(("", "nan", "null", "none", "-", "n/a", "unavailable", "unknown"))
 
 
@@ -91,22 +92,18 @@ def number(message: RawMessage, values: dict[str, Any], name: str) -> float | No
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadInput("bad_payload", f"{message.topic[:80]}: {name[:40]} is not a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise BadInput("bad_payload", f"{message.topic[:80]}: {name[:40]} is too large for a number") from None
+    if not -TOO_LARGE < value < TOO_LARGE:
+        raise BadInput("bad_payload", f"{message.topic[:80]}: {name[:40]} is too large for a number")
+    return float(value)
 
 
 def numeric(value: object) -> float | None:
     """A number, or a text that is one; anything else is none: for formats in which words stand between the numbers."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) is not None else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -TOO_LARGE < value < TOO_LARGE:
         return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+    return float(value)
 
 
 def known(values: dict[str, float | None]) -> dict[str, float | None]:

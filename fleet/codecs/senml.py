@@ -11,7 +11,6 @@ is numbered ("inv1/p"); a record without a base name has the device in its own, 
 would be the same measure of one device the total counts, else none.
 """
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -20,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fleet.codecs import cbor_records
-from fleet.codecs.decoded import Decoded, told_time
+from fleet.codecs.decoded import TOO_LARGE, Decoded, told_time
 from fleet.codecs.naming import Meaning, Role, meaning
 from fleet.errors import BadInput
 from fleet.limits import RAW_NAME_CHARS_MAX, SENML_NAME_CHARS_MAX
@@ -124,7 +123,7 @@ def _name(name: str) -> str:
 
 def _number(record: Mapping[str, Any], field: str, code: str = "senml_record") -> float:
     value = record[field]
-    if type(value) is float and math.isfinite(value):
+    if type(value) is float and -TOO_LARGE < value < TOO_LARGE:
         return value
     if type(value) is int and -_INTEGER_MAX <= value <= _INTEGER_MAX:
         return float(value)

@@ -16,14 +16,13 @@ Names are free (fleet.codecs.naming); a value without engUnit is in W, Wh, V, A.
 serial is "<group>/<edge node>[/<device>]".
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from fleet.codecs.decoded import Decoded, told_time
+from fleet.codecs.decoded import TOO_LARGE, Decoded, told_time
 from fleet.codecs.memory import Memory
 from fleet.codecs.naming import meaning
 from fleet.codecs.sparkplug_wire import payload as read
@@ -194,7 +193,7 @@ def _number(metric: Any, datatype: int) -> float | None:
             value = int(value) & (1 << bits) - 1
             value -= (value >> bits - 1) << bits
         return float(value)
-    if not math.isfinite(value):
+    if not -TOO_LARGE < value < TOO_LARGE:
         return None
     return float(f"{value:.7g}") if datatype == _FLOAT else value  # a Float's further digits are noise
 

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
-from fleet.codecs.decoded import numeric
+from fleet.codecs.decoded import TOO_LARGE, numeric
 from fleet.errors import BadInput
 from fleet.limits import TEMPLATE_CHARS_MAX, TEMPLATE_DEPTH_MAX
 
@@ -41,7 +41,7 @@ class Template(NamedTuple):
             return None
         for kind, by in self.steps:
             value = _stepped(value, kind, by)
-        return value if math.isfinite(value) else None
+        return value if -TOO_LARGE < value < TOO_LARGE else None
 
 
 PLAIN: Final = Template(None, ())
