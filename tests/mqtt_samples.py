@@ -116,6 +116,12 @@ MESSAGES: dict[str, Messages] = {
         _json("tele/linky/TIC", {"ADSC": "021528603314", "EAST": "012345678", "SINSTS": "00905"}),
         _json("tele/linky/LIVE", {"METER": BERNAERTS["METER"]}),
     ],
+    "tic": [
+        ("teleinfokit-A1B2C3/data/PAPP", b"01580"),
+        ("house/teleinfokit-A1B2C3/data/EAST", b"012345678"),
+        ("WTeleInfo/021528603314/BASE", b"012345678"),
+        ("teleinfokit/papp", b"1580"),
+    ],
     "zlinky": [
         _json("zigbee2mqtt/linky", ZLINKY),
         _json("maison/zigbee/compteur", {"currentSummDelivered": 12_345_680, "currentSummReceived": 3_210_990}),

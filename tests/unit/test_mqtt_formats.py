@@ -55,6 +55,10 @@ def test_what_is_told_is_wanted_by_some_profile(codec: str, topic: str, payload:
         ("ahoy", "inverter/HM-800/ch0/YieldTotal", b"0"),
         ("tasmota", "tele/reader/SENSOR", b'{"SML": {"Total_in": 0, "Power_curr": 0}}'),
         ("tasmota", "tele/linky/SENSOR", b'{"ENERGY": {"Total": 9098.245, "Power": 170, "Load": 6}}'),
+        ("tic", "WTeleInfo/021528603314/HCHP", b"006700000"),  # one of two tariffs
+        ("tic", "teleinfokit/hp", b"6700000"),
+        ("tic", "teleinfokit-A1B2C3/data/EAST", b"000000000"),
+        ("tic", "teleinfokit-A1B2C3/data/NGTF", b"TEMPO"),
         ("zlinky", "zigbee2mqtt/linky", b'{"current_summ_delivered": 0, "apparent_power": 0}'),
         ("evcc", "evcc/site/pv/1/power", b""),
         ("victron", "N/c0619ab1d2e3/battery/512/Soc", b'{"value": null}'),

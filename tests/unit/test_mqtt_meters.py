@@ -253,6 +253,23 @@ def test_bernaerts_tells_watts_and_lifetime_counters() -> None:
     assert values("tasmota", "tele/linky/LIVE", live) == {"linky": {"apparent_power_va": 0.0, "ac_current_a": 7.0}}
 
 
+# Labels as topics ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "serial", "expected"),
+    [
+        ("teleinfokit-A1B2C3/data/SINSTI", b"01840", "teleinfokit-A1B2C3", {"export_apparent_power_va": 1840.0}),
+        ("teleinfokit-A1B2C3/data/URMS1", b"236", "teleinfokit-A1B2C3", {"ac_voltage_v_l1": 236.0}),
+        ("WTeleInfo/021528603314/IINST", b"4", "021528603314", {"ac_current_a": 4.0}),
+        ("teleinfokit/base", b"46578", "teleinfokit", {"import_energy_wh": 46_578.0}),
+    ],
+)
+def test_a_label_may_have_a_topic_of_its_own(topic: str, payload: bytes, serial: str, expected: dict[str, float]) -> None:
+    ((found, sample, local),) = decode_raw("any", RawMessage(T, topic, payload))
+    assert (found, sample.v, local) == (serial, expected, serial == "teleinfokit")
+
+
 # teleinfo2mqtt, ZLinky ---------------------------------------------------------------------------------------------
 
 
