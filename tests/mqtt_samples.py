@@ -130,5 +130,10 @@ MESSAGES: dict[str, Messages] = {
     "sbfspot": [_json("sbfspot_2100000001", SBFSPOT), _json("home/pv", SBFSPOT)],
     "grott": [_json("energy/growatt", GROTT)],
     "senml": [_json("sensors/pv", SENML)],
-    "webdyn": [_json("WPM0A1B2C/data", WEBDYN)],
+    "webdyn": [
+        _json("WPM0A1B2C/data", WEBDYN),
+        _json(
+            "WPM0A1B2C/plain", {"INV1": [{"AC power": 4021, "date": "24/07/01-12:10:00", "timestamp": 1_719_828_600_000}]}
+        ),
+    ],
 }

@@ -1,10 +1,13 @@
-"""WebdynSunPM over MQTT: JSON with values that are scaled already, each with its unit.
+"""WebdynSunPM over MQTT: JSON with values that are scaled already.
 
-Source: the maker's manual of the WebdynSunPM, chapter on MQTT. Each record has `date` (YY/MM/DD-hh:mm:ss, the logger's local
+Source: the maker's manual of the WebdynSunPM (2.05), chapter on MQTT: `{"<device>": [{"<variable>": value, …, "date",
+"timestamp"}, …], …}`, names as in the logger's configuration. Each record has `date` (YY/MM/DD-hh:mm:ss, the logger's local
 time) and `timestamp` (Unix ms, UTC), which is the time; where the two are apart by what no time zone is, neither is believed
-and the message is refused. Names and units are those of the definition (fleet/codecs/webdyn_names.py). The layout around
-the records is not part of what we know for certain, so they are found by what is in them: a `value` with a `name` and a
-`unit`, which may stand further out, inside something with the device's serial number, or else its name.
+and the message is refused. What has its unit beside it, as `{"name", "value", "unit"}` in any depth, is read as well, with
+the device's serial number, or else its name, further out.
+
+Names are those of the definition. With a unit fleet/codecs/webdyn_names.py says what they mean, and so it does of SunSpec's
+automatic names, which have theirs; any other plain value is in W, Wh, V, A unless its name tells a unit. Alarms are none.
 
 The same logger may send its files by FTP as well: its devices have the same serials there, and a time is cut to the second
 as in files, so that a value that comes both ways is one.
@@ -17,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fleet.codecs import naming
 from fleet.codecs.decoded import Decoded, numeric, told_time
 from fleet.codecs.webdyn_names import DeviceRole, meaning, role_of
 from fleet.errors import BadInput
@@ -30,6 +34,8 @@ _DEVICES: Final = ("device", "deviceName", "equipment")
 _NAMES: Final = ("name", "variable", "label")
 _CATEGORIES: Final = ("category", "type", "model")
 _VALUES: Final = ("value", "avg", "average")
+_ALARMS: Final = frozenset(("alarms", "alarmsDevice"))
+_NOBODY: Final = frozenset(("data", "devices", "history", "measures", "records", "values", "variables"))  # names no device
 _DEPTH_MAX: Final = 8  # of a record; deeper than anything that a logger would write
 _ZONE_STEP_MS: Final = 15 * 60_000
 _ZONE_MAX_MS: Final = 14 * 3_600_000
@@ -74,17 +80,42 @@ def _visit(message: RawMessage, node: Any, outer: _Place, samples: Samples, dept
     if not isinstance(node, dict):
         return
     here = _place(message, node, outer)
+    if _is_record(node):
+        for name, told in node.items():
+            _take_plain(name, told, here, samples)
+        return
     value = next((node[name] for name in _VALUES if name in node), None)
     if value is not None and not isinstance(value, dict | list):
         _take(message, numeric(value), here, samples)
         return
     for name, inner in node.items():
         inside = here
+        if name in _ALARMS:
+            continue
         if _is_variable(inner):
             inside = msgspec.structs.replace(here, name=name)
-        elif here.serial is None and isinstance(inner, dict) and any(_is_variable(each) for each in inner.values()):
+        elif here.serial is None and name not in _NOBODY and _is_device(inner):
             inside = _device(here, name)
         _visit(message, inner, inside, samples, depth + 1)
+
+
+def _is_device(inner: Any) -> bool:
+    """What stands under the name of a device: its variables, or its records."""
+    if isinstance(inner, list):
+        return any(_is_record(each) for each in inner)
+    return isinstance(inner, dict) and (_is_record(inner) or any(_is_variable(each) for each in inner.values()))
+
+
+def _is_record(node: Any) -> bool:
+    """A time and plain values by the names of their variables."""
+    return (
+        isinstance(node, dict)
+        and "timestamp" in node
+        and "date" in node
+        and not any(isinstance(each, dict | list) for each in node.values())
+        and not _is_variable(node)
+        and not any(name in node for name in (*_NAMES, *_DEVICES))
+    )
 
 
 def _is_variable(node: Any) -> bool:
@@ -148,6 +179,16 @@ def _wall_clock_ms(date: str) -> float | None:
         return datetime.strptime(date, _DATE).replace(tzinfo=UTC).timestamp() * 1000.0
     except ValueError:
         return None
+
+
+def _take_plain(name: str, told: Any, here: _Place, samples: Samples) -> None:
+    value = None if name in {"date", "timestamp"} else numeric(told)
+    if value is None:
+        return
+    # SunSpec's names
+    found = meaning(name, "", role=here.role) or naming.meaning(name, None, here.serial or "", role=here.role, ac_is_pv=True)
+    if found is not None and here.t is not None:
+        samples.setdefault((here.serial, here.t), {}).setdefault(found.measure, round(value * found.factor, 6))
 
 
 def _take(message: RawMessage, value: float | None, here: _Place, samples: Samples) -> None:

@@ -169,3 +169,30 @@ def test_two_webdyn_times_that_are_no_zone_apart_are_not_believed(date: str) -> 
 def test_what_webdyn_calls_by_no_known_name_is_nothing() -> None:
     told = [{"device": "INV1", **RECORD, "values": [{"name": "Puissance apparente", "value": 5, "unit": "VA"}]}]
     assert samples("webdyn", told) == []
+
+
+def test_webdyns_records_hold_plain_values_by_the_names_of_its_configuration() -> None:
+    inverter = {"AC power": 4021, "103_WH": 18_250_340, "Cos phi": 0.98, "State": "RUN", "Energie jour": 12_300}
+    told = {
+        "INV1": [{**inverter, **RECORD}, {"AC power": 4088.5, "date": "24/07/01-12:20:00", "timestamp": AT + 600_000}],
+        "Compteur 1": [{"Puissance active": -1_250, "Energie importee kWh": "812.5", "PAC max": 5, **RECORD}],
+        "Station": [],
+    }
+    assert samples("any", told) == [
+        (
+            "INV1",
+            Sample(
+                AT,
+                {"pv_power_w": 4021.0, "pv_energy_wh": 18_250_340.0, "power_factor": 0.98, "pv_day_energy_wh": 12_300.0},
+            ),
+        ),
+        ("INV1", Sample(AT + 600_000, {"pv_power_w": 4088.5})),
+        ("Compteur-1", Sample(AT, {"grid_power_w": -1_250.0, "import_energy_wh": 812_500.0})),
+    ]
+
+
+def test_webdyns_alarms_are_no_values() -> None:
+    alarm = {"defName": "INV", "deviceName": "INV1", "source": "PAC", "value": 4021, "variableIndex": 3, **RECORD}
+    told = {"alarms": [alarm], "alarmsDevice": [{"type": 1, "info": 2, "Power": 5, **RECORD}]}
+    assert samples("any", told) == []
+    assert samples("any", {"data": [{"103_W": 4021, **RECORD}]}) == [(None, Sample(AT, {"pv_power_w": 4021.0}))]
