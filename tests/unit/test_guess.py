@@ -69,6 +69,108 @@ def test_what_cannot_be_known_is_a_doubt() -> None:
     assert several.doubts == ["same_measure"]
 
 
+def rows(*columns: object, step_min: int = 5) -> str:
+    """A day of rows: cells as told, a function of the row's number and of what the panels give, or a text."""
+    told = []
+    for row in range(24 * 60 // step_min):
+        hour = row * step_min / 60
+        sun = max(0.0, 3_000 - 80 * (hour - 13) ** 2)
+        cells = [each(row, sun) if callable(each) else str(each) for each in columns]
+        told.append(",".join([f"2024-07-14 {int(hour):02}:{row * step_min % 60:02}", *map(str, cells)]))
+    return "\n".join(told) + "\n"
+
+
+def test_of_columns_that_measure_the_same_one_counts() -> None:
+    """Strings are no inverters, an output is no further yield, and only parts of one thing are added up."""
+    heading = (
+        "Time,Vpv1(V),Ppv1(W),Ppv2(W),Pac(W),PV1 input voltage(V),Power factor,Daily PV Yield(kWh),"
+        "Daily inverter output (kWh)\n"
+    )
+    day = [0.0]
+
+    def yields(_: int, sun: float) -> str:
+        day[0] += sun / 12_000
+        return f"{day[0]:.2f}"
+
+    found = guessed(heading + rows(350, 40, 41, lambda _, sun: round(sun), 351, 1, yields, yields))
+    assert measures(found) == {
+        "Vpv1": "dc_voltage_v_1", "Ppv1": "dc_power_w_1", "Ppv2": "dc_power_w_2", "Pac": "pv_power_w",
+        "PV1 input voltage": None, "Power factor": "power_factor",
+        "Daily PV Yield": "pv_day_energy_wh", "Daily inverter output": None,
+    }  # fmt: skip
+    assert found.doubts == ["unknown_columns"]
+    tariffs = guessed("Date;Index HP (kWh);Index HC (kWh)\n2024-07-14 00:00;9000;8000\n2024-07-15 00:00;9010;8010\n")
+    assert tariffs.doubts == ["same_measure"]
+
+
+def test_what_goes_which_way() -> None:
+    heading = (
+        "Time,Production Power(W),Consumption Power(W),Self Consumption(W),Purchasing Power(W),Feed-in Power(W),"
+        "Charging Power(W),Discharging Power(W),Wallbox(W),Home(W),From Powerwall(W)\n"
+    )
+    found = guessed(heading + rows(*range(10)))
+    assert measures(found) == {
+        "Production Power": "pv_power_w", "Consumption Power": "load_power_w", "Self Consumption": None,
+        "Purchasing Power": "import_interval_wh", "Feed-in Power": "export_interval_wh",
+        "Charging Power": "charge_interval_wh", "Discharging Power": "discharge_interval_wh", "Wallbox": None, "Home": None,
+        "From Powerwall": "battery_power_w",
+    }  # fmt: skip
+    assert next(each.sign for each in found.declaration.columns if each.measure == "battery_power_w") == -1
+    grid = guessed("Time,Energy | Roof 8.2 (1),Energy from grid,Energy to grid\n,[Wh],[Wh],[Wh]\n" + rows(1, 2, 3))
+    assert list(measures(grid).values()) == ["pv_interval_wh", "import_interval_wh", "export_interval_wh"]
+
+
+def test_what_is_no_reading_of_the_plant() -> None:
+    text = (
+        "Date,Global Irradiation (kWh/m²),Theoretical Yield (kWh),PV Yield (kWh),Efficiency (kWh/kW),Revenue (€)\n"
+        + "".join(f"2024-07-{day},5,30,{20 + day % 7},4,2\n" for day in range(10, 30))
+    )
+    assert [each for each in measures(guessed(text)).values() if each] == ["pv_interval_wh"]
+
+
+def test_a_counter_that_rests_when_the_day_is_over() -> None:
+    """Without a word of it, and a day is too short for it to begin anew."""
+    told = [0.0]
+
+    def energy(_: int, sun: float) -> str:
+        told[0] += sun / 12
+        return f"{told[0]:.0f}"
+
+    assert guessed("Time,Energy Generation (Wh)\n" + rows(energy)).columns[1].measure == "pv_day_energy_wh"
+    morning = "".join(f"2024-07-14 0{6 + row // 12}:{row % 12 * 5:02},{row * 4}\n" for row in range(30))
+    assert guessed("Time,Energy Generation (Wh)\n" + morning).columns[1].measure == "pv_interval_wh"
+
+
+@pytest.mark.parametrize("hour", ["{}", "{}h00", "{}h"])
+def test_hours_in_a_column_of_their_own(hour: str) -> None:
+    text = "Date;Heure;Production (kWh)\n" + "".join(
+        f"{14 + row // 24}/07/2024;{hour.format(row % 24)};{row % 5},5\n" for row in range(48)
+    )
+    found = guessed(text)
+    assert found.declaration.time.at == ("Date", "Heure")
+    assert len(told(found.declaration, text).rows[None]) == 48
+
+
+def test_rows_of_the_same_time_are_of_several_devices() -> None:
+    text = "Start Time,Plant,Device Name,Active power(kW)\n" + "".join(
+        f"2024-07-14 12:{minute:02}:00,Roofs,INV-{unit},{minute / 10 + unit}\n" for minute in (0, 5) for unit in (1, 2, 3)
+    )
+    found = guessed(text)
+    assert found.declaration.serial_at == "Device Name"
+    assert told(found.declaration, text).rows.keys() == {"INV-1", "INV-2", "INV-3"}
+
+
+def test_devices_named_above_the_headings_and_a_time_without_a_name() -> None:
+    text = (
+        "timestamp,Battery Monitor [258],Battery Monitor [258],PV Inverter [20],Grid meter [30]\n"
+        "Europe/Paris,Voltage,State of charge,L1 Power,L1 Power\n,V,%,W,W\n" + rows(52, 50, 900, -200)
+    )
+    found = guessed(text)
+    assert [each.measure for each in found.columns[1:]] == [None, "battery_soc_pct", "pv_power_w", "grid_power_w"]
+    days = '"";"Gesamtertrag / Messwert [kWh]"\n' + "".join(f'"{day}.07.2024";"2{day % 7},5"\n' for day in range(10, 30))
+    assert measures(guessed(days)) == {"Gesamtertrag / Messwert": "pv_interval_wh"}
+
+
 def test_days_begin_at_midnight() -> None:
     text = "Date;Production (kWh)\n2024-07-01;12.5\n2024-07-02;13.5\n"
     found = guessed(text)

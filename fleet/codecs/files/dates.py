@@ -26,6 +26,7 @@ _CLOCK: Final = re.compile(
     r"([0-9]{1,2})[:h.]([0-9]{2})(?:[:m.]([0-9]{2})s?(?:[.,]([0-9]{1,9}))?)?"
     r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*(?:(Z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
 )
+_HOUR: Final = re.compile(r"([0-9]{1,2}) ?h?")
 _COMPACT_CLOCK: Final = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})?")
 _WHOLE: Final = re.compile(
     r"([0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
@@ -91,11 +92,12 @@ class Times:
             return self._slowly(text)
 
     def two(self, day: str, clock: str) -> int:
-        """Date and time in two cells. Raises as `one` does."""
+        """Date and time in two cells, the latter perhaps a whole hour. Raises as `one` does."""
         try:
             return self._days[day] + self._clocks[clock]
         except KeyError:
-            return self._day(day) + self._clock(clock)
+            hour = _HOUR.fullmatch(clock.strip())
+            return self._day(day) + self._clock(clock if hour is None else f"{hour[1]}:00")
 
     def _slowly(self, text: str) -> int:
         if self._cut is None:

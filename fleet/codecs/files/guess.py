@@ -8,12 +8,13 @@ import msgspec
 
 from fleet.codecs.files import wide_reading
 from fleet.codecs.files.dates import UNIX_MS, UNIX_S, decide_order
-from fleet.codecs.files.guess_names import Meaning, end_named, is_serial_name, meaning
+from fleet.codecs.files.guess_names import Meaning, end_named, is_serial_name, meaning, sibling_key
 from fleet.codecs.files.guess_shape import Shape, shape_of
 from fleet.codecs.files.reading import Content, Context, DateOrder, Rows, StampEnd, Unreadable
 from fleet.codecs.files.row_reader import serial_of
 from fleet.codecs.files.units import unit_named, units_known
 from fleet.codecs.files.wide_declaration import Column, Kind, Place, TimeCells, WideCsv, kind_of
+from fleet.codecs.naming import words_of
 from fleet.limits import WIDE_COLUMNS_MAX, WIDE_TEXT_CHARS_MAX
 
 __all__ = ["ColumnGuess", "Doubt", "Guess", "guess", "units_known"]
@@ -26,7 +27,7 @@ Doubt = Literal[
     "ambiguous_date",  # day or month first?
     "unknown_stamp",  # do times name beginnings or ends of intervals? ends were assumed
     "mean_power",  # W of one direction: taken for the mean of the interval
-    "same_measure",  # several columns of one measure: they would be added up
+    "same_measure",  # several columns of one measure, such as phases: they would be added up
     "ambiguous_decimal",  # 1.234: a decimal mark, or thousands?
     "reads_nothing",  # read so, the lines shown give no row
 ]
@@ -61,8 +62,8 @@ def guess(head: bytes, context: Context) -> Guess:
     shape = shape_of(head)
     doubts: dict[Doubt, None] = {}
     serial_at = _serial_column(shape)
-    columns = [_column(shape, at, serial_at) for at in range(min(shape.width, WIDE_COLUMNS_MAX))]
-    declared = _declared(shape, columns, doubts)
+    columns, meant = _columns(shape, serial_at)
+    declared = _declared(shape, columns, meant, doubts)
     declaration = WideCsv(
         time=_time(shape, columns, context, doubts),
         columns=tuple(declared),
@@ -86,34 +87,69 @@ def guess(head: bytes, context: Context) -> Guess:
     return Guess(declaration, preview, header_line, columns, list(doubts))
 
 
-def _column(shape: Shape, at: int, serial_at: int | None) -> ColumnGuess:
+def _columns(shape: Shape, serial_at: int | None) -> tuple[list[ColumnGuess], list[Meaning | None]]:
+    """What each is, and what its heading was understood to mean."""
+    count = min(shape.width, WIDE_COLUMNS_MAX)
+    among = frozenset(word for at in range(count) for word in words_of(f"{shape.said_above(at)} {shape.title(at)}"))
+    meant = [
+        None if at in shape.time_at or at == serial_at or not shape.is_numeric(at) else _meant(shape, at, among)
+        for at in range(count)
+    ]
+    for unit in ("_w", "_wh"):
+        sure = [each.measure for each in meant if each is not None and each.measure.endswith(unit) and not each.weak]
+        enough = 1 if any(each.startswith("pv_") for each in sure) else 2 if sure else 3
+        meant = [
+            None if each is not None and each.measure.endswith(unit) and each.weak >= enough else each for each in meant
+        ]
+    columns = [_column(shape, at, serial_at, each) for at, each in enumerate(meant)]
+    kept = {at for measure in {each.measure for each in columns} if measure for at in _of_one(columns, measure)}
+    columns = [
+        each if each.measure is None or each.position - 1 in kept else ColumnGuess(each.position, each.name, each.unit)
+        for each in columns
+    ]
+    return columns, meant
+
+
+def _meant(shape: Shape, at: int, among: frozenset[str]) -> Meaning | None:
+    name, unit = shape.name(at)
+    return meaning(f"{shape.said_above(at)} {name}".strip(), unit, shape.course(at), among)
+
+
+def _column(shape: Shape, at: int, serial_at: int | None, meant: Meaning | None) -> ColumnGuess:
     name, unit = shape.name(at)
     if at in shape.time_at:
         return ColumnGuess(at + 1, name, unit, role="time")
     if at == serial_at:
         return ColumnGuess(at + 1, name, unit, role="serial")
-    found = meaning(name, unit, shape.course(at)) if shape.is_numeric(at) else None
-    return ColumnGuess(at + 1, name, unit) if found is None else ColumnGuess(at + 1, name, unit, found.measure, _kind(found))
+    return ColumnGuess(at + 1, name, unit) if meant is None else ColumnGuess(at + 1, name, unit, meant.measure, _kind(meant))
+
+
+def _of_one(columns: Sequence[ColumnGuess], measure: str) -> list[int]:
+    """Of columns with the same measure those to keep: one, and if there is no sum of the others all that are of one kind."""
+    its: dict[str, list[int]] = {}
+    for each in columns:
+        if each.measure == measure:
+            its.setdefault(sibling_key(each.name), []).append(each.position - 1)
+    alone = next((ats for key, ats in its.items() if "#" not in key), None)
+    ats = alone or next(iter(its.values()))
+    return ats if measure.endswith(("_wh", "_w")) else ats[:1]
 
 
 def _kind(found: Meaning) -> Kind:
     return "mean_power" if found.mean_power else kind_of(found.measure)
 
 
-def _declared(shape: Shape, columns: Sequence[ColumnGuess], doubts: dict[Doubt, None]) -> list[Column]:
-    """Of one measure the first column, but energies and powers of several are added up."""
+def _declared(
+    shape: Shape, columns: Sequence[ColumnGuess], meant: Sequence[Meaning | None], doubts: dict[Doubt, None]
+) -> list[Column]:
     declared: list[Column] = []
-    seen: set[str] = set()
-    for each in columns:
-        if each.measure is None:
+    for each, told in zip(columns, meant, strict=True):
+        if each.measure is None or told is None:
             continue
-        if each.measure in seen:
-            if not each.measure.endswith(("_wh", "_w")):
-                continue
+        if any(before.measure == each.measure for before in declared):
             doubts["same_measure"] = None
-        seen.add(each.measure)
         at, nth = _place(shape, each.position - 1)
-        declared.append(Column(at, each.measure, unit_named(each.unit), each.kind, nth=nth))
+        declared.append(Column(at, each.measure, unit_named(each.unit), each.kind, sign=told.sign, nth=nth))
     return declared
 
 
@@ -164,13 +200,16 @@ def _order(shape: Shape, context: Context, doubts: dict[Doubt, None]) -> DateOrd
 
 
 def _serial_column(shape: Shape) -> int | None:
-    """By its heading, if what stands in it can be serials."""
+    """By its heading, if what stands in it can be serials; else what tells apart rows of the same time."""
     for at in range(min(shape.width, WIDE_COLUMNS_MAX)):
         if at not in shape.time_at and is_serial_name(shape.name(at)[0]):
             told = {cells[at].strip() for cells in shape.data if len(cells) > at}
             if told and all(serial_of(text) for text in told):
                 return at
-    return None
+    at_device = shape.device_at()
+    if at_device is None or not all(serial_of(cells[at_device]) for cells in shape.data if len(cells) > at_device):
+        return None
+    return at_device
 
 
 def _place(shape: Shape, at: int) -> tuple[Place, int]:

@@ -16,10 +16,17 @@ Course = Literal["grows", "restarts", "rises", "varies"]
 
 
 class Meaning(NamedTuple):
-    """mean_power: power over an interval whose energy is measured."""
+    """mean_power: power over an interval whose energy is measured.
+
+    sign    the file counts the other way round
+    weak    the name does not say so, but it is what such a column mostly is: if no other one is (1), or if no other one of
+            such a unit says what it is (2)
+    """
 
     measure: str
     mean_power: bool = False
+    sign: Literal[1, -1] = 1
+    weak: Literal[0, 1, 2] = 0
 
 
 def _set(words: str) -> frozenset[str]:
@@ -33,18 +40,39 @@ _PV: Final = _set(
 )
 _IMPORT: Final = _set(
     "soutirage soutire soutiree import imported importe importee importation bezug netzbezug bezogen importacion importada"
-    " importata prelievo prelevata purchased bought achat drawn eas conso"
+    " importata prelievo prelevata purchased purchasing purchase bought achat achete drawn eas conso"
 )
 _EXPORT: Final = _set(
     "injection injecte injectee export exported exporte exportee exportation einspeisung netzeinspeisung eingespeist"
     " inyeccion inyectada vertido vertida excedente excedentes exportada immissione immessa ceduta surplus feed feedin"
     " returned sold vente eai"
 )
-_BATTERY: Final = _set("battery batterie batteries akku bateria batteria speicher storage stockage")
-_CHARGE: Final = _set("charge charged charging ladung geladen carga cargada carica caricata")
+_BATTERY: Final = _set("battery batterie batteries akku bateria batteria speicher storage stockage powerwall ess")
+_CHARGE: Final = _set("charge charged charging ladung geladen carga cargada carica caricata")  # in French a load, too
 _DISCHARGE: Final = _set("discharge discharged discharging decharge entladung entladen descarga scarica")
 _LOAD: Final = _set(
-    "consommation consumption consumed verbrauch hausverbrauch consumo load last demand carico autoconsommation"
+    "consommation consommee consumption consumed verbrauch hausverbrauch consumo load last demand carico home house"
+    " household maison haus logement casa"
+)
+# What the site's panels feed into itself: no flow over its meters
+_SELF: Final = _set(
+    "self auto autoconsommation autoconsommee autoconsumo eigenverbrauch direktverbrauch selbstverbrauch direct eigen"
+)
+_VEHICLE: Final = _set("ev ve wallbox vehicle vehicule car borne evse elli")
+# Neither measured here nor energy or power of now
+_OTHER_THINGS: Final = _set(
+    "theoretical theorique theoretisch expected prevu prevue prevision forecast prognose loss losses perte pertes verlust"
+    " limit limite limitation max maximum peak crete spitze nominal rated nennleistung efficiency specific specifique"
+    " spezifisch spezifischer performance ratio pr target objectif budget revenue revenu savings economies co2 cost cout"
+    " insolation irradiation"
+)
+_TO: Final = _set("to into ins vers alla al in")
+_FROM: Final = _set("from vom aus depuis du desde dal della")
+# What stands beside "power" and "energy" without saying whose they are
+_NEUTRAL: Final = _set(
+    "ac total totale gesamt active actif aktiv wirk output sortie ausgang inst instant instantanee instantaneous average"
+    " avg moyenne mean mittel mittelwerte mittelwert messwert momentan momentane aktuell aktuelle actuelle current now of"
+    " de la le l the a b c r s t ph phase sum somme summe"
 )
 _GRID: Final = _set("grid reseau netz red rete mains linky compteur meter zahler zaehler contador contatore")
 _DAY: Final = _set(
@@ -58,21 +86,28 @@ _TOTAL: Final = _set(
 _ENERGY: Final = (
     _set("energy energie energia ertrag yield e eac arbeit gesamtertrag tagesertrag") | _TOTAL | _IMPORT | _EXPORT
 )
-_POWER: Final = _set("power puissance leistung wirkleistung potencia potenza pac p pwr watt watts einspeiseleistung")
-_VOLTAGE: Final = _set("voltage tension spannung voltaje tensione u uac udc upv vac vdc upv volt")
+_POWER: Final = _set("power puissance leistung wirkleistung potencia potenza pac ppv pdc p pwr watt watts einspeiseleistung")
+_VOLTAGE: Final = _set("voltage tension spannung voltaje tensione u uac udc upv vpv vac vdc volt")
 _CURRENT: Final = _set("current courant strom corriente corrente intensite i iac idc ipv amp")
 _TEMPERATURE: Final = _set("temperature temperatur temperatura temp tmp")
 _FREQUENCY: Final = _set("frequency frequence frequenz frecuencia frequenza fac hz freq")
 _IRRADIANCE: Final = _set(
     "irradiance irradiation einstrahlung strahlung irradiancia irraggiamento ensoleillement rayonnement"
 )
-_DC: Final = _set("dc string mppt mpp tracker udc idc pdc upv ipv vdc chaine strang")
+_DC: Final = _set("dc string mppt mpp tracker udc idc pdc upv ipv vpv ppv vdc chaine strang")
+_AC: Final = _set("ac pac inverter onduleur wechselrichter inversor output l phase")
+_INPUT: Final = _set("input entree eingang entrada ingresso")
 _MODULE: Final = _set("module modules panel panels panneau panneaux modul modultemperatur cell cells cellule")
 _AMBIENT: Final = _set(
     "ambient ambiant ambiante exterieur exterieure outdoor aussen aussentemperatur umgebung exterior ambiente esterna air"
 )
-_FACTOR: Final = _set("cos cosphi phi pf factor facteur faktor fattore")
+_FACTOR: Final = _set("cos cosphi phi pf factor facteur faktor fattore leistungsfaktor powerfactor")
 _SERIAL: Final = _set("serial serie seriennummer sn matricola serialnumber")
+_HOUR: Final = _set("hour heure stunde hora ora hr")
+_DEVICE: Final = _set(
+    "device appareil gerat geraet equipment equipement inverter onduleur wechselrichter inversor inv wr logger meter"
+    " compteur zahler module string id"
+)
 _START: Final = _set("start debut von from inicio desde inizio da begin beginning")
 _END: Final = _set("end fin ende bis to until fine al hasta")
 _PLAIN: Final = {
@@ -87,6 +122,13 @@ _PARTS: Final = (
     "verbrauch", "erzeugung", "produktion", "strahlung", "zahler", "gesamt",
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"(?<![0-9])([0-9]{1,2})(?![0-9])")
+_OTHER_UNIT: Final = re.compile(
+    r"[\[(]\s*(?:[^\[\]()]{0,8}[/€$£¥Ωλ][^\[\]()]{0,8}|h|hrs?|kg|t|l|m|km|m/s|hpa|mbar|k?varh|k?vah|[km]?ohm|eur|usd)\s*[\])]\s*$",
+    re.IGNORECASE,
+)
+_TOLD_APART: Final = re.compile(
+    r"[0-9]+|\b(?:[abcrst]|h[pc][eh]?|heures|pleines|creuses|peak|offpeak|off|ht|nt|day|night|jour|nuit|tag|nacht)\b"
+)
 
 
 def is_serial_name(name: str) -> bool:
@@ -100,18 +142,34 @@ def end_named(name: str) -> Literal["start", "end"] | None:
     return None if starts == ends else "start" if starts else "end"
 
 
-def meaning(name: str, unit: str, course: Course) -> Meaning | None:
-    """unit: as written, '' if nowhere. None: nothing comes to mind."""
+def is_hour_name(name: str) -> bool:
+    """Of a column of whole hours beside one of days."""
+    return not _HOUR.isdisjoint(words_of(name))
+
+
+def is_device_name(name: str) -> bool:
+    return not _DEVICE.isdisjoint(words_of(name))
+
+
+def sibling_key(name: str) -> str:
+    """Equal for columns that tell parts of one thing: phases, tariffs, numbered devices; these have a '#' in it."""
+    return _TOLD_APART.sub("#", " ".join(words_of(name)))
+
+
+def meaning(name: str, unit: str, course: Course, among: frozenset[str] = frozenset()) -> Meaning | None:
+    """unit: as written, '' if nowhere. among: words of all the file's headings. None: nothing comes to mind."""
     if is_measure(name.strip()):
         return Meaning(name.strip())
     words = _words(name)
     known = unit_named(unit)
+    if words & (_OTHER_THINGS | _VEHICLE) or (known is None and _OTHER_UNIT.search(name) is not None):
+        return None
     base = units_known()[known][0] if known is not None else _base_of(words)
     number = _number(name)
     if base == "Wh":
-        return _energy(words, course)
+        return _energy(words, course, among)
     if base == "W":
-        return _power(words, number)
+        return _power(words, number, among)
     measure = _other(base, words, number)
     return Meaning(measure) if is_measure(measure) else None
 
@@ -125,7 +183,9 @@ def _other(base: str, words: frozenset[str], number: int) -> str:
     if base == "°C":
         return "module_temp_c" if words & _MODULE else "ambient_temp_c" if words & _AMBIENT else "inverter_temp_c"
     if base == "%":
-        return "battery_soc_pct" if words & (_BATTERY | {"soc"}) else "power_factor" if words & _FACTOR else ""
+        if words & (_BATTERY | {"soc", "ladezustand"}) or (words & _CHARGE and words & {"state", "etat"}):
+            return "battery_soc_pct"
+        return "power_factor" if words & _FACTOR else ""
     return _PLAIN.get(base, "")
 
 
@@ -138,7 +198,7 @@ def _words(name: str) -> frozenset[str]:
 def _base_of(words: frozenset[str]) -> str:
     """By the words alone, the clearer ones first."""
     for base, its in (
-        ("W/m²", _IRRADIANCE), ("°C", _TEMPERATURE), ("Hz", _FREQUENCY), ("factor", _set("cosphi cos pf")), ("V", _VOLTAGE),
+        ("W/m²", _IRRADIANCE), ("°C", _TEMPERATURE), ("Hz", _FREQUENCY), ("factor", _FACTOR), ("V", _VOLTAGE),
         ("W", _POWER), ("A", _CURRENT), ("Wh", _ENERGY), ("Wh", _PV), ("%", _set("soc")),
     ):  # fmt: skip
         if words & its:
@@ -146,45 +206,85 @@ def _base_of(words: frozenset[str]) -> str:
     return ""
 
 
-def _energy(words: frozenset[str], course: Course) -> Meaning | None:
-    if words & _BATTERY:
+def _energy(words: frozenset[str], course: Course, among: frozenset[str]) -> Meaning | None:
+    weak: Literal[0, 1, 2] = 0
+    if words & _SELF:
+        return None
+    if _is_battery(words, among):
         register = "discharge_energy_wh" if words & _DISCHARGE else "charge_energy_wh" if words & _CHARGE else ""
-    elif words & _EXPORT:
-        register = "export_energy_wh"
-    elif words & _IMPORT or (words & _GRID and not words & _PV):
+    elif _direction(words) is not None:
+        register = f"{_direction(words)}_energy_wh"
+    elif words & _GRID and not words & _PV:
         register = "import_energy_wh"
     elif words & _LOAD:
         register = ""  # what is consumed is no register of a site
     else:
         register = "pv_energy_wh"
+        weak = 0 if words & _PV else _weak(words - _DAY, _ENERGY)
     if not register:
         return None
     if course == "restarts" or (words & _DAY and course != "varies"):
-        return Meaning(DAY_COUNTER_OF[register])
+        return Meaning(DAY_COUNTER_OF[register], weak=weak)
     if course == "grows" or (words & _TOTAL and course == "rises"):
-        return Meaning(register)
-    return Meaning(INTERVAL_OF[register])
+        return Meaning(register, weak=weak)
+    return Meaning(INTERVAL_OF[register], weak=weak)
 
 
-def _power(words: frozenset[str], number: int) -> Meaning | None:
-    if words & _DC and number:
-        return Meaning(f"dc_power_w_{number}") if is_measure(f"dc_power_w_{number}") else None
-    for register, its in (("export_interval_wh", _EXPORT), ("import_interval_wh", _IMPORT)):
-        if words & its and not words & (_BATTERY | _PV):
-            return Meaning(register, mean_power=True)
-    for measure, its in (
-        ("battery_power_w", _BATTERY),
-        ("pv_power_w", _PV),
-        ("load_power_w", _LOAD),
-        ("grid_power_w", _GRID),
-    ):
-        if words & its:
-            return Meaning(measure)
-    return Meaning("pv_power_w")
+def _power(words: frozenset[str], number: int, among: frozenset[str]) -> Meaning | None:
+    beside_ac = bool(among & _set("pac ac output total grid active"))
+    of_string = number and (words & _INPUT or ("pv" in words and beside_ac and not words & _AC))
+    direction = _direction(words)
+    if words & _DC or of_string:
+        measure = f"dc_power_w_{number or 1}"
+        return Meaning(measure) if is_measure(measure) else None
+    if words & _SELF:
+        return None
+    if _is_battery(words, among):
+        return _battery_power(words)
+    if direction is not None and not words & _PV:
+        return Meaning(f"{direction}_interval_wh", mean_power=True)
+    of_whom = (("pv_power_w", _PV), ("load_power_w", _LOAD), ("grid_power_w", _GRID))
+    told = next((measure for measure, its in of_whom if words & its), None)
+    return Meaning("pv_power_w", weak=_weak(words, _POWER)) if told is None else Meaning(told)
+
+
+def _battery_power(words: frozenset[str]) -> Meaning:
+    """Of one direction it is an energy."""
+    if words & (_CHARGE | _DISCHARGE):
+        return Meaning(f"{'discharge' if words & _DISCHARGE else 'charge'}_interval_wh", mean_power=True)
+    return Meaning("battery_power_w", sign=-1 if words & _FROM else 1)
+
+
+def _is_battery(words: frozenset[str], among: frozenset[str]) -> bool:
+    """Charging alone may be a car's, and 'charge' a load's: it is a battery's where others are told of discharging."""
+    if words & (_BATTERY | _DISCHARGE):
+        return True
+    return bool(words & _CHARGE) and not words & _LOAD and bool(among & (_BATTERY | _DISCHARGE))
+
+
+def _direction(words: frozenset[str]) -> Literal["import", "export"] | None:
+    """Over the meter at the grid."""
+    if words & _EXPORT:
+        return "export"
+    if words & _IMPORT:
+        return "import"
+    to, from_ = bool(words & _TO), bool(words & _FROM)
+    if not words & _GRID or to == from_:
+        return None
+    return "export" if to else "import"
+
+
+def _weak(words: frozenset[str], known: frozenset[str]) -> Literal[0, 1, 2]:
+    """known: what says at least which quantity it is."""
+    if all(word.isdigit() for word in words - known - _NEUTRAL):
+        return 0
+    return 1 if words & known else 2
 
 
 def _electrical(what: str, words: frozenset[str], number: int) -> str:
-    if words & _DC:
+    if words & _BATTERY:
+        return ""
+    if words & _DC or (number and words & (_INPUT | {"pv"})):
         return f"dc_{what}_{number or 1}"
     phase = _PHASES.get(str(number)) or next((_PHASES[word] for word in sorted(words) if word in set("abcrst")), None)
     return f"ac_{what}_l{phase}" if phase else f"ac_{what}"

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, Literal
 
 from fleet.codecs.files.dates import UNIX_MS, UNIX_S, Times
-from fleet.codecs.files.guess_names import Course
+from fleet.codecs.files.guess_names import Course, is_device_name, is_hour_name
 from fleet.codecs.files.lines import lines
 from fleet.codecs.files.numbers import Decimal, Numbers, Thousands
 from fleet.codecs.files.reading import Content, Unreadable
@@ -20,7 +20,8 @@ Encoding = Literal["utf-16-le", "utf-16-be"] | None
 
 _DELIMITERS: Final = (";", "\t", ",", "|")
 _TIME_CELLS: Final = 12  # dates stand among the first columns
-_CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp][Mm])?")
+_CLOCK: Final = re.compile(r"[0-9]{1,2}[:h][0-9]{2}(?:[:m][0-9]{2}s?)?(?: ?[AaPp][Mm])?")
+_HOUR: Final = re.compile(r"(?:[01]?[0-9]|2[0-4]) ?h?")
 _UNIX: Final = re.compile(r"1[0-9]{9}(?:[0-9]{3})?")
 _NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.,' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]*(?:[eE][+-]?[0-9]{1,3})?")
 _COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
@@ -51,10 +52,12 @@ class Shape:
         self.encoding: Final = encoding
         self.delimiter: Final = _delimiter(texts)
         self.rows: Final = [split(text, self.delimiter) for text in texts]
+        self.time_at: tuple[int, ...]
         self.first_row, self.time_at = _first_row(self.rows)
         self.data: Final = [] if self.first_row is None else [cells for cells in self.rows[self.first_row :] if any(cells)]
         self.width: Final = len(self.data[0]) if self.data else max(map(len, self.rows), default=0)
         self.units_at, self.header_at = _headings(self.rows, self.first_row, self.width)
+        self.time_at = (*self.time_at, *self._hours())
         self.decimal: Decimal
         self.thousands: Thousands
         self.decimal, self.thousands, self.decimal_doubtful = _decimal(self.data, self.time_at, self.delimiter)
@@ -77,7 +80,7 @@ class Shape:
             return None
         return UNIX_S if len(first[0].strip()) == 10 else UNIX_MS
 
-    @cached_property
+    @property
     def days_only(self) -> bool:
         return len(self.time_at) == 1 and all(_kind(text, 0) == "date" for text in self._times())
 
@@ -101,6 +104,29 @@ class Shape:
         unit = units[at].strip() if at < len(units) else ""
         return title, unit if unit_named(unit) is not None else ""
 
+    def said_above(self, at: int) -> str:
+        """What stands over the heading: the device that several columns are of."""
+        line = (self.header_at or 0) - 1
+        cells = self.rows[line] if line >= 0 else []
+        return cells[at].strip() if len(cells) == self.width and sum(map(bool, cells)) > 1 else ""
+
+    def device_at(self) -> int | None:
+        """The column that tells apart rows of the same time, if there are such."""
+        rows = [cells for cells in self.data if len(cells) == self.width]
+        times = [tuple(cells[at] for at in self.time_at) for cells in rows]
+        if len(set(times)) == len(times) or not self.time_at:
+            return None
+        found = [
+            at
+            for at in range(min(self.width, WIDE_COLUMNS_MAX))
+            if at not in self.time_at
+            and all(cells[at].strip() for cells in rows)
+            and 1 < len({cells[at] for cells in rows}) < len(rows)
+            and len({(time, cells[at]) for time, cells in zip(times, rows, strict=True)}) == len(rows)
+        ]
+        words = [at for at in found if not self.is_numeric(at)]
+        return next((at for at in found if is_device_name(self.name(at)[0])), words[0] if words else None)
+
     def is_numeric(self, at: int) -> bool:
         told = [text for text in self._cells(at) if text]
         return bool(told) and sum(_NUMBER.fullmatch(text) is not None for text in told) * 2 > len(told)
@@ -121,11 +147,30 @@ class Shape:
         steps = [b - a for a, b in pairwise(values)]
         rises, falls = [step for step in steps if step > 0], [step for step in steps if step < 0]
         if falls:
-            rare = len(falls) * 10 <= len(rises)
+            rare = len(falls) * 10 <= len(rises) and len(falls) <= self._days
             restarts = all(b <= max(values) / 10 for a, b in pairwise(values) if b < a)
             return "restarts" if rare and restarts else "varies"
+        if rises and _comes_to_rest(values):
+            return "restarts" if values[0] * _SURE < values[-1] else "grows"
         times = _SURE if len(values) >= _ENOUGH else _SURE_OF_FEW
         return "grows" if rises and values[0] > times * max(rises) else "rises"
+
+    @cached_property
+    def _days(self) -> int:
+        """How many there are, as far as dates tell."""
+        return len({text[:10].partition(" ")[0] for text in self._times()}) if self.unix is None else len(self.data)
+
+    def _hours(self) -> tuple[int, ...]:
+        """A column of whole hours, beside one of days that come several times."""
+        days = self._times()
+        if not self.days_only or len(set(days)) == len(days):
+            return ()
+        hours = (
+            at
+            for at in range(min(self.width, _TIME_CELLS))
+            if at not in self.time_at and is_hour_name(self.title(at)) and all(map(_HOUR.fullmatch, self._cells(at)))
+        )
+        return tuple(islice(hours, 1))
 
     def _descends(self) -> bool:
         times = Times(self.unix, "dmy")
@@ -140,6 +185,12 @@ class Shape:
 
     def _cells(self, at: int) -> list[str]:
         return [cells[at].strip() for cells in self.data if at < len(cells)]
+
+
+def _comes_to_rest(values: Sequence[float]) -> bool:
+    """A day's energies end with nothing; what stays at its highest when the day is over is a counter."""
+    resting = sum(1 for value in values if value == values[-1])
+    return len(values) >= _ENOUGH and values[-1] == max(values) > 0 and resting * _ENOUGH >= len(values) and resting > 2
 
 
 def shape_of(head: bytes) -> Shape:
@@ -222,7 +273,8 @@ def _headings(rows: Sequence[Sequence[str]], first_row: int | None, width: int) 
     names_at: int | None = None
     for index in range((len(rows) if first_row is None else first_row) - 1, -1, -1):
         told = [cell.strip() for cell in rows[index] if cell.strip()]
-        if len(told) < 2 or 2 * len(told) < width or sum(map(_is_number, told)) * 2 > len(told):
+        least = 1 if width == len(rows[index]) == 2 else 2  # the times' column may have no name
+        if len(told) < least or 2 * len(told) < width or sum(map(_is_number, told)) * 2 > len(told):
             continue
         if units_at is None and sum(unit_named(cell) is not None for cell in told) * 2 >= len(told):
             units_at = index
