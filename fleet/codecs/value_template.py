@@ -3,8 +3,10 @@
 Source: Home Assistant's MQTT pages (value_template), Jinja's order of operators. Understood is one expression in {{ }} with
 one value in it: `value`, or a path such as `value_json.a['b'][0]`, then the filters float, int, round, default and
 is_defined, and + - * / with constants, in brackets too. A filter's default is left out: what is missing is missing, not 0.
-Everything else (statements, tests, functions, two values, powers, text) is not understood. Nothing is ever executed: a
-template becomes a path and a list of steps.
+So is the other branch of a condition that only asks whether the value is there, as in
+`{% if 'a' in value_json %}{{ … }}{% endif %}` or `{{ … if value_json.a is defined else 0 }}`. Everything else (other
+statements and tests, functions, two values, powers, text) is not understood. Nothing is ever executed: a template becomes a
+path and a list of steps.
 """
 
 import math
@@ -53,13 +55,43 @@ def template(text: str) -> Template:
     stripped = text.strip()
     if not stripped:
         return PLAIN
-    inside = re.fullmatch(r"\{\{-?(?P<expression>[^{}]*?)-?\}\}", stripped)
-    if len(text) > TEMPLATE_CHARS_MAX or inside is None:
+    if len(text) > TEMPLATE_CHARS_MAX:
         raise _unsupported(text)
-    found = _Parser(text, inside["expression"]).whole()
+    statement = _STATEMENT.fullmatch(stripped)
+    inside = _EXPRESSION.fullmatch(statement["then"] if statement is not None else stripped)
+    if inside is None:
+        raise _unsupported(text)
+    choice = _CHOICE.fullmatch(inside["expression"]) if statement is None else None
+    condition = statement or choice
+    found = _Parser(text, choice["then"] if choice is not None else inside["expression"]).whole()
     if isinstance(found, float):
         raise _unsupported(text)  # a constant measures nothing
+    if condition is not None and not _asks_whether_there(condition["condition"], found, text):
+        raise _unsupported(text)
     return found
+
+
+_EXPRESSION: Final = re.compile(r"\{\{-?(?P<expression>[^{}]*?)-?\}\}")
+_STATEMENT: Final = re.compile(
+    r"\{%-?\s*if\s(?P<condition>[^{}%]+?)-?%\}\s*(?P<then>\{\{[^{}]*\}\})\s*(?:\{%-?\s*else\s*-?%\}[^%]*)?\{%-?\s*endif\s*-?%\}"
+)
+_CHOICE: Final = re.compile(r"(?P<then>.*?)\sif\s(?P<condition>.*?)(?:\selse\s.*)?")
+_CONTAINED: Final = re.compile(r"(?P<key>'[^'\\]*'|\"[^\"\\]*\")\s+in\s+(?P<path>value_json\S*)")
+_DEFINED: Final = re.compile(r"(?P<path>value_json\S*)\s+is\s+(?:defined|not\s+none)", re.IGNORECASE)
+
+
+def _asks_whether_there(condition: str, found: Template, text: str) -> bool:
+    """Of the value itself, or of what it stands in."""
+    asked = condition.strip()
+    contained, defined = _CONTAINED.fullmatch(asked), _DEFINED.fullmatch(asked)
+    which = contained or defined
+    if which is None:
+        return False
+    place = _Parser(text, which["path"]).whole()
+    if isinstance(place, float) or place.path is None or place.steps or found.path is None:
+        return False
+    path = place.path if contained is None else (*place.path, contained["key"][1:-1])
+    return found.path[: len(path)] == path
 
 
 def _unsupported(text: str) -> BadInput:

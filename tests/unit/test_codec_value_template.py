@@ -36,6 +36,12 @@ SAID: dict[str, Any] = {
         ("{{ value_json.text | float }}", 56.5),
         ("{{ value_json.list[0][0] }}", 1.0),
         ("{{ value_json.pac | round(2, default=0) }}", 1234.0),
+        ("{{ value_json.pac if value_json.pac is defined else 0 }}", 1234.0),
+        ("{{ value_json.pac / 10 if 'pac' in value_json else '' }}", 123.4),
+        ("{{ value_json.ENERGY.Power[0] if value_json.ENERGY is defined }}", 7.0),
+        ("{% if 'pac' in value_json %}{{ value_json.pac }}{% else %}''{% endif %}", 1234.0),
+        ("{%- if value_json.pac is not none -%} {{ value_json.pac | float(0) }} {%- else -%} 0 {%- endif -%}", 1234.0),
+        ("{% if 'Power' in value_json.ENERGY %}{{ value_json['ENERGY'].Power[1] }}{% endif %}", -8.0),
     ],
 )
 def test_templates_that_are_understood(text: str, value: float) -> None:
@@ -53,6 +59,7 @@ def test_the_payload_itself() -> None:
     [
         "{{ value_json.missing }}", "{{ value_json.pac.deeper }}", "{{ value_json.off | float(0) }}", "{{ value_json.no }}",
         "{{ value_json.missing | default(0) | float }}", "{{ value_json.list[7] }}", "{{ value_json.list['x'] }}",
+        "{{ value_json.missing if 'missing' in value_json else 0 }}",
         "{{ value_json.yes }}", "{{ value_json.ENERGY }}", "{{ value_json }}",
     ],
 )  # fmt: skip
@@ -64,7 +71,15 @@ def test_what_is_missing_is_missing_whatever_the_default(text: str) -> None:
     "text",
     [
         "{% if value_json.pac > 0 %}{{ value_json.pac }}{% endif %}",
-        "{{ value_json.a if value_json.a is defined else 0 }}",
+        "{{ value_json.a if value_json.b is defined else 0 }}",
+        "{{ value_json.a if value_json.a > 0 else 0 }}",
+        "{{ value_json.a if value_json.b is defined else value_json.c if value_json.c is defined }}",
+        "{{ value if value_json.a is defined }}",
+        "{{ 5 if value_json.a is defined else 0 }}",
+        "{% if 'b' in value_json %}{{ value_json.a }}{% endif %}",
+        "{% if 'a' in value_json %}{{ value_json.a }}{{ value_json.a }}{% endif %}",
+        "{% if value_json.a %}{{ value_json.a }}{% endif %}",
+        "{% set x = 1 %}{{ value_json.a }}",
         "{{ value_json.a + value_json.b }}",
         "{{ value_json.a ** 2 }}",
         "{{ 10 / value_json.a }}",
@@ -100,7 +115,7 @@ def test_everything_else_is_refused_as_unsupported(text: str) -> None:
 
 PIECES = st.sampled_from(
     ["value", "value_json", ".a", "['b']", "[0]", "|", "float", "int", "round", "default", "(", ")", "+", "-", "*", "/",
-     "10", "0", "9" * 90, "0.1", ",", "=", " ", "{{", "}}", "'"]
+     "10", "0", "9" * 90, "0.1", ",", "=", " ", "{{", "}}", "'", " if ", " in ", " is defined", " else "]
 )  # fmt: skip
 
 
