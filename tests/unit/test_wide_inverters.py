@@ -62,6 +62,11 @@ def test_huawei_other_devices_are_told_of_and_not_fatal() -> None:
     assert (only.unreadable, only.rows, only.codes) == (None, {}, ["unknown_block"])
 
 
+def test_huawei_an_inverter_by_any_name_is_one_by_its_columns() -> None:
+    again = told(huawei.FORMAT, HUAWEI.replace("#INV2 ESN", "#SUN2000(COM1-2) ESN"))
+    assert (again.rows, again.codes) == (told(huawei.FORMAT, HUAWEI).rows, ["unknown_block"])
+
+
 def test_huawei_a_file_that_grows_or_begins_without_the_loggers_own_line() -> None:
     lines = HUAWEI.splitlines(keepends=True)
     half = told(huawei.FORMAT, "".join(lines[:4]) + lines[4][:60])

@@ -4,8 +4,8 @@ Source: SmartLogger user manual (FTP settings); shape and meanings measured on a
 decimal mark. `#INV1 ESN:<serial>` begins a block, `#Time;…` names its columns, whose number varies by model. Times are
 the logger's local time, with summer time. Pac kW, Qac kvar, energies kWh: E-Total lifetime, E-Day since local midnight,
 Eac since the row before, which was Cycle Time minutes ago. Where E-Total is written, Eac tells nothing more and is left out.
-The file grows, or is sent again, during its day. Blocks of other devices are named as refused, not read: their columns are
-the installer's own.
+The file grows, or is sent again, during its day. A block with an inverter's columns is one, whatever it is called. Blocks
+of other devices are named as refused, not read: their columns are the installer's own.
 """
 
 import re
@@ -100,11 +100,13 @@ class _Block:
         if told is not None:
             found = self.end()
             self.begun = True
-            serial = serial_of(told[2].strip()) if _INVERTER.fullmatch(told[1]) else None
-            self._serial = serial or None
-            if not serial and not text.startswith(_FIRST):
-                self._other = ("unknown_block" if serial is None else "bad_serial", number, text.strip())
+            is_logger, is_inverter = text.startswith(_FIRST), _INVERTER.fullmatch(told[1]) is not None
+            self._serial = None if is_logger else serial_of(told[2].strip()) or None
+            if not is_logger and not (is_inverter and self._serial):
+                self._other = ("bad_serial" if is_inverter else "unknown_block", number, text.strip())
             return found
+        if self._serial is not None and self._other is not None and _has_strings(text):
+            self._other = None  # an inverter under a name that somebody gave it
         if self._other is not None or self._serial is None:
             return []
         known = _layout(text)
@@ -124,6 +126,12 @@ class _Block:
     def _unknown(self, code: str, number: int, title: str) -> Refusal:
         self.refused += 1
         return refusal(code, number, text=title, rows=str(self.passed_over))
+
+
+def _has_strings(text: str) -> bool:
+    """What goes into it is told, and what comes out of it."""
+    names = {cell.strip().lower() for cell in text.split(";")}
+    return {"upv1", "pac"} <= names and not names.isdisjoint({"e-total", "e-day", "eac"})
 
 
 @lru_cache(maxsize=64)
