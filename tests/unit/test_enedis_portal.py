@@ -100,6 +100,8 @@ def test_what_was_fed_in_is_told_by_the_heading() -> None:
     row = [("2024-07-01T00:00:00+02:00", 700)]
     assert list(points(found(index(row, "Production")), "export_energy_wh").values()) == [700]
     assert list(points(found(index(row).replace("EAS ", "EAI ")), "export_energy_wh").values()) == [700]
+    producer = index([], "Production").rstrip("\n") + ";EAI T\n" + index_row("2024-07-01T00:00:00+02:00", None).rstrip("\n")
+    assert points(found(producer + ";6658820\n"), "export_energy_wh") == {ms(datetime(2024, 7, 1, tzinfo=PARIS)): 6_658_820}
     both = index([]).rstrip("\n") + ";EAI T\n" + index_row("2024-07-01T00:00:00+02:00", 900).rstrip("\n") + ";40\n"
     assert list(points(found(both), "import_energy_wh").values()) == [900]
     assert list(points(found(both), "export_energy_wh").values()) == [40]

@@ -1,7 +1,8 @@
 """The portal's daily registers: rows of 'Horodate;Type de releve;EAS F1;…;EAS F10;EAS D1;…;EAS D4;EAS T', cumulative, in Wh.
 
 EAS is what was drawn, EAI what was fed in; F are the supplier's tariffs, D the grid operator's. T is the total: the meter's
-own sum, also of registers that the tariff of the day does not use, so it stands for itself where the file has it.
+own sum, also of registers that the tariff of the day does not use, so it stands for itself where the file has it. A file of
+a producer's meter has all of EAS's columns too, and nothing in them; without EAI its EAS are what its heading says.
 """
 
 import re
@@ -88,8 +89,10 @@ class IndexRows:
 
 def _columns(names: Sequence[str], direction: Direction) -> tuple[_Column, ...]:
     found: dict[Direction, tuple[list[int], list[int]]] = {}
-    for position, name in enumerate(names):
-        register = _REGISTER.fullmatch(name)
+    registers = [_REGISTER.fullmatch(name) for name in names]
+    if any(each is not None and each[1] == "ai" for each in registers):
+        direction = "import"
+    for position, register in enumerate(registers):
         if register is not None:
             totals, parts = found.setdefault(direction if register[1] == "as" else "export", ([], []))
             if register[2]:
