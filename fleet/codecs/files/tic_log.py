@@ -23,7 +23,7 @@ from fleet.telemetry import UnixMs
 
 _STX, _ETX = "\x02", "\x03"
 _PREFIX: Final = re.compile(
-    r"[\[(]?([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
+    r"[\[(]?([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{2}[/.][0-9]{2}[/.][0-9]{4})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
     r" ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})?[\])]?[ \t;,:|>-]*"
 )
 _TIME_BEGINS: Final = tuple("0123456789[(")
@@ -178,7 +178,10 @@ def _time_before(text: str) -> tuple[_Time | None, str]:
 
 @lru_cache(maxsize=64)
 def _midnight_ms(day: str) -> int | None:
+    """These are French meters: 01/07/2024 has the day first."""
     try:
+        if not day[:4].isdecimal():
+            return naive_ms(int(day[6:]), int(day[3:5]), int(day[:2]))
         return naive_ms(int(day[:4]), int(day[5:7]), int(day[8:]))
     except ValueError:
         return None
