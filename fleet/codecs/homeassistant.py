@@ -9,7 +9,7 @@ What counts, and what stays nobody's:
 - the unit must fit the device class: a "power" in VA is none, and apparent power is never W;
 - energy counts with state_class total_increasing. A "total" may fall, so it is no counter of ours;
 - whose it is must be said by the value's name, or by its ids and its device where that says nothing (fleet.codecs.naming);
-- of two values that would be the same measure of a device the total counts, else none;
+- of two values that would be the same measure of a device the total counts, else none; what goes into it counts last;
 - voltages, temperatures and the like count only of a device that tells a power or a counter too: houses are full of sensors;
 - templates: see value_template. One that is not understood is refused by name when it is announced, once.
 
@@ -24,7 +24,7 @@ import msgspec
 
 from fleet.codecs.decoded import Decoded, json_object, sample
 from fleet.codecs.memory import Memory
-from fleet.codecs.naming import meaning
+from fleet.codecs.naming import meaning, words_of
 from fleet.codecs.units import Quantity, unit_of
 from fleet.codecs.value_template import Template, template
 from fleet.errors import BadInput
@@ -45,11 +45,14 @@ _QUANTITY_OF: Final[Mapping[str, Quantity]] = {
     "current": "current", "frequency": "frequency", "temperature": "temperature", "irradiance": "irradiance",
     "power_factor": "ratio", "battery": "ratio",
 }  # fmt: skip
+# Their meters count what goes out as positive, and not every bridge turns it around.
+_OUTWARD: Final = re.compile("huawei|solaredge", re.IGNORECASE)
+_INTO: Final = frozenset(("input", "entree"))
 _ASIDE: Final = re.compile(r"(?:ac|dc)_(?:voltage|current|frequency).*|.*_temp_c|power_factor|reactive_power_var")
 
 
 class _Value(msgspec.Struct, array_like=True, frozen=True):
-    """One announced value. template(payload) × factor is the measure. total: its name says that it sums up others."""
+    """One announced value. template(payload) × factor is the measure. rank: of several that would be the same one."""
 
     topic: str
     template: str
@@ -57,7 +60,7 @@ class _Value(msgspec.Struct, array_like=True, frozen=True):
     factor: float
     serial: str
     local: bool
-    total: bool
+    rank: int
 
 
 class _Config(msgspec.Struct, array_like=True, frozen=True):
@@ -150,10 +153,10 @@ def _value(config: str, name: str, said: dict[str, Any]) -> _Value | None:
     unique_id, object_id = _text(said, "unique_id"), _text(said, "object_id")
     device = _long(said["device"]) if isinstance(said.get("device"), dict) else {}
     own = _text(said, "name") or object_id or unique_id or name
-    described = (_text(device, key) for key in ("name", "model", "manufacturer"))
+    described = [_text(device, key)[-60:] for key in ("name", "model", "manufacturer")]
     about = [*described, *_ids(device), unique_id, object_id, name, topic, config.removesuffix("/config")]
-    meant = meaning(own, unit, " ".join(each[-60:] for each in about))
-    if meant is None:
+    meant = meaning(own, unit, " ".join(each[-60:] for each in about), device=" ".join(described))
+    if meant is None or (meant.measure == "grid_power_w" and _OUTWARD.search(" ".join(described))):
         return None
     serial = next(iter(_ids(device)), "") or _prefix(unique_id or object_id or name)
     local = not tells_apart(serial)
@@ -166,8 +169,14 @@ def _value(config: str, name: str, said: dict[str, Any]) -> _Value | None:
         factor=meant.factor,
         serial=serial_of_path(serial, RAW_NAME_CHARS_MAX) if local else serial_of_path(serial),
         local=local,
-        total="total" in own.casefold(),
+        rank=_rank(own),
     )
+
+
+def _rank(name: str) -> int:
+    """A total sums up others; what goes into an inverter is not yet what comes out of it."""
+    words = words_of(name)
+    return 2 if "total" in name.casefold() else 0 if not _INTO.isdisjoint(words) else 1
 
 
 def _prefix(own: str) -> str:
@@ -222,7 +231,8 @@ def _index(entries: Mapping[str, bytes]) -> _Index:
     for claimed in claims.values():
         readers = list(claimed.values())
         if len(readers) > 1:
-            readers = [reader for reader in readers if reader.value.total]
+            most = max(reader.value.rank for reader in readers)
+            readers = [reader for reader in readers if reader.value.rank == most]
         chosen += readers if len(readers) == 1 else []
     telling = {reader.value.serial for reader in chosen if _ASIDE.fullmatch(reader.value.measure) is None}
     index: dict[str, tuple[_Reader, ...]] = {}

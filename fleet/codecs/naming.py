@@ -49,6 +49,7 @@ _SAYS: Final[Mapping[Role, frozenset[str]]] = {
     "load": _set("load consumption consommation conso consumed household"),
 }
 # Words that say so where nothing clearer does: a hybrid inverter tells of its battery, a meter of what the roof makes.
+_MADE: Final = _set("production produced produite producing produit generation generated")
 _HINTS: Final[Mapping[Role, frozenset[str]]] = {
     "pv": _set("inverter onduleur inv opendtu ahoydtu hoymiles apsystems"),
     "grid": _set("meter compteur tic"),
@@ -56,6 +57,7 @@ _HINTS: Final[Mapping[Role, frozenset[str]]] = {
 _IMPORT: Final = _set("import imported importe importee importation soutirage soutire soutiree purchased bought achat drawn")
 _EXPORT: Final = _set(
     "export exported exporte exportee exportation injection injecte injectee injected returned return feedin feed sold vente"
+    " eait"
 )
 _CHARGE: Final = _set("charge charged charging chargee")
 _DISCHARGE: Final = _set("discharge discharged discharging decharge dechargee")
@@ -83,13 +85,14 @@ _NEUTRAL: Final = _set(
     "power puissance active actif p pac w kw mw energy energie e wh kwh mwh total totale tot lifetime cumul cumulative index"
     " counter compteur sum now current courant instantaneous instantanee ac value valeur state sensor measure mesure output"
     " sortie v u voltage tension i a b c l phase intensite amperage hz frequency frequence f va kva var kvar s q pf cos phi"
-    " cosphi factor facteur de of the temperature temp"
+    " cosphi factor facteur de of the temperature temp actual present live real time realtime measured reading"
 )
 _SILENT: Final = _NEUTRAL | _DAY | _DC
 _CHANNEL: Final = _set("ch channel canal")
 _PHASE_WORDS: Final = _set("l phase ph")
 _OF_A_PHASE: Final = _set("voltage tension current courant power puissance act active u v i")
 _PHASE_OF: Final = {"1": "_l1", "2": "_l2", "3": "_l3", "a": "_l1", "b": "_l2", "c": "_l3"}
+_LETTERS: Final = frozenset("abc")  # "Energy a" of a meter with several clamps
 _MODULE: Final = _set("module modules panel panels panneau panneaux cell cells cellule")
 _AMBIENT: Final = _set("ambient ambiant ambiante outdoor outside exterieur exterieure air")
 _INSIDE: Final = _set("inverter onduleur inv internal interne heatsink radiateur cabinet")
@@ -104,32 +107,36 @@ _QUANTITY_WORDS: Final[Mapping[str, Quantity]] = {
 }
 
 _UNIT_INSIDE: Final = re.compile(r"(?:(?<![A-Za-z])(?:[kKMGm]?[Ww]h|[kMGm]W|kw|k?VA|k?var|Hz)|SoC|SOC)(?![A-Za-z])")
+# A maker's name says nothing of what its device measures: they have meters, too.
+_MAKERS: Final = re.compile(r"(?i:solar[ _-]?(?:edge|log|man|assistant|world))(?![A-Za-z])|Solar(?:Max|Watt)(?![A-Za-z])")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD: Final = re.compile(r"[a-z]+|[0-9]+")
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """'ActivePowerL1' → active, power, l, 1; 'Énergie injectée (kWh)' → energie, injectee, kwh."""
+    text = _MAKERS.sub(" ", text)
     split = _CAMEL.sub(" ", _UNIT_INSIDE.sub(lambda found: f" {found[0].lower()} ", text))
     plain = unicodedata.normalize("NFKD", split.casefold())
     return tuple(_WORD.findall("".join(each for each in plain if not unicodedata.combining(each))))
 
 
 def meaning(
-    name: str, unit: str | None, about: str = "", *, role: Role | None = None, ac_is_pv: bool = False
+    name: str, unit: str | None, about: str = "", *, role: Role | None = None, ac_is_pv: bool = False, device: str = ""
 ) -> Meaning | None:
     """name: of the value; about: names of its device; role: what is known to be measured, where neither says.
 
+    device: what the device calls itself, which the names of its values repeat as often as not.
     unit: as written; None or '' where the format has none: then the name may say it, else the value is in W, Wh, V, A …
     ac_is_pv: "AC/Power" alone is an inverter's; elsewhere it may be an air conditioner's.
     """
     if len(name) > _NAME_CHARS_MAX or (unit is not None and len(unit) > _UNIT_CHARS_MAX):
         return None
-    return _meaning(name, unit, about[:_ABOUT_CHARS_MAX], role, ac_is_pv)
+    return _meaning(name, unit, about[:_ABOUT_CHARS_MAX], role, ac_is_pv, device[:_ABOUT_CHARS_MAX])
 
 
 @lru_cache(maxsize=4_096)
-def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_pv: bool) -> Meaning | None:
+def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_pv: bool, device: str) -> Meaning | None:
     last = re.split(r"[/:. ]", name.strip())[-1]
     words = words_of(name)
     known = unit_of(unit) if unit else _unit_within(name, words)
@@ -137,13 +144,41 @@ def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_p
         return _itself(last, known)
     if known is None or not set(words).isdisjoint(_OTHER):
         return None
+    own = frozenset(words_of(device))
+    if _conflicts(words):
+        words = tuple(word for word in words if word not in own)  # "Solar inverter grid power" of the solar inverter
     whose = _role(words)
-    if whose is None and all(word.isdigit() or word in _SILENT for word in words) and not _conflicts(words):
+    if whose is None and all(_says_nothing(word, own) for word in words) and not _conflicts(words):
         whose = _role_of_device(about) or role or ("pv" if ac_is_pv and "ac" in words else None)
+    if whose == "pv" and not _MADE.isdisjoint(words) and _role_of_device(device) == "grid":
+        # what a meter calls produced went out
+        whose, words = "grid", tuple("exported" if word in _MADE else word for word in words)
+    words = _turned(words, whose)
     if whose == "load" and _role_of_device(about) == "grid":
         return None  # a meter's "consumption" is what it counts one way
     found = _KINDS[known.quantity](words, whose)
     return None if found is None else Meaning(found[0], known.factor * found[1])
+
+
+def _says_nothing(word: str, own: frozenset[str]) -> bool:
+    return word.isdigit() or word in _SILENT or word in own
+
+
+def _turned(words: tuple[str, ...], whose: Role | None) -> tuple[str, ...]:
+    """'Grid energy in' → … import; 'in kWh' is no direction."""
+    ways = _WAYS.get(whose) if whose is not None else None
+    if ways is None or ways.keys().isdisjoint(words):
+        return words
+    following = (*words[1:], "")
+    return tuple(
+        ways.get(word, word) if unit_of(after) is None else word for word, after in zip(words, following, strict=True)
+    )
+
+
+_WAYS: Final[Mapping[Role, Mapping[str, str]]] = {
+    "grid": {"in": "import", "out": "export"},
+    "battery": {"in": "charge", "out": "discharge"},
+}
 
 
 def _unit_within(name: str, words: tuple[str, ...]) -> Unit | None:
@@ -231,7 +266,7 @@ def _power(words: tuple[str, ...], role: Role | None) -> _Found:
 
 
 def _energy(words: tuple[str, ...], role: Role | None) -> _Found:
-    whole = _phase(words) is None and (_DC | _NO_WATT).isdisjoint(words)
+    whole = _phase(words) is None and (_DC | _NO_WATT).isdisjoint(words) and _LETTERS.isdisjoint(words[-1:])
     register = _register(set(words), role) if whole else None
     if register is None:
         return None

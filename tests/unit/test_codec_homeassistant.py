@@ -112,6 +112,29 @@ def test_what_stays_nobodys(config: dict[str, Any]) -> None:
     assert take(memory, "x/" + config["name"], b"12.5") == []
 
 
+def test_what_comes_out_of_an_inverter_counts_before_what_goes_into_it() -> None:
+    device = {"ids": "NLDDB2A0XY", "name": "NLDDB2A0XY", "manufacturer": "GrowWatt"}
+    both = [
+        entity(f"NLDDB2A0XY PV {name} (Actual)", "W", "power", device=device, state_topic=f"g/{name}")
+        for name in ("Input", "Output")
+    ]
+    memory = announced(*both)
+    assert said(take(memory, "g/Output", b"950")) == [("NLDDB2A0XY", {"pv_power_w": 950.0})]
+    assert take(memory, "g/Input", b"1000") == []
+    assert said(take(announced(both[0]), "g/Input", b"1000")) == [("NLDDB2A0XY", {"pv_power_w": 1000.0})]
+
+
+@pytest.mark.parametrize(("maker", "takes"), [("SolarEdge", False), ("HUAWEI", False), ("Fronius", True)])
+def test_a_meter_that_may_count_the_other_way_around_tells_no_power(maker: str, takes: bool) -> None:
+    device = {"ids": ["SN12345678"], "name": "meter0", "manufacturer": maker}
+    memory = announced(
+        entity("Power actual", "W", "power", device=device),
+        entity("Energy imported", "kWh", "energy", state_class="total_increasing", device=device),
+    )
+    assert said(take(memory, "x/Power actual", b"-812")) == ([("SN12345678", {"grid_power_w": -812.0})] if takes else [])
+    assert said(take(memory, "x/Energy imported", b"5")) == [("SN12345678", {"import_energy_wh": 5_000.0})]
+
+
 def test_where_the_name_says_nothing_ids_and_device_do() -> None:
     device = {"ids": "meter_9f31c2", "name": "Linky", "mdl": "TIC"}
     memory = announced({"name": "Power", "unit_of_meas": "W", "dev_cla": "power", "stat_t": "a/b", "dev": device})

@@ -43,6 +43,13 @@ from fleet.measures import is_measure
         ("Power factor", "", "power_factor", 1.0),
         ("Linky apparent power", "VA", "apparent_power_va", 1.0),
         ("Irradiance", "W/m2", "irradiance_w_m2", 1.0),
+        ("Grid energy in", "kWh", "import_energy_wh", 1e3),
+        ("Grid energy out", "kWh", "export_energy_wh", 1e3),
+        ("Battery energy in", "kWh", "charge_energy_wh", 1e3),
+        ("Battery energy out", "kWh", "discharge_energy_wh", 1e3),
+        ("Grid energy exported in kWh", None, "export_energy_wh", 1e3),
+        ("EAIT", "Wh", "export_energy_wh", 1.0),
+        ("PV output (actual)", "W", "pv_power_w", 1.0),
         ("site/battery_power_w", "kW", "battery_power_w", 1e3),  # a name of ours
         ("battery_soc_pct", None, "battery_soc_pct", 1.0),
     ],
@@ -77,6 +84,10 @@ def test_names_that_say_what_they_are(name: str, unit: str | None, measure: str,
         ("Production this month", "kWh"),
         ("Solar energy yesterday", "kWh"),
         ("Grid L1 power", "W"),
+        ("Grid power in", "W"),
+        ("Grid energy in kWh", ""),
+        ("Energy produced a", "kWh"),  # of one clamp
+        ("SolarEdge power", "W"),  # of their inverter, or their meter?
         ("Solar and grid power", "W"),
         ("Voltage L1-L2", "V"),
         ("U12", "V"),
@@ -109,6 +120,25 @@ def test_a_devices_name_decides_where_the_value_says_nothing_of_its_own() -> Non
     assert meaning("AC/Power", "W") is None
     assert meaning("AC/Power", "W", ac_is_pv=True) == Meaning("pv_power_w", 1.0)
     assert meaning("AC/Power", "W", "meter", ac_is_pv=True) == Meaning("grid_power_w", 1.0)
+
+
+def test_what_a_device_calls_itself_says_nothing_in_the_names_of_its_values() -> None:
+    """Whoever announces them puts it before each of them, or not."""
+    assert meaning("SMA AC Power", "W", "SMA Inverter 2100000001", device="SMA Inverter 2100000001") == Meaning(
+        "pv_power_w", 1.0
+    )
+    assert meaning("SMA AC Power", "W", "SMA Inverter 2100000001") is None
+    assert meaning("Solar roof grid power", "W", device="Solar roof") == Meaning("grid_power_w", 1.0)
+    assert meaning("SDM230 Power", "W", "SDM230", device="SDM230") is None
+    assert meaning("Kitchen power", "W", "Kitchen", device="Kitchen") is None
+    assert meaning("AC Power actual", "W", "meter0 SolarEdge") == Meaning("grid_power_w", 1.0)
+
+
+def test_what_a_meter_calls_produced_went_out() -> None:
+    meter = "Bidirectional energy meter"
+    assert meaning("Produced energy", "kWh", meter, device=meter) == Meaning("export_energy_wh", 1e3)
+    assert meaning("Production", "W", meter, device=meter) is None
+    assert meaning("Production", "kWh", "Solar meter", device="Solar meter") == Meaning("pv_energy_wh", 1e3)
 
 
 def test_units_are_told_apart_by_their_case_where_it_matters() -> None:
