@@ -12,8 +12,8 @@ from urllib.parse import quote
 from litestar.response import Stream
 
 from fleet.storage.import_lists import FileRow
+from fleet.storage.originals import kept_path, unpacked
 from web.errors import Gone
-from web.kept_bytes import unpacked
 from web.services import Services
 from web.uploads import clean_name, intake_folder
 
@@ -27,9 +27,7 @@ def original_path(services: Services, row: FileRow) -> Path:
     Raises Gone (original_gone), Unavailable (no_intake).
     """
     folder = intake_folder(services)
-    kept = folder / "originals" / row.sha256[:2] / f"{row.sha256}.zst"
-    waiting = folder / "uploads" / row.id
-    for path in (kept, waiting):
+    for path in (kept_path(folder / "originals", bytes.fromhex(row.sha256)), folder / "uploads" / row.id):
         if row.has_original and path.is_file():
             return path
     raise Gone("original_gone", "the file itself is not kept any more; what was read of it stays")

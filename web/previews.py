@@ -25,8 +25,8 @@ from fleet.limits import (
     PREVIEWS_AT_ONCE,
 )
 from fleet.measures import INTERVAL_LENGTH
+from fleet.storage.originals import unpacked
 from fleet.telemetry import UnixMs
-from web.kept_bytes import unpacked
 
 T = TypeVar("T")
 

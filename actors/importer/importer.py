@@ -1,6 +1,7 @@
 """The importer's work: takes what arrived, reads and stores it in two lanes, and looks after what waits."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,24 @@ from actors.importer.storing import Storing
 from actors.importer.taking import Taking
 from actors.puller.puller import Puller
 from fleet import reach
-from fleet.errors import FleetError
-from fleet.limits import IMPORT_CHORES_S, IMPORT_RETRY_S, IMPORT_SCAN_S, ORIGINALS_KEEP_DAYS, PULL_LOOK_S, SMALL_FILE_BYTES
+from fleet.errors import FleetError, Unavailable
+from fleet.ids import SiteId
+from fleet.limits import (
+    IMPORT_CHORES_S,
+    IMPORT_REST_S,
+    IMPORT_RETRY_S,
+    IMPORT_SCAN_S,
+    ORIGINALS_KEEP_DAYS,
+    PULL_LOOK_S,
+)
 from fleet.settings import ImporterSettings
-from fleet.storage import imports, notices
+from fleet.storage import import_retention, imports, notices
 from fleet.storage.database import AWAY, DirectConnection, connect, open_pool
 from fleet.storage.imports import Job
 
 log = structlog.get_logger("importer")
 
-_JOBS_SEEN_MAX: Final = 500  # looked through for one that suits a lane
+_SERVED_MAX: Final = 1_000  # sites that are remembered to have had their turn; more begin anew
 _AGAIN_AT_ONCE: Final = 100
 
 
@@ -38,6 +47,8 @@ class Importer:
         self._on_ready = on_ready
         self._news = asyncio.Event()
         self._busy: set[int] = set()
+        self._resting: dict[int, float] = {}
+        self._served: dict[bool, dict[SiteId, None]] = {True: {}, False: {}}  # by lane; the last one at the end
 
     async def run(self) -> None:
         """Raises Unavailable (database_away) when PostgreSQL does not answer at the start."""
@@ -96,7 +107,7 @@ class Importer:
         return len(again)
 
     async def _work(self, lane: Lane, *, small: bool) -> None:
-        """The oldest file of this lane's size, or some time of waiting for one."""
+        """The next file of this lane's size, or some time of waiting for one. One that failed rests for a while."""
         job = await self._next(small=small)
         if job is None:
             await self._heard()
@@ -104,13 +115,24 @@ class Importer:
         self._busy.add(job.number)
         try:
             await lane.work(job)
+        except Unavailable:
+            self._resting[job.number] = time.monotonic() + IMPORT_REST_S
+            raise
         finally:
             self._busy.discard(job.number)
 
     async def _next(self, *, small: bool) -> Job | None:
+        now_s = time.monotonic()
+        self._resting = {number: until_s for number, until_s in self._resting.items() if until_s > now_s}
+        served = self._served[small]
         async with self._pool.acquire() as connection:
-            jobs = await imports.jobs(connection, sorted(self._busy), _JOBS_SEEN_MAX)
-        return next((job for job in jobs if (job.size_bytes <= SMALL_FILE_BYTES) == small), None)
+            job = await imports.next_job(connection, small=small, but=[*self._busy, *self._resting], served=list(served))
+        if job is not None:
+            served.pop(job.site, None)
+            served[job.site] = None
+            if len(served) > _SERVED_MAX:
+                del served[next(iter(served))]
+        return job
 
     async def _pull(self, puller: Puller) -> None:
         await puller.round()
@@ -120,7 +142,9 @@ class Importer:
         """Loggers that need somebody; originals whose time is over."""
         await concerns.tell(self._pool, self._settings.public_url)
         async with self._pool.acquire() as connection:
-            gone = await imports.gone_originals(connection, datetime.now(UTC) - timedelta(days=ORIGINALS_KEEP_DAYS), 1_000)
+            gone = await import_retention.gone_originals(
+                connection, datetime.now(UTC) - timedelta(days=ORIGINALS_KEEP_DAYS), 1_000
+            )
         for digest in gone:
             await asyncio.to_thread(self._originals.forget, digest)
 

@@ -14,15 +14,14 @@ from actors.importer.spool import Spool, Summary
 from actors.importer.storing import Storing
 from actors.importer.taking import Taking
 from fleet.codecs.files.reading import Context, refusal
-from fleet.errors import Unavailable
+from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
 from fleet.limits import READER_ATTEMPTS_MAX
-from fleet.storage import imports, notices
-from fleet.storage.database import Pool
+from fleet.serials import NOBODYS
+from fleet.storage import company_formats, definitions, imports, notices
+from fleet.storage.database import AWAY, Pool
 from fleet.storage.imports import Job
 
 log = structlog.get_logger("importer")
-
-_NOBODYS = "file"  # whose rows they are, when neither the file nor anybody has said
 
 
 class Lane:
@@ -35,7 +34,20 @@ class Lane:
         self._reader = Reader()
 
     async def work(self, job: Job) -> None:
-        """Whatever state the file is in, to an end. Raises AWAY errors, Unavailable (reader_failed): again later."""
+        """Whatever state the file is in, to an end. Raises AWAY errors, OSError, Unavailable, StaleOwner: again later.
+
+        Anything else is the file's own doing, whatever it may be: it must not keep the others from their turn for ever.
+        """
+        try:
+            await self._work(job)
+        except (*AWAY, OSError, Unavailable, StaleOwner):
+            raise
+        except Exception as error:  # see above; logged and counted
+            log.exception("file_failed", file=job.id, state=job.state)
+            await self._count_failure(job, Unavailable("file_failed", repr(error)))
+            await self._give_up(job)
+
+    async def _work(self, job: Job) -> None:
         if job.state == "undoing":
             await self._undo(job)
         elif job.state == "storing" and (self._folder / f"{job.number}.summary").exists():
@@ -59,7 +71,8 @@ class Lane:
         except Unavailable as error:
             if error.code == "reader_failed":  # the machine's fault, not the file's
                 raise
-            await self._lost(job, error)
+            await self._count_failure(job, error)
+            await self._end(job, "quarantined", Summary(problem=refusal("reader_died", 0)))
             return
         if summary.problem is not None:
             await self._end(job, "quarantined", summary)
@@ -72,22 +85,23 @@ class Lane:
                 format_id=summary.format_id,
                 blocks=summary.blocks,
                 rows=summary.rows,
+                late=summary.late,
                 lines_refused=summary.lines_refused,
                 first_at=summary.first_at,
                 last_at=summary.last_at,
                 refusals=summary.refusals,
             )
-            again = await imports.keep_definitions(connection, job, summary.definitions) if summary.definitions else []
+            again = await definitions.keep_definitions(connection, job, summary.definitions) if summary.definitions else []
             await imports.receive_again(connection, again)
         await self._store(msgspec.structs.replace(job, state="storing", blocks_done=0))
 
-    async def _lost(self, job: Job, error: Unavailable) -> None:
-        """A file that ends whoever reads it is not tried for ever; until then it is begun anew at the next look."""
+    async def _count_failure(self, job: Job, error: Unavailable) -> None:
+        """Raises it, unless that was the last try: a file that ends whoever works at it is not tried for ever."""
         async with self._pool.acquire() as connection:
             attempts = await imports.count_loss(connection, job.number)
-        log.warning("reader_lost", file=job.id, code=error.code, attempt=attempts)
-        if attempts >= READER_ATTEMPTS_MAX:
-            await self._end(job, "quarantined", Summary(problem=refusal("reader_died", 0)))
+        log.warning("file_not_done", file=job.id, code=error.code, attempt=attempts)
+        if attempts < READER_ATTEMPTS_MAX:
+            raise error
 
     async def _read(self, job: Job) -> Summary:
         async with self._pool.acquire() as connection:
@@ -96,10 +110,10 @@ class Lane:
                 timezone=job.timezone,
                 received_at=job.received_at,
                 settings=job.settings,
-                definitions=await imports.definitions(connection, job.site, job.device),
+                definitions=await definitions.definitions(connection, job.site, job.device),
             )
-            company = await imports.company_formats(connection, job.site)
-        serial = job.settings.serial or job.device or _NOBODYS
+            company = await company_formats.readable(connection, job.site)
+        serial = job.settings.serial or job.device or NOBODYS
         original = self._originals.path(job.sha256)
         if not original.exists() and not await self._taking.upload(job):
             return Summary(problem=refusal("original_gone", 0))
@@ -146,6 +160,20 @@ class Lane:
             await imports.finish(connection, job.number, "undone")
         await self._say(job)
 
+    async def _give_up(self, job: Job) -> None:
+        """What was stored of it before it failed is taken back, as far as that can be done."""
+        try:
+            async with self._pool.acquire() as connection:
+                span = await imports.span(connection, job.number)
+                stored_for = await imports.devices_of_file(connection, job)
+            await self._storing.retract(msgspec.structs.replace(job, first_at=span[0], last_at=span[1]), stored_for)
+            async with self._pool.acquire() as connection:
+                await imports.begin_reading(connection, job.number)
+                await imports.note_stored_with(connection, job.number, None)
+        except (BadInput, NotFound) as error:
+            log.error("file_half_in", file=job.id, code=error.code)
+        await self._end(job, "quarantined", Summary(problem=refusal("not_stored", 0)))
+
     async def _end(self, job: Job, state: str, summary: Summary) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             if state == "quarantined":
@@ -155,6 +183,7 @@ class Lane:
                     format_id=summary.format_id,
                     blocks=0,
                     rows=0,
+                    late=0,
                     lines_refused=summary.lines_refused,
                     first_at=None,
                     last_at=None,

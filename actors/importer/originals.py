@@ -1,16 +1,21 @@
 """Files as they came: kept compressed, under the hash of their bytes, once however often they come."""
 
 import os
-from collections.abc import Iterator
+import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 import zstandard
 
-from fleet.limits import FILE_CHUNK_BYTES
+from actors.disk import free_bytes, must_have_room
+from fleet.limits import FILE_CHUNK_BYTES, IMPORT_DISK_FREE_MIN_BYTES
+from fleet.storage.originals import kept_path
 
 _LEVEL: Final = 3  # text shrinks to a tenth at 200 MB/s
+_PIECES_A_LOOK: Final = 16 * 1024**2 // FILE_CHUNK_BYTES
+_JUST_KEPT_S: Final = 3_600.0
 
 
 class Kept(NamedTuple):
@@ -37,6 +42,8 @@ class Originals:
                 zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file, closefd=False) as packed,
             ):
                 while piece := source.read(FILE_CHUNK_BYTES):
+                    if size // FILE_CHUNK_BYTES % _PIECES_A_LOOK == 0:
+                        must_have_room(self._folder, 0, leave=IMPORT_DISK_FREE_MIN_BYTES)
                     digest.update(piece)
                     size += len(piece)
                     packed.write(piece)
@@ -51,15 +58,14 @@ class Originals:
         return Kept(digest.digest(), size)
 
     def path(self, digest: bytes) -> Path:
-        name = digest.hex()
-        return self._folder / name[:2] / f"{name}.zst"
+        return kept_path(self._folder, digest)
+
+    def free_bytes(self) -> int:
+        return free_bytes(self._folder)
 
     def forget(self, digest: bytes) -> None:
-        self.path(digest).unlink(missing_ok=True)
-
-
-def unpacked(path: Path) -> Iterator[bytes]:
-    """The bytes as they came, in pieces. Raises FileNotFoundError."""
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
-        while piece := reader.read(FILE_CHUNK_BYTES):
-            yield piece
+        """But for one that has just come again, and whose row nobody could see yet."""
+        path = self.path(digest)
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _JUST_KEPT_S:
+                path.unlink()

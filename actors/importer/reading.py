@@ -2,23 +2,29 @@
 
 import codecs
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from actors.importer.originals import unpacked
-from actors.importer.spool import SpoolWriter, Summary
+from actors.disk import must_have_room
+from actors.importer.spool import SpoolWriter, Summary, storable
 from fleet.codecs.files import registry
+from fleet.codecs.files.lines import head_lines
 from fleet.codecs.files.reading import Content, Context, Definition, FileFormat, Refusal, Rows, Unreadable, refusal
 from fleet.codecs.files.unpack import Member, members
 from fleet.codecs.files.wide_csv import WideCsv, wide_format
-from fleet.limits import FILE_HEAD_BYTES
-from fleet.serials import serial_from
-from fleet.storage.imports import CompanyFormat
+from fleet.codecs.files.wide_reading import is_html
+from fleet.limits import FILE_CHUNK_BYTES, FILE_HEAD_BYTES, IMPORT_DISK_FREE_MIN_BYTES
+from fleet.serials import is_serial, serial_of_path
+from fleet.storage.company_formats import CompanyFormat
+from fleet.storage.originals import unpacked
 
 _COMPANY_PROFILE: Final = "imported-inverter"
+_PIECES_A_LOOK: Final = 16 * 1024**2 // FILE_CHUNK_BYTES
 
 
 class ReadingJob(msgspec.Struct, frozen=True):
@@ -54,7 +60,7 @@ def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
 
     Raises OSError: the disk is full, or the original is gone.
     """
-    writer = SpoolWriter(job.spool, job.number)
+    writer = SpoolWriter(job.spool, job.number, time.time_ns() // 1_000_000)
     size = 0
 
     def progress(position: int) -> None:
@@ -63,14 +69,17 @@ def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
     counted = _Counted(progress)
     try:
         with tempfile.TemporaryFile(dir=job.spool) as plain:
-            for piece in unpacked(job.original):
+            for number, piece in enumerate(unpacked(job.original)):
+                if number % _PIECES_A_LOOK == 0:
+                    must_have_room(job.spool, 0, leave=IMPORT_DISK_FREE_MIN_BYTES)
+                    progress(0)  # a slow disk is not silence
                 size += plain.write(piece)
             plain.flush()
             for member in members(plain, job.context.name):
                 _member(job, member, counted, writer)
         _judge(writer.summary)
     except Unreadable as error:
-        writer.summary.problem = error.refusal
+        writer.summary.problem = storable(error.refusal)
     except MemoryError:
         writer.summary.problem = refusal("too_much_memory", 0)
     return writer.finish()
@@ -80,7 +89,7 @@ def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWri
     head = _head(member.content)
     known = _format(job, head)
     if known is None:
-        for _ in member.content.chunks():  # a packed file may turn out to be damaged, or a bomb
+        for _ in counted.of(member.content).chunks():  # a packed file may turn out to be damaged, or a bomb
             pass
         writer.refusal(refusal(_why_unknown(head), 0, None, member.name))
         return
@@ -101,23 +110,25 @@ def _serial(job: ReadingJob, known: FileFormat, told: str | None) -> str:
     """Of one device on this earth, as far as the file can tell."""
     if told is None:
         return job.own_serial
-    return serial_from(f"{job.own_serial}/{told}") if known.local is not None and known.local.fullmatch(told) else told
+    local = known.local is not None and known.local.fullmatch(told) is not None
+    return serial_of_path(f"{job.own_serial}/{told}") if local or not is_serial(told) else told
 
 
 def _format(job: ReadingJob, head: bytes) -> FileFormat | None:
     """As a person has set it, else ours, else the company's own."""
-    own = _company_formats(job.company_formats)
+    own = list(_company_formats(job.company_formats))
     wanted = job.context.settings.format_id
     if wanted is not None:
         return registry.by_id(wanted) or next((each for each in own if each.id == wanted), None)
     return registry.recognised(head) or next((each for each in own if each.recognises(head)), None)
 
 
-def _company_formats(known: Sequence[CompanyFormat]) -> list[FileFormat]:
-    return [
-        wide_format(each.id, each.name, each.name, _COMPANY_PROFILE, msgspec.convert(each.definition, WideCsv))
-        for each in known
-    ]
+def _company_formats(known: Sequence[CompanyFormat]) -> Iterator[FileFormat]:
+    """Without those that this version does not understand: they must not keep it from reading everything else."""
+    for each in known:
+        with suppress(msgspec.ValidationError):
+            declaration = msgspec.convert(each.definition, WideCsv)
+            yield wide_format(each.id, each.name, each.name, _COMPANY_PROFILE, declaration)
 
 
 def _head(content: Content) -> bytes:
@@ -134,11 +145,7 @@ def _why_unknown(head: bytes) -> str:
         return "empty_file"
     if b"\0" in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "nul_bytes"
-    return "html_file" if _is_html(head) else "unknown_format"
-
-
-def _is_html(head: bytes) -> bool:
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:100].lower().startswith((b"<!doctype html", b"<html", b"<head", b"http/1."))
+    return "html_file" if is_html(" ".join(head_lines(head, 3))) else "unknown_format"
 
 
 def _judge(summary: Summary) -> None:

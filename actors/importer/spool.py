@@ -12,15 +12,27 @@ from typing import BinaryIO, Final
 import msgspec
 import numpy as np
 
-from fleet.codecs.files.reading import Refusal, Rows
+from actors.disk import must_have_room
+from fleet.codecs.files.reading import Refusal, Rows, Unreadable
 from fleet.codecs.files.refusals import NOTES
 from fleet.columns import DAY_MS, ColumnBlock, rank_of
 from fleet.ids import DeviceId
-from fleet.limits import REFUSED_LINES_KEPT_MAX
+from fleet.limits import (
+    DEFINITIONS_BYTES_MAX,
+    FILE_SERIALS_MAX,
+    HISTORY_DAYS,
+    IMPORT_DISK_FREE_MIN_BYTES,
+    REFUSED_LINES_KEPT_MAX,
+    REFUSED_TEXT_CHARS_MAX,
+    SPOOL_BYTES_MAX,
+    SPOOL_DAYS_MAX,
+)
 from fleet.measures import INTERVAL_LENGTH, INTERVAL_OF, LENGTH_OF
 from fleet.telemetry import UnixMs
 
 _LENGTH: Final = struct.Struct("<I")
+_OURS_MS: Final = (-(HISTORY_DAYS + 2) * DAY_MS, 400 * DAY_MS)  # around now; of what lies within, the twins decide
+_DISK_LOOK_BYTES: Final = 16 * 1024**2
 
 
 class SpooledBlock(msgspec.Struct, frozen=True):
@@ -42,13 +54,17 @@ class Told(msgspec.Struct):
 
 
 class Summary(msgspec.Struct):
-    """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all but mere notes."""
+    """problem: why nothing of the file is taken. refusals: the first of them; lines_refused counts all but mere notes.
+
+    late: rows of a time in which nobody can store any; rows counts them, blocks have none of them.
+    """
 
     format_id: str | None = None
     format_version: int = 0
     problem: Refusal | None = None
     blocks: int = 0
     rows: int = 0
+    late: int = 0
     lines_refused: int = 0
     refusals: list[Refusal] = []
     first_at: UnixMs | None = None
@@ -58,43 +74,75 @@ class Summary(msgspec.Struct):
 
 
 class SpoolWriter:
-    """Takes what a format finds. Each file's spool is written by one reader at a time."""
+    """Takes what a format finds, whatever that is, within bounds. Each file's spool is written by one reader at a time."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, now: UnixMs) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _summary_path(folder, number).unlink(missing_ok=True)
         self._folder, self._number = folder, number
+        self._span = now + _OURS_MS[0], now + _OURS_MS[1]
         self._file: BinaryIO = _blocks_path(folder, number).open("wb")
+        self._bytes = self._bytes_looked = 0
+        self._days = 0
+        self._definition_bytes = 0
         self.summary = Summary()
 
     def rows(self, rows: Rows, serial: str) -> None:
-        rows = _with_own_lengths(rows)
+        """Raises Unreadable (too_many_serials, too_many_days, too_many_values), OSError: the disk is full."""
         summary = self.summary
+        summary.rows += len(rows.t)
+        ours = _within(rows, self._span)
+        summary.late += len(rows.t) - len(ours.t)
+        if not ours.t:
+            return
+        rows = _with_own_lengths(ours)
         t = np.array(rows.t, "<i8")
         values = b"".join(np.array(column, "<f8").tobytes() for column in rows.values)
         frame = msgspec.msgpack.encode(SpooledBlock(serial, rows.measures, rows.corrected, t.tobytes(), values))
-        self._file.write(_LENGTH.pack(len(frame)))
-        self._file.write(frame)
+        self._write(_LENGTH.pack(len(frame)) + frame)
         summary.blocks += 1
-        summary.rows += len(rows.t)
         first, last = int(t.min()), int(t.max())
         summary.first_at = first if summary.first_at is None else min(summary.first_at, first)
         summary.last_at = last if summary.last_at is None else max(summary.last_at, last)
-        told = summary.devices.setdefault(serial, Told())
+        told = self._told(serial)
         told.rows += len(rows.t)
         told.measures.update(rows.measures)
         by_day = np.sort(t)
         days, firsts = np.unique(by_day // DAY_MS, return_index=True)
         for day, newest in zip(days.tolist(), by_day[[*(firsts[1:] - 1), len(by_day) - 1]].tolist(), strict=True):
+            if day not in told.newest:
+                self._days += 1
             told.newest[day] = max(newest, told.newest.get(day, newest))
+        if self._days > SPOOL_DAYS_MAX:
+            raise Unreadable("too_many_days", days_max=str(SPOOL_DAYS_MAX))
 
     def refusal(self, refusal: Refusal) -> None:
         self.summary.lines_refused += refusal.code not in NOTES
         if len(self.summary.refusals) < REFUSED_LINES_KEPT_MAX:
-            self.summary.refusals.append(refusal)
+            self.summary.refusals.append(storable(refusal))
 
     def definition(self, name: str, text: str) -> None:
-        self.summary.definitions[name] = text
+        """Raises Unreadable (too_many_definitions)."""
+        self._definition_bytes += len(text.encode(errors="replace"))
+        if self._definition_bytes > DEFINITIONS_BYTES_MAX:
+            raise Unreadable("too_many_definitions", bytes_max=str(DEFINITIONS_BYTES_MAX))
+        self.summary.definitions[_storable(name)] = _storable(text)
+
+    def _told(self, serial: str) -> Told:
+        """A format counts the devices of one file; an archive has many."""
+        devices = self.summary.devices
+        if serial not in devices and len(devices) >= FILE_SERIALS_MAX:
+            raise Unreadable("too_many_serials", serials_max=str(FILE_SERIALS_MAX))
+        return devices.setdefault(serial, Told())
+
+    def _write(self, frame: bytes) -> None:
+        self._bytes += len(frame)
+        if self._bytes > SPOOL_BYTES_MAX:
+            raise Unreadable("too_many_values")
+        if self._bytes - self._bytes_looked > _DISK_LOOK_BYTES:
+            self._bytes_looked = self._bytes
+            must_have_room(self._folder, 0, leave=IMPORT_DISK_FREE_MIN_BYTES)
+        self._file.write(frame)
 
     def finish(self) -> Summary:
         """Whole, and on disk."""
@@ -138,6 +186,24 @@ class Spool:
 def forget(folder: Path, number: int) -> None:
     for path in (_summary_path(folder, number), _blocks_path(folder, number)):
         path.unlink(missing_ok=True)
+
+
+def storable(refusal: Refusal) -> Refusal:
+    """As the database takes it, whatever stands in the file: PostgreSQL's texts have no NUL, its indexes no long ones."""
+    gaps = {name: _storable(text[:REFUSED_TEXT_CHARS_MAX]) for name, text in refusal.gaps.items()}
+    return refusal._replace(gaps=gaps, text=_storable(refusal.text[:REFUSED_TEXT_CHARS_MAX]))
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _within(rows: Rows, span: tuple[UnixMs, UnixMs]) -> Rows:
+    first, last = span
+    if first <= min(rows.t) and max(rows.t) <= last:
+        return rows
+    kept = [index for index, t in enumerate(rows.t) if first <= t <= last]
+    return rows._replace(t=[rows.t[i] for i in kept], values=[[column[i] for i in kept] for column in rows.values])
 
 
 def _with_own_lengths(rows: Rows) -> Rows:

@@ -1,6 +1,6 @@
 """A company's own file formats, made in the portal: below row-level security, every change a version further."""
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -10,6 +10,15 @@ from fleet.ids import SiteId
 from fleet.limits import COMPANY_FORMATS_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
+
+
+class CompanyFormat(NamedTuple):
+    """definition: fleet.codecs.files.wide_csv.WideCsv, as JSON."""
+
+    id: str
+    name: str
+    version: int
+    definition: Any
 
 
 class FormatRow(msgspec.Struct, frozen=True):
@@ -32,10 +41,12 @@ _ROW: Final = """
     FROM imports.company_format c LEFT JOIN accounts.organisation o ON o.id = c.organisation_id
     WHERE c.removed_at IS NULL
 """
-_OF_SITE: Final = (
-    f"{_ROW} AND c.organisation_id IN (SELECT installer_organisation_id FROM registry.site WHERE id = $1"  # noqa: S608 - constants
-    " UNION SELECT 'platform') ORDER BY lower(c.name), c.id"
-)
+_KEPT_BY: Final = "(SELECT installer_organisation_id FROM registry.site WHERE id = $1 UNION SELECT 'platform')"
+_OF_SITE: Final = f"{_ROW} AND c.organisation_id IN {_KEPT_BY} ORDER BY lower(c.name), c.id"
+_READABLE: Final = f"""
+    SELECT c.id, c.name, c.version, c.definition FROM imports.company_format c
+    WHERE c.removed_at IS NULL AND c.organisation_id IN {_KEPT_BY} ORDER BY c.created_at, c.id
+"""  # noqa: S608 - put together from constants
 
 
 async def formats(connection: Connection) -> list[FormatRow]:
@@ -47,6 +58,11 @@ async def formats_of_site(connection: Connection, site: SiteId) -> list[FormatRo
     """Those that the site's files are read by: of the company that keeps it, and of the platform."""
     rows = await connection.fetch(_OF_SITE, site)
     return [_row(row) for row in rows]
+
+
+async def readable(connection: Connection, site: SiteId) -> list[CompanyFormat]:
+    """The same, for the importer."""
+    return [CompanyFormat(*row.values()) for row in await connection.fetch(_READABLE, site)]
 
 
 async def format_(connection: Connection, format_id: str) -> FormatRow:

@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fleet.codecs.files.reading import ReadingSettings, Refusal
+from fleet.codecs.files.reading import ReadingSettings, Refusal, refusal
 from fleet.columns import BulkReport
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import SMALL_FILE_BYTES
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
@@ -64,30 +65,36 @@ class Backlog(NamedTuple):
     oldest_s: float
 
 
-class CompanyFormat(NamedTuple):
-    """definition: fleet.codecs.files.wide_csv.WideCsv, as JSON."""
-
-    id: str
-    name: str
-    version: int
-    definition: object
-
-
 _ADD: Final = """
     INSERT INTO imports.file (id, site_id, device_id, via, name, size_bytes, sha256, settings)
     SELECT $1, $2, $3, $4, $5, $6, $7,
            coalesce((SELECT a.settings FROM imports.account a WHERE a.device_id = $3), '{}'::jsonb)
     ON CONFLICT (id) DO NOTHING
 """
-_JOBS: Final = """
+_ACTIVE: Final = "('received', 'reading', 'storing', 'undoing')"
+# The sites with something to do are found one after the other in their index, however many files wait for each.
+_NEXT_JOB: Final = f"""
+    WITH RECURSIVE due(site_id) AS (
+        (SELECT site_id FROM imports.file WHERE state IN {_ACTIVE} ORDER BY site_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT f.site_id FROM imports.file f WHERE f.state IN {_ACTIVE} AND f.site_id > due.site_id
+                ORDER BY f.site_id LIMIT 1) FROM due WHERE due.site_id IS NOT NULL
+    ), oldest AS (
+        SELECT f.number FROM due CROSS JOIN LATERAL (
+            SELECT number FROM imports.file WHERE site_id = due.site_id AND state IN {_ACTIVE}
+                AND (size_bytes <= $3) = $2 AND number <> ALL($1::bigint[]) ORDER BY number LIMIT 1) f
+        ORDER BY coalesce(array_position($4::text[], due.site_id), 0), f.number LIMIT 1
+    )
     SELECT f.number, f.id, f.site_id AS site, f.device_id AS device, f.via, f.name, f.size_bytes, f.sha256,
            (extract(epoch FROM f.received_at) * 1000)::bigint AS received_at, f.state, f.settings, f.stored_with, f.attempts,
            f.blocks, f.blocks_done, s.timezone, (extract(epoch FROM f.first_at) * 1000)::bigint AS first_at,
            (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at
-    FROM imports.file f JOIN registry.site s ON s.id = f.site_id
-    WHERE f.state IN ('received', 'reading', 'storing', 'undoing') AND NOT f.number = ANY($1::bigint[])
-    ORDER BY f.number LIMIT $2
-"""
+    FROM imports.file f JOIN registry.site s ON s.id = f.site_id WHERE f.number = (SELECT number FROM oldest)
+"""  # noqa: S608 - put together from constants
+_BACKLOG: Final = f"""
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(state_at))::float8, 0) FROM imports.file
+    WHERE state IN {_ACTIVE}
+"""  # noqa: S608 - put together from constants
 _TWIN: Final = """
     SELECT id FROM imports.file
     WHERE site_id = $1 AND sha256 = $2 AND number < $3 AND state IN ('imported', 'partly') AND settings = $4
@@ -143,16 +150,24 @@ async def refuse_arrival(connection: Connection, file_id: str, problem: Refusal)
     )
 
 
-async def jobs(connection: Connection, busy: Sequence[int], limit: int) -> list[Job]:
-    """The oldest first. busy: numbers of those that are being worked at."""
-    return [msgspec.convert(dict(row), Job) for row in await connection.fetch(_JOBS, list(busy), limit)]
+async def next_job(connection: Connection, *, small: bool, but: Iterable[int], served: Sequence[SiteId]) -> Job | None:
+    """The oldest of the site whose turn it is: whoever sends a thousand files keeps nobody else waiting for their end.
+
+    small: whether of at most SMALL_FILE_BYTES. but: numbers that are passed over. served: sites that had their turn, the
+    last one at the end.
+    """
+    row = await connection.fetchrow(_NEXT_JOB, list(but), small, SMALL_FILE_BYTES, list(served))
+    if row is None:
+        return None
+    try:
+        return msgspec.convert(dict(row), Job)
+    except msgspec.ValidationError as error:  # settings of another version than ours
+        await finish(connection, row["number"], "quarantined", refusal("settings_unknown", 0, why=str(error)[:200]))
+        return None
 
 
 async def backlog(connection: Connection) -> Backlog:
-    row = await connection.fetchrow(
-        "SELECT count(*), coalesce(extract(epoch FROM now() - min(state_at))::float8, 0) FROM imports.file"
-        " WHERE state IN ('received', 'reading', 'storing', 'undoing')"
-    )
+    row = await connection.fetchrow(_BACKLOG)
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return Backlog(*row.values())
 
@@ -196,6 +211,7 @@ async def was_read(
     format_id: str | None,
     blocks: int,
     rows: int,
+    late: int,
     lines_refused: int,
     first_at: UnixMs | None,
     last_at: UnixMs | None,
@@ -204,11 +220,13 @@ async def was_read(
     """Within a transaction: everything that the reading found out, and the state 'storing'."""
     site = await connection.fetchval(
         "UPDATE imports.file SET state = 'storing', format_id = $2, blocks = $3, blocks_done = 0, rows_read = $4,"
-        " lines_refused = $5, first_at = $6, last_at = $7, bytes_read = size_bytes WHERE number = $1 RETURNING site_id",
+        " rows_late = $5, lines_refused = $6, first_at = $7, last_at = $8, bytes_read = size_bytes"
+        " WHERE number = $1 RETURNING site_id",
         number,
         format_id,
         blocks,
         rows,
+        late,
         lines_refused,
         _time(first_at),
         _time(last_at),
@@ -217,16 +235,7 @@ async def was_read(
         "INSERT INTO imports.refusal (site_id, file_number, position, line, cell, code, gaps, text)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         [
-            (
-                site,
-                number,
-                position,
-                each.line,
-                each.column,
-                each.code,
-                each.gaps,
-                each.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
-            )
+            (site, number, position, each.line, each.column, each.code, each.gaps, each.text)
             for position, each in enumerate(refusals)
         ],
     )
@@ -296,6 +305,17 @@ async def devices_by_serial(connection: Connection, site: SiteId) -> dict[str, D
     return {row["id"]: row["id"] for row in rows} | {row["serial"]: row["id"] for row in rows if row["serial"] is not None}
 
 
+async def span(connection: Connection, number: int) -> tuple[UnixMs | None, UnixMs | None]:
+    """Of its samples."""
+    row = await connection.fetchrow(
+        "SELECT (extract(epoch FROM first_at) * 1000)::bigint, (extract(epoch FROM last_at) * 1000)::bigint"
+        " FROM imports.file WHERE number = $1",
+        number,
+    )
+    assert row is not None  # noqa: S101 - files are not forgotten while they are worked at
+    return row[0], row[1]
+
+
 async def devices_of_file(connection: Connection, job: Job) -> list[DeviceId]:
     """For which it has rows stored."""
     rows = await connection.fetch(
@@ -317,62 +337,6 @@ async def overlapping(connection: Connection, job: Job) -> list[int]:
         job.number,
     )
     return [row["number"] for row in rows]
-
-
-async def definitions(connection: Connection, site: SiteId, device: DeviceId | None) -> dict[str, str]:
-    """Name → text: the logger's own, and those sent by hand for its site."""
-    rows = await connection.fetch(
-        "SELECT name, content FROM imports.definition WHERE site_id = $1 AND device_id IN ($2, '')"
-        " ORDER BY device_id",  # the logger's own come last, and count
-        site,
-        device or "",
-    )
-    return {row["name"]: row["content"] for row in rows}
-
-
-async def keep_definitions(connection: Connection, job: Job, found: Mapping[str, str]) -> list[int]:
-    """Returns the files of that logger that could not be read for want of one: they are to be read again."""
-    await connection.executemany(
-        "INSERT INTO imports.definition (site_id, device_id, name, content) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (site_id, device_id, name) DO UPDATE SET content = excluded.content, changed_at = now()",
-        [(job.site, job.device or "", name, text) for name, text in found.items()],
-    )
-    rows = await connection.fetch(
-        "SELECT DISTINCT f.number FROM imports.file f"
-        " JOIN imports.refusal r ON r.site_id = f.site_id AND r.file_number = f.number"
-        " WHERE f.site_id = $1 AND ($2::text IS NULL OR f.device_id = $2) AND r.code = 'definition_missing'"
-        " AND f.state IN ('partly', 'quarantined') AND f.original_gone_at IS NULL AND f.number <> $3",
-        job.site,
-        job.device,
-        job.number,
-    )
-    return [row["number"] for row in rows]
-
-
-async def company_formats(connection: Connection, site: SiteId) -> list[CompanyFormat]:
-    """Of the company that keeps the site, and of the platform."""
-    rows = await connection.fetch(
-        "SELECT c.id, c.name, c.version, c.definition FROM imports.company_format c WHERE c.removed_at IS NULL"
-        " AND c.organisation_id IN (SELECT installer_organisation_id FROM registry.site WHERE id = $1"
-        " UNION SELECT 'platform')"
-        " ORDER BY c.created_at, c.id",
-        site,
-    )
-    return [CompanyFormat(*row.values()) for row in rows]
-
-
-async def gone_originals(connection: Connection, before: datetime, limit: int) -> list[bytes]:
-    """Hashes of originals that no file needs any more; their rows are marked."""
-    rows = await connection.fetch(
-        "WITH old AS (UPDATE imports.file SET original_gone_at = now() WHERE number IN (SELECT number FROM imports.file"
-        " WHERE original_gone_at IS NULL AND received_at < $1 AND finished_at IS NOT NULL ORDER BY number LIMIT $2)"
-        " RETURNING sha256)"
-        " SELECT DISTINCT o.sha256 FROM old o WHERE NOT EXISTS (SELECT FROM imports.file f WHERE f.sha256 = o.sha256"
-        " AND f.original_gone_at IS NULL AND f.received_at >= $1)",
-        before,
-        limit,
-    )
-    return [row["sha256"] for row in rows]
 
 
 def _time(ms: UnixMs | None) -> datetime | None:

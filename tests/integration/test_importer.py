@@ -5,8 +5,11 @@ import random
 import time
 from pathlib import Path
 
-from actors.importer.originals import unpacked
+import msgspec
+
+from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv
 from fleet.columns import DAY_MS
+from fleet.storage.originals import unpacked
 from tests.fleet_rig import fetch, until
 from tests.importer_rig import LOGGER, SITE, intake, running_importer
 from tests.servers import Database
@@ -147,6 +150,32 @@ async def test_killed_at_any_point_it_goes_on_and_counts_nothing_twice(database:
         assert [(file["state"], file["rows_read"]) for file in files] == [("imported", 120_000)]
         (counted,) = await fetch(database, "SELECT count(*), count(DISTINCT time) AS instants FROM telemetry.sample")
         assert tuple(counted) == (120_000, 120_000)
+
+
+async def test_a_file_that_nobody_knew_is_imported_once_its_format_is_described(database: Database, tmp_path: Path) -> None:
+    declaration = WideCsv(
+        time=TimeCells(at=("Jour", "Heure"), pattern="dd.MM.yyyy HH:mm"),
+        columns=(Column(at="Compteur (kWh)", measure="import_energy_wh", unit="kWh"),),
+        decimal=",",
+    )
+    async with intake(database, tmp_path) as here:
+        await here.add_device("meter-1", "imported-meter", "logger-1")
+        await here.put("a.csv", b"Jour;Heure;Compteur (kWh)\n15.01.2026;12:00;5,5\n15.01.2026;13:00;6,5\n")
+        async with running_importer(here):
+            (file,) = await here.done(1)
+            assert (file["state"], file["problem_code"]) == ("quarantined", "unknown_format")
+            await here.execute(
+                "INSERT INTO imports.company_format (id, organisation_id, name, definition) VALUES"
+                " ('f-1', 'org-installer', 'Chaufferie', $1)", msgspec.to_builtins(declaration),
+            )  # fmt: skip
+
+            async def imported() -> bool:
+                return len(await here.samples()) == 2
+
+            await until(imported, 60.0)
+            (file,) = await here.done(1)
+        assert (file["state"], file["format_id"], file["rows_new"]) == ("imported", "f-1", 2)
+        assert 5_500.0 in (await here.samples())[0][2]
 
 
 async def test_read_again_with_another_setting_replaces_what_was_stored(database: Database, tmp_path: Path) -> None:

@@ -5,12 +5,23 @@ Everything streams: a format holds at most one block of rows per device, whateve
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from fleet.limits import FILE_CELLS_GATHERED_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_TEXT_CHARS_MAX
+from fleet.limits import (
+    FILE_CELLS_GATHERED_MAX,
+    FILE_ROWS_PER_BLOCK,
+    FILE_SERIALS_MAX,
+    REFUSED_TEXT_CHARS_MAX,
+    SERIAL_CHARS_MAX,
+)
+from fleet.serials import SERIAL_PATTERN
 from fleet.telemetry import UnixMs
+
+_Id = Annotated[str, msgspec.Meta(max_length=40)]
+_Zone = Annotated[str, msgspec.Meta(max_length=64)]
+_Serial = Annotated[str, msgspec.Meta(max_length=SERIAL_CHARS_MAX, pattern=SERIAL_PATTERN)]
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
 StampEnd = Literal["start", "end", "instant"]
@@ -28,12 +39,12 @@ class ReadingSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_un
     serial      whose readings they are, where a file does not tell: a device's serial, or its id
     """
 
-    format_id: str | None = None
-    timezone: str | None = None
+    format_id: _Id | None = None
+    timezone: _Zone | None = None
     date_order: DateOrder | None = None
     stamp: StampEnd | None = None
     role: Role | None = None
-    serial: str | None = None
+    serial: _Serial | None = None
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -44,6 +44,26 @@ WORDS: Final[Mapping[str, Words]] = {
         "La lecture de ce fichier s'est interrompue plusieurs fois : gardez-le et signalez-le à l'exploitant.",
         "The reading of this file broke off several times: keep it and tell the operator.",
     ),
+    "not_stored": Words(
+        "Le fichier a été lu, mais ses mesures n'ont pas pu être enregistrées : rien n'en est gardé. Signalez-le à l'exploitant.",
+        "The file was read, but its readings could not be stored: none of them is kept. Tell the operator.",
+    ),
+    "settings_unknown": Words(
+        "Les réglages de lecture ne sont pas compris ({why}) : choisissez-les de nouveau.",
+        "The reading settings are not understood ({why}): choose them anew.",
+    ),
+    "too_many_values": Words(
+        "Le fichier contient trop de mesures : découpez-le.",
+        "The file holds too many readings: split it.",
+    ),
+    "too_many_days": Words(
+        "Plus de {days_max} jours, tous appareils confondus, dans un fichier : découpez-le.",
+        "More than {days_max} days, all devices together, in one file: split it.",
+    ),
+    "too_many_definitions": Words(
+        "Les fichiers de définition d'un seul envoi dépassent {bytes_max} octets : envoyez-les en plusieurs fois.",
+        "The definition files in one go exceed {bytes_max} bytes: send them in several goes.",
+    ),
     "original_gone": Words(
         "Le fichier d'origine n'est plus conservé : envoyez-le de nouveau.",
         "The file itself is not kept any more: send it again.",

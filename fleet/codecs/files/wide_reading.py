@@ -20,7 +20,7 @@ from fleet.codecs.files.wide_header import Heading, heading, layout, plain, with
 from fleet.limits import FILE_HEAD_BYTES, HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
 
 _ROWS_TRIED: Final = 5
-_HTML: Final = ("<!doctype html", "<html", "<head", "<body")
+_HTML: Final = ("<!doctype html", "<html", "<head", "<body", "http/1.")
 
 
 def read(declaration: WideCsv, content: Content, context: Context, *, naming: Naming | None = None) -> Iterator[Found]:

@@ -119,7 +119,7 @@ CREATE TABLE imports.file (
 );
 CREATE INDEX ON imports.file (site_id, number DESC);
 CREATE INDEX ON imports.file (device_id, number DESC);
-CREATE INDEX ON imports.file (number) WHERE state IN ('received', 'reading', 'storing', 'undoing');
+CREATE INDEX ON imports.file (site_id, number) WHERE state IN ('received', 'reading', 'storing', 'undoing');
 CREATE INDEX ON imports.file (site_id, sha256);
 CREATE INDEX ON imports.file (sha256) WHERE original_gone_at IS NULL;
 CREATE FUNCTION imports.note_state() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,0 +1,95 @@
+"""Whose turn it is: neither a file that cannot be worked at nor a thousand files of one site keep the others waiting."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.importer import importer as importer_module
+from fleet.ids import SiteId
+from fleet.limits import DEFINITIONS_PER_LOGGER_MAX
+from fleet.storage import definitions, imports
+from fleet.storage.database import connect
+from tests.fleet_rig import seed_fleet
+from tests.importer_rig import LOGGER, SITE, intake, running_importer
+from tests.integration.test_importer import own_csv, rising
+from tests.servers import Database
+
+BREAKS = "ALTER TABLE imports.file_serial ADD CONSTRAINT nobody_has_thought_of_it CHECK (serial <> 'SN-BAD')"
+ADDED = """
+    INSERT INTO imports.file (id, site_id, device_id, via, name, size_bytes, sha256)
+    SELECT $2 || n, $1, $3, 'upload', $2, 1, '\\x00' FROM generate_series(1, $4) n
+"""
+
+
+async def test_a_file_that_fails_in_an_unknown_way_is_set_aside(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer_module, "IMPORT_REST_S", 0.1)
+    async with intake(database, tmp_path) as here:
+        await here.add_device("meter-1", "imported-meter", "SN-1")
+        await here.execute(BREAKS)
+        await here.put("bad.csv", own_csv(rising(5, "SN-BAD")))
+        await here.put("good.csv", own_csv(rising(5)))
+        async with running_importer(here):
+            bad, good = await here.done(2)
+        assert (bad["state"], bad["problem_code"], bad["stored_with"]) == ("quarantined", "not_stored", None)
+        assert (good["state"], good["rows_new"]) == ("imported", 5)
+
+
+async def test_settings_that_are_not_understood_are_that_files_trouble_alone(database: Database, tmp_path: Path) -> None:
+    async with intake(database, tmp_path) as here:
+        await here.add_device("meter-1", "imported-meter", "SN-1")
+        await here.execute("UPDATE imports.account SET settings = $1", {"serial": "x" * 20_000})
+        await here.put("bad.csv", own_csv(rising(5)))
+        async with running_importer(here):
+            await here.done(1)
+            await here.execute("UPDATE imports.account SET settings = '{}'")
+            await here.put("good.csv", own_csv(rising(5)))
+            bad, good = await here.done(2)
+        assert (bad["state"], bad["problem_code"]) == ("quarantined", "settings_unknown")
+        assert (good["state"], good["rows_new"]) == ("imported", 5)
+
+
+async def test_sites_take_turns(database: Database, tmp_path: Path) -> None:
+    async with intake(database, tmp_path) as here:
+        await seed_fleet(database, [("s-other", {"meter-2": "imported-meter"})])
+        await here.execute(ADDED, SITE, "a", None, 20)
+        await here.execute(ADDED, "s-other", "b", None, 3)
+        connection = await connect(database.sp_importer)
+        turns: list[str] = []
+        done: list[int] = []
+        served: list[SiteId] = []
+        try:
+            for _ in range(8):
+                job = await imports.next_job(connection, small=True, but=done, served=served)
+                assert job is not None
+                turns.append(job.id)
+                done.append(job.number)
+                served = [site for site in served if site != job.site] + [job.site]
+            assert await imports.next_job(connection, small=False, but=[], served=[]) is None
+        finally:
+            await connection.close()
+        assert turns == ["a1", "b1", "a2", "b2", "a3", "b3", "a4", "a5"]
+
+
+async def test_a_loggers_newest_definitions_are_kept(database: Database, tmp_path: Path) -> None:
+    async with intake(database, tmp_path) as here:
+        await here.execute(ADDED, SITE, "a", LOGGER, 1)
+        connection = await connect(database.sp_importer)
+        try:
+            job = await imports.next_job(connection, small=True, but=[], served=[])
+            assert job is not None
+            for first in range(0, DEFINITIONS_PER_LOGGER_MAX + 20, 20):
+                found = {f"{number}.ini": "x" for number in range(first, first + 20)}
+                async with connection.transaction():
+                    await definitions.keep_definitions(connection, job, found)
+            kept = await definitions.definitions(connection, SITE, LOGGER)
+            assert len(kept) == DEFINITIONS_PER_LOGGER_MAX
+            assert f"{DEFINITIONS_PER_LOGGER_MAX + 19}.ini" in kept
+            for number in range(9):
+                async with connection.transaction():
+                    await definitions.keep_definitions(connection, job, {f"large-{number}.ini": "é" * 500_000})
+            kept = await definitions.definitions(connection, SITE, LOGGER)
+            assert set(kept) == {f"large-{number}.ini" for number in range(1, 9)}
+        finally:
+            await connection.close()
