@@ -1,0 +1,108 @@
+"""Files in any order and any pieces, as often as anybody likes, an importer that is killed in between: the same days."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from actors.rollup import Rollup
+from fleet.calendar import day_bounds
+from fleet.energy import SiteDay
+from fleet.storage import energy
+from fleet.storage import lease as leases
+from fleet.storage.database import Pool, open_pool
+from tests.fleet_rig import until
+from tests.fortnight import DAYS, INVERTER, PARIS, PRM, SOLAR_LOG, Fortnight, exports
+from tests.importer_rig import SITE, Intake, intake, running_importer
+from tests.servers import Database
+
+NOW: Final = datetime.now(UTC)
+
+
+def change_of_the_clock(month: int) -> date:
+    """The last one in March or October that is a month past."""
+    year = NOW.year
+    while True:
+        last = date(year, month, 31)
+        sunday = last - timedelta(days=(last.weekday() + 1) % 7)
+        if sunday < NOW.date() - timedelta(days=30):
+            return sunday
+        year -= 1
+
+
+@asynccontextmanager
+async def rollup(database: Database) -> AsyncIterator[tuple[Rollup, Pool]]:
+    """While no importer runs: each takes the slots over."""
+
+    async def nothing() -> None:
+        pass
+
+    pool = await open_pool(database.sp_twins, size_max=2)
+    try:
+        async with pool.acquire() as connection:
+            lease = await leases.claim(connection, 0, range(256), "test")
+        yield Rollup(pool, lease, range(256), nothing), pool
+    finally:
+        await pool.close()
+
+
+async def settled(database: Database, *, anew: bool = False) -> dict[date, SiteDay]:
+    """All days once every mark was worked off. anew: all of them forgotten before."""
+    async with rollup(database) as (roll, pool):
+        if anew:
+            async with pool.acquire() as connection:
+                gone = await connection.fetch("DELETE FROM telemetry.site_day RETURNING day")
+                marks = [(SITE, row["day"], day_bounds(row["day"], PARIS)[0]) for row in gone]
+                await energy.mark_dirty(connection, marks)
+        while (await roll.run_once(round(NOW.timestamp() * 1000))).remaining:
+            pass
+        async with pool.acquire() as connection:
+            rows = await energy.site_days(connection, SITE, date(2000, 1, 1), date(2100, 1, 1))
+    return {row.day: row for row in rows if not set(row.totals_wh.values()) <= {None}}
+
+
+async def import_with_kills(here: Intake, told: Fortnight, luck: Random) -> None:
+    """In any order; now and then the importer dies, and the days are computed from what there is."""
+    files = exports(told, luck)
+    luck.shuffle(files)
+    sent = 0
+    while sent < len(files):
+        async with running_importer(here):
+            for file in files[sent : sent + luck.randint(10, 30)]:
+                await here.put(file.name, file.raw)
+                sent += 1
+            ended = luck.randint(sent // 2, sent)
+
+            async def enough() -> bool:
+                done = [file for file in await here.files() if file["finished_at"] is not None]
+                return len(done) >= ended  # noqa: B023 - called within this turn
+
+            await until(enough, 60.0)
+        if luck.random() < 0.3:
+            await settled(here.database)
+    async with running_importer(here):
+        done = await here.done(len(files))
+    assert {file["state"] for file in done} <= {"imported", "same"}
+    assert not any(file["rows_waiting"] for file in done)
+
+
+@pytest.mark.parametrize(("month", "seed"), [(3, 1), (10, 2)])
+async def test_a_fortnight_comes_to_the_same_days_and_they_are_true(
+    database: Database, tmp_path: Path, month: int, seed: int
+) -> None:
+    luck = Random(seed)
+    told = Fortnight(change_of_the_clock(month) - timedelta(days=luck.randint(1, DAYS - 2)), luck)
+    async with intake(database, tmp_path) as here:
+        await here.add_device("roof", "imported-inverter", INVERTER)
+        await here.add_device("barn", "imported-inverter", SOLAR_LOG)
+        await here.add_device("linky", "imported-meter", PRM)
+        await import_with_kills(here, told, luck)
+        days = await settled(database)
+        for day in told.days:
+            found = {register: values for register, values in days[day].registers.items() if values != (None,) * len(values)}
+            assert found == told.registers_wh(day)  # by quarter-hour, to the mWh
+        assert await settled(database, anew=True) == days
