@@ -30,9 +30,11 @@ _THREE: Final = re.compile(r"[+-]?[0-9]{1,3}[.,][0-9]{3}")
 _GROUPED: Final = re.compile(
     r"[+-]?[0-9]{1,3}(?:([.,' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}])[0-9]{3})+(?:([.,])[0-9]+)?"
 )
+_BLANKS_BEFORE_UNIT: Final = " \t_\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 _BLANKS: Final = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
-_UNIT_BEHIND: Final = re.compile(r"(.*?)[\s_]*[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*")
-_UNIT_WORD: Final = re.compile(r"(.*?)[\s_]+(\S{1,6})")
+# From the end backwards: whatever a heading is made of, it is gone through once.
+_UNIT_BEHIND: Final = re.compile(r"(.*)[\[(]\s*+([^\[\]()]{1,12}?)\s*+[\])]\s*+")
+_UNIT_WORD: Final = re.compile(r"(.*[^\s_])?[\s_]+([^\s_]{1,6})")
 _NEEDS_ORDER: Final = re.compile(r"\s*[0-9]{1,2}([/-])[0-9]{1,2}\1[0-9]{2,4}")
 _ENOUGH: Final = 10  # numbers, for a counter to show
 _SURE: Final = 3  # times its largest step, a counter's first number is
@@ -99,7 +101,7 @@ class Shape:
         for pattern in (_UNIT_BEHIND, _UNIT_WORD):
             found = pattern.fullmatch(title)
             if found is not None and unit_named(found[2]) is not None and (pattern is _UNIT_BEHIND or len(found[2]) > 1):
-                return found[1] or title, found[2]
+                return (found[1] or "").rstrip(_BLANKS_BEFORE_UNIT) or title, found[2]
         units = [] if self.units_at is None else self.rows[self.units_at]
         unit = units[at].strip() if at < len(units) else ""
         return title, unit if unit_named(unit) is not None else ""

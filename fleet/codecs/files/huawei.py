@@ -22,7 +22,7 @@ from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv
 from fleet.codecs.files.wide_header import heading, layout
 
 _FIRST: Final = "#SmartLogger ESN:"
-_TITLE: Final = re.compile(r"#\s*([^:;]{1,40}?)\s*ESN:\s*([^;]*);*")
+_TITLE: Final = re.compile(r"#\s*+([^:;]{1,40}?)\s*+ESN:\s*([^;]*);*")
 _INVERTER: Final = re.compile(r"INV[0-9]*", re.IGNORECASE)
 _LIFETIME: Final = "pv_energy_wh"
 

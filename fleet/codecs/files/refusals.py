@@ -45,7 +45,7 @@ WORDS: Final[Mapping[str, Words]] = {
         "The reading of this file broke off several times: keep it and tell the operator.",
     ),
     "not_stored": Words(
-        "Le fichier a été lu, mais ses mesures n'ont pas pu être enregistrées : rien n'en est gardé. Signalez-le à l'exploitant.",
+        "Le fichier a été lu, mais ses mesures n'ont pas pu être enregistrées : aucune n'est gardée. Prévenez l'exploitant.",
         "The file was read, but its readings could not be stored: none of them is kept. Tell the operator.",
     ),
     "settings_unknown": Words(

@@ -20,7 +20,7 @@ class Channel(NamedTuple):
     numbered: bool = False
 
 
-_MEAN: Final = re.compile(r"\s*\((?:Avg|Mean|avg|mean)\)$")
+_MEAN: Final = re.compile(r"\((?:Avg|Mean|avg|mean)\)$")
 _LETTER: Final = re.compile(r"\[([A-Z])\]$")
 _CHANNELS: Final = {
     "metering.totwhout": Channel("pv_energy_wh", "Wh"),
@@ -66,7 +66,7 @@ def is_channel(name: str) -> bool:
 
 def channel(name: str) -> tuple[Channel, int | None] | None:
     """The channel, and its string's number where the name tells it."""
-    name = _MEAN.sub("", name.strip())
+    name = _MEAN.sub("", name.strip()).rstrip()
     letter = _LETTER.search(name)
     known = _CHANNELS.get(_LETTER.sub("", name).lower())
     if known is None:
