@@ -6,6 +6,7 @@ from typing import Final
 
 from fleet.limits import SERIAL_CHARS_MAX, SERIAL_CHARS_MIN
 
+NOBODYS: Final = "file"  # of rows in a file whose device neither the file nor anybody has told
 SERIAL_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$"
 
 _SERIAL: Final = re.compile(SERIAL_PATTERN[1:-1])

@@ -6,8 +6,9 @@ from fleet.codecs.files import registry as file_formats
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import SERIAL_CHARS_MAX
+from fleet.serials import NOBODYS
 from fleet.storage import audit, import_lists, notices, onboarding, profile_versions, registry
-from fleet.storage.import_lists import NOBODYS, FileRow, SerialRow
+from fleet.storage.import_lists import FileRow, SerialRow
 from fleet.storage.onboarding import DeviceForm
 from fleet.storage.registry import DeviceRow
 from web.attach import attach

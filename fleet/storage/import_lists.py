@@ -17,7 +17,6 @@ FileVia = Literal["sftp", "pull", "upload"]
 # What a list can be narrowed to: a state, or several that ask the same of people.
 Show = Literal["active", "imported", "partly", "quarantined", "waiting", "undone"]
 
-NOBODYS: Final = "file"  # the serial of rows whose device neither the file nor anybody has told
 
 _STATES: Final[dict[Show, tuple[FileState, ...]]] = {
     "active": ("received", "reading", "storing", "undoing"),
