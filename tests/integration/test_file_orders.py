@@ -15,7 +15,7 @@ from fleet.energy import SiteDay
 from fleet.storage import energy
 from fleet.storage import lease as leases
 from fleet.storage.database import Pool, open_pool
-from tests.fleet_rig import until
+from tests.fleet_rig import fetch, until
 from tests.fortnight import DAYS, INVERTER, PARIS, PRM, SOLAR_LOG, Fortnight, exports
 from tests.importer_rig import SITE, Intake, intake, running_importer
 from tests.servers import Database
@@ -106,3 +106,22 @@ async def test_a_fortnight_comes_to_the_same_days_and_they_are_true(
             found = {register: values for register, values in days[day].registers.items() if values != (None,) * len(values)}
             assert found == told.registers_wh(day)  # by quarter-hour, to the mWh
         assert await settled(database, anew=True) == days
+
+
+async def test_counters_that_fall_are_begun_anew_and_count_on(database: Database, tmp_path: Path) -> None:
+    """An inverter's counter that was reset at noon, and one line of nonsense; told by two files, the later one first."""
+    start, _ = day_bounds(NOW.date() - timedelta(days=20), PARIS)
+    shown = [(start + n * 900_000, 50_000 + 100 * n if n < 48 else 100 * (n - 48)) for n in range(97)]
+    shown[70] = shown[70][0], 3
+    rows = [f"{t},{INVERTER},{wh}\n" for t, wh in shown]
+    async with intake(database, tmp_path) as here:
+        await here.add_device("roof", "imported-inverter", INVERTER)
+        async with running_importer(here):
+            for name, piece in (("b.csv", rows[40:]), ("a.csv", rows[:60])):
+                await here.put(name, ("time,serial,pv_energy_wh\n" + "".join(piece)).encode())
+            await here.done(2)
+        (day,) = (await settled(database)).values()
+        assert day.totals_wh["pv_energy_wh"] == 47 * 100 + 48 * 100  # what flowed while it was reset, nobody knows
+        assert min(wh for wh in day.registers["pv_energy_wh"] if wh is not None) >= 0
+        kinds = await fetch(database, "SELECT kind FROM telemetry.counter_event ORDER BY time")
+        assert [row["kind"] for row in kinds] == ["reset", "glitch"]
