@@ -1,5 +1,6 @@
 """A company's own file formats: guessed from a file that nobody recognised, tried on its beginning, saved, and used."""
 
+import time
 from contextlib import suppress
 from typing import Annotated, Any
 from uuid import uuid4
@@ -107,7 +108,10 @@ class FormatGuess(msgspec.Struct, frozen=True):
 
 
 async def sample(services: Services, visit: Visit, file_id: str, settings: ReadingSettings | None = None) -> Sample:
-    """Raises NotFound (unknown_import), Gone (original_gone), BadInput (not_describable), Unavailable (preview_slow)."""
+    """Raises NotFound (unknown_import), Gone (original_gone), TooMany (too_many_requests), BadInput (not_describable),
+    Unavailable (preview_slow).
+    """
+    services.looked_into.take(visit.claims.person_id, time.monotonic())
     async with visit.enter() as connection:
         row = await import_lists.file(connection, file_id)
         await visit.must_keep(connection, row.site)

@@ -69,14 +69,17 @@ async def shown_key(services: Services, visit: Visit, device: DeviceId, host: Ho
     async with visit.enter() as connection:
         account = await drop_accounts.account(connection, device)
         await visit.must_keep(connection, account.site)
-    services.reached.take(visit.claims.person_id, time.monotonic())
+    _reach(services, visit)
     key = await host_keys.current(host.host, host.port, reach.networks(services.settings.pull_networks))
     return ShownKey(host.host, host.port, key.kind, key.fingerprint, key.line)
 
 
 async def make_source(services: Services, visit: Visit, device: DeviceId, new: NewSource, address: str) -> PullSource:
-    """Raises as pull_sources.create_pull_source; BadInput (bad_secret), Unavailable (no_pulling)."""
+    """Raises as pull_sources.create_pull_source; TooMany (too_many_requests), BadInput (bad_secret),
+    Unavailable (no_pulling).
+    """
     file = _key_file(services)
+    _reach(services, visit)
     public_key = None
     if new.auth == "key":
         sealed = await asyncio.to_thread(pull_secrets.new_key, file)
@@ -117,8 +120,9 @@ async def pin(visit: Visit, source_id: str, host_key: str, address: str) -> Pull
     return pinned
 
 
-async def fetch_now(visit: Visit, source_id: str) -> PullSource:
-    """Raises NotFound (unknown_source)."""
+async def fetch_now(services: Services, visit: Visit, source_id: str) -> PullSource:
+    """Raises NotFound (unknown_source), TooMany (too_many_requests)."""
+    _reach(services, visit)
     async with visit.enter() as connection:
         row = await pull_sources.pull_source(connection, source_id)
         await visit.must_keep(connection, row.site)
@@ -136,6 +140,14 @@ async def remove_source(visit: Visit, source_id: str, address: str) -> PullSourc
             connection, "pull.remove", person_id=visit.person.id, subject=source_id, detail=detail, address=address
         )
     return row
+
+
+def _reach(services: Services, visit: Visit) -> None:
+    """Each time we log in somewhere, or look who is there: nobody's passwords are tried through us by the thousand.
+
+    Raises TooMany (too_many_requests).
+    """
+    services.reached.take(visit.claims.person_id, time.monotonic())
 
 
 def _key_file(services: Services) -> Path:
@@ -210,8 +222,10 @@ async def post_pin(
 @post(
     "/pull-sources/{source:str}/fetch", status_code=202, operation_id="fetchNow", summary="Fetch now", guards=[site_keepers]
 )
-async def post_fetch(source: FromPath[str], visit: NamedDependency[Visit]) -> PullSource:
-    return await fetch_now(visit, parse_source(source))
+async def post_fetch(
+    source: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> PullSource:
+    return await fetch_now(services, visit, parse_source(source))
 
 
 @delete("/pull-sources/{source:str}", operation_id="removePullSource", summary="Fetch no longer", guards=[site_keepers])

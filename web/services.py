@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from fleet.limits import HOST_KEYS_PER_MIN, SSE_HEARTBEAT_S, SSE_RECHECK_S
+from fleet.limits import PREVIEWS_PER_MIN, PULL_ASKED_PER_MIN, SSE_HEARTBEAT_S, SSE_RECHECK_S
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
 from web.attempts import LoginAttempts, RequestRate, UploadRate
@@ -30,7 +30,7 @@ class Services:
     """closing: set when the server is told to stop, so that endless streams end by themselves.
 
     streams: open event streams per person.
-    reached: other servers whose keys people look at.
+    reached: other servers that people point us to. looked_into: files whose formats they describe.
     codes: enrolment codes of the last minutes. press: makes PDFs. previews: read the beginnings of files.
     background: work that goes on after its request.
     heartbeat_s, recheck_s: how often an idle stream shows that it lives, and whether its viewer still may see it.
@@ -45,7 +45,8 @@ class Services:
     passwords: Passwords = field(default_factory=Passwords)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     rate: RequestRate = field(default_factory=RequestRate)
-    reached: RequestRate = field(default_factory=lambda: RequestRate(HOST_KEYS_PER_MIN))
+    reached: RequestRate = field(default_factory=lambda: RequestRate(PULL_ASKED_PER_MIN))
+    looked_into: RequestRate = field(default_factory=lambda: RequestRate(PREVIEWS_PER_MIN))
     uploads: UploadRate = field(default_factory=UploadRate)
     streams: Counter[str] = field(default_factory=Counter)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -18,7 +18,14 @@ from litestar.exceptions import InternalServerException
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import FILE_CHUNK_BYTES, FILE_NAME_CHARS_MAX, UPLOAD_FREE_BYTES_MIN, UPLOAD_IDLE_S, UPLOAD_PIECE_BYTES
+from fleet.limits import (
+    FILE_CHUNK_BYTES,
+    FILE_NAME_CHARS_MAX,
+    UPLOAD_FREE_BYTES_MIN,
+    UPLOAD_IDLE_S,
+    UPLOAD_PIECE_BYTES,
+    UPLOAD_SLOW_BYTES,
+)
 from fleet.storage import audit, import_lists, notices, registry
 from fleet.storage.import_lists import NewUpload
 from web.services import Services
@@ -143,13 +150,16 @@ class _Writing:
     """A file under its temporary name; works in threads, one call at a time."""
 
     def __init__(self, part: Path) -> None:
-        part.parent.mkdir(parents=True, exist_ok=True)
+        part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._part = part
-        self._file: BinaryIO = part.open("xb")
+        self._file: BinaryIO = os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
         self.digest = sha256()
         self.size_bytes = 0
 
     def write(self, piece: bytes) -> None:
+        """Raises OSError (ENOSPC), also when others would have no room left: how much comes, nobody need have said."""
+        if shutil.disk_usage(self._part.parent).free < UPLOAD_FREE_BYTES_MIN:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(piece)
         self.digest.update(piece)
         self.size_bytes += len(piece)
@@ -172,20 +182,25 @@ class _Writing:
 
 async def _pieces(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Larger ones than the network's. Raises BadInput (upload_cut)."""
+    loop = asyncio.get_running_loop()
     gathered: list[bytes] = []
-    size = 0
+    size = came = 0
+    until_s = loop.time() + UPLOAD_IDLE_S
     while True:
         try:
-            async with asyncio.timeout(UPLOAD_IDLE_S):
+            async with asyncio.timeout_at(until_s):
                 chunk = await anext(content)
         except StopAsyncIteration:
             break
         except TimeoutError:
-            raise BadInput("upload_cut", f"nothing came for {UPLOAD_IDLE_S:.0f} s") from None
+            raise BadInput("upload_cut", f"next to nothing came for {UPLOAD_IDLE_S:.0f} s") from None
         except InternalServerException:  # litestar's word for a sender who hung up
             raise BadInput("upload_cut", "the sender hung up before the end") from None
         gathered.append(chunk)
         size += len(chunk)
+        came += len(chunk)
+        if came >= UPLOAD_SLOW_BYTES:
+            came, until_s = 0, loop.time() + UPLOAD_IDLE_S
         if size >= UPLOAD_PIECE_BYTES:
             yield b"".join(gathered)
             gathered, size = [], 0

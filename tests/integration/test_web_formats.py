@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleet.limits import PREVIEWS_PER_MIN
 from tests.format_forms import EXPORT, begun, sent
 from tests.import_rows import add_file
 from tests.portal import Portal, Seen, log_in, read
@@ -54,6 +55,14 @@ async def test_an_unknown_file_becomes_a_format_of_the_company(portal: Web) -> N
     assert made.json()["organisation"] == "installer"
     (entry,) = await portal.execute("SELECT * FROM audit.entry WHERE action = 'format.make'")
     assert entry["person_id"] == "ines"
+
+
+async def test_nobody_keeps_the_previews_to_himself(portal: Web) -> None:
+    asked = {"file": "theirs", "definition": {"time": {"at": [1]}, "columns": []}}
+    answers = [await call(portal, INES, "POST", "/formats/preview", **asked) for _ in range(PREVIEWS_PER_MIN + 1)]
+    codes = [answer.json()["code"] for answer in answers]
+    assert (codes[0], codes[-1]) == ("unknown_import", "too_many_requests")
+    assert (await call(portal, OTTO, "POST", "/formats/guess", file="new")).status_code == 200
 
 
 async def test_a_format_changes_by_version_and_goes(portal: Web) -> None:

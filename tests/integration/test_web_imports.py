@@ -41,6 +41,7 @@ async def test_a_file_that_is_sent_lies_on_the_disk_and_waits_for_the_importer(w
     assert (made["state"], made["progress"]["stage"], made["name"]) == ("received", "waiting", "Relevé.csv")
     (file,) = uploads(web)
     assert (file.name, file.read_bytes()) == (made["id"], content)
+    assert [path.stat().st_mode & 0o777 for path in (file, file.parent)] == [0o600, 0o700]
     (row,) = await web.execute("SELECT * FROM imports.file")
     assert (row["via"], row["person_id"], row["size_bytes"]) == ("upload", email.partition("@")[0], len(content))
     assert row["sha256"] == sha256(content).digest()
@@ -215,8 +216,25 @@ async def test_an_upload_that_may_not_be_leaves_nothing(web: Web, monkeypatch: p
         yield b"the beginning"
         await asyncio.Event().wait()
 
-    answer = await web.client.post(path, content=stalls(), headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (422, "upload_cut")
+    async def drips() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    for content in (stalls(), drips()):
+        answer = await web.client.post(path, content=content, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "upload_cut")
+    assert uploads(web) == []
+    monkeypatch.undo()
+
+    async def fills_the_disk() -> AsyncIterator[bytes]:
+        """Without saying before how much it is."""
+        yield b"x" * 2_000_000
+        monkeypatch.setattr(web_uploads, "UPLOAD_FREE_BYTES_MIN", 2**62)
+        yield b"x" * 2_000_000
+
+    answer = await web.client.post(path, content=fills_the_disk(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_space")
     assert uploads(web) == []
     assert await web.execute("SELECT 1 FROM imports.file") == []
 

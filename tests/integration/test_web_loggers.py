@@ -8,7 +8,7 @@ from typing import Any
 import asyncssh
 import msgspec
 
-from fleet.limits import HOST_KEYS_PER_MIN
+from fleet.limits import PULL_ASKED_PER_MIN
 from fleet.storage import drop_passwords, pull_secrets
 from tests.web_app import ALPHA, BETA, Web
 
@@ -183,10 +183,14 @@ async def test_nobody_makes_the_platform_knock_at_its_own_doors(web: Web) -> Non
         assert answer.status_code in (400, 422, 503), (host, answer.text)
     codes = [
         (await web.client.post(path, json={"host": "127.0.0.1"}, headers=headers)).json()["code"]
-        for _ in range(HOST_KEYS_PER_MIN)
+        for _ in range(PULL_ASKED_PER_MIN)
     ]
     assert codes[0] == "host_not_allowed"
     assert codes[-1] == "too_many_requests"
+    for again in ("/api/v1/pull-sources/x/fetch", path.removesuffix("/host-key")):
+        body = {"server": {"host": "a.example", "username": "u"}, "host_key": public_key(7), "password": "p"}
+        answer = await web.client.post(again, json=body, headers=headers)
+        assert answer.json()["code"] == "too_many_requests"
 
 
 async def test_what_is_not_set_up_is_said(web: Web) -> None:

@@ -89,7 +89,7 @@ async def change_source(
     if what == "compare":
         return await _compare(services, visit, request, row)
     if what == "fetch":
-        await fetch_now(visit, source_id)
+        await fetch_now(services, visit, source_id)
     elif what == "pin":
         await pin(visit, source_id, fields.get("host_key", ""), address)
     elif what == "remove":
