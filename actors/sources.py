@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from actors.catalog import Route
 from fleet.codecs.decoded import Decoded, Further
-from fleet.codecs.registry import decode_raw
+from fleet.codecs.registry import decode_named
 from fleet.device import DeviceTwin, Row
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
@@ -82,7 +82,7 @@ class Sources:
                 del self._seen[site, gateway, serial]
                 self._of_gateway[site, gateway].serials -= 1
             elif seen.at > seen.written_at and now - seen.written_at >= WAITING_SOURCE_PERIOD_S * 1000:
-                due.append(Sighting(site, gateway, serial, seen.at, sorted(seen.measures)))
+                due.append(Sighting(site, gateway, serial, seen.at, sorted(seen.measures), seen.codec))
         return due
 
     def written(self, sightings: Iterable[Sighting], now: UnixMs) -> None:
@@ -94,13 +94,16 @@ class Sources:
     def _raw(self, route: Route, messages: list[RawMessage], taken: Taken, now: UnixMs) -> Taken:
         """Third parties' messages, by the codec that the sender's profile names."""
         rows, refused, kept = taken
-        samples, problem = self._decoded(route, messages)
+        heard, problem = self._decoded(route, messages)
         refused = refused or problem
-        for serial, theirs in samples.items():
+        for serial, (theirs, codec) in heard.items():
             try:
-                more = self._own(route, theirs, now) if serial is None else self._behind(route, serial, theirs, now)
+                more = self._own(route, theirs, now) if serial is None else self._behind(route, serial, theirs, now, codec)
             except BadInput as error:
-                refused = refused or error
+                device = route.device if serial is None else route.site.by_serial(serial)
+                # a value by itself that is not wanted is no news of a device that tells others
+                if error.code != "unknown_measure" or device is None or device.sample_at is None:
+                    refused = refused or error
                 continue
             rows, kept, problem = rows + more.rows, kept + more.kept, more.refused
             if problem is not None and problem.code == "future_time":
@@ -109,16 +112,18 @@ class Sources:
                 refused = refused or problem
         return Taken(rows, refused, kept)
 
-    def _decoded(self, route: Route, messages: list[RawMessage]) -> tuple[dict[str | None, list[Sample]], BadInput | None]:
-        """Samples by serial, what shares an instant merged into one; and the first thing refused."""
+    def _decoded(self, route: Route, messages: list[RawMessage]) -> tuple[dict[str | None, "_Heard"], BadInput | None]:
+        """By serial, what shares an instant merged into one; and the first thing refused."""
         profile = route.device.profile
         if profile.codec is None:
             return {}, BadInput("no_codec", f"profile {profile.id} names no codec for other formats")
         merged: dict[str | None, dict[UnixMs, Sample]] = {}
+        formats: dict[str | None, str] = {}
         refused: BadInput | None = None
         for message in messages:
             try:
-                for each in decode_raw(profile.codec, message, route.device.memory):
+                codec, found = decode_named(profile.codec, message, route.device.memory)
+                for each in found:
                     serial = _serial(route, each)
                     if profile.kind == "gateway":
                         if serial is None and isinstance(each, Further):
@@ -129,9 +134,10 @@ class Sources:
                         refused = refused or self._other_device(route, each)
                         continue
                     _merge(merged.setdefault(serial, {}), each.sample)
+                    formats[serial] = codec
             except BadInput as error:
                 refused = refused or error
-        return {serial: list(instants.values()) for serial, instants in merged.items()}, refused
+        return {serial: _Heard(list(each.values()), formats[serial]) for serial, each in merged.items()}, refused
 
     def _other_device(self, route: Route, other: Decoded) -> BadInput | None:
         """Said once of each, as long as we run: it would come every few seconds."""
@@ -149,7 +155,7 @@ class Sources:
         rows, refused = route.device.take_samples(Telemetry(wanted(route.device, samples)), now)
         return Taken(rows, refused, [])
 
-    def _behind(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> Taken:
+    def _behind(self, route: Route, serial: str, samples: list[Sample], now: UnixMs, codec: str | None = None) -> Taken:
         """A device that the sender speaks for. It may say more than its profile wants: what is wanted counts."""
         if not is_serial(serial):
             raise BadInput(
@@ -158,14 +164,14 @@ class Sources:
             )
         device = route.site.by_serial(serial)
         if device is None:
-            self._note(route, serial, samples, now)
+            self._note(route, serial, samples, now, codec)
             unknown = f"no device of this site has the serial {serial!r}: attach or create it"
             return Taken([], None, [Kept(BadInput("unknown_source", unknown), serial, samples)])
         rows, refused = device.take_samples(Telemetry(wanted(device, samples)), now)
         device.seen_at = now
         return Taken(rows, refused, [])
 
-    def _note(self, route: Route, serial: str, samples: list[Sample], now: UnixMs) -> None:
+    def _note(self, route: Route, serial: str, samples: list[Sample], now: UnixMs, codec: str | None) -> None:
         """Raises BadInput (too_many_sources)."""
         gateway = self._gateway(route)
         key = (route.site.record.id, route.device.id, serial)
@@ -177,7 +183,7 @@ class Sources:
                 )
             gateway.serials += 1
             seen = self._seen[key] = _Seen()
-        seen.at = now
+        seen.at, seen.codec = now, codec or seen.codec
         for sample in samples:
             for measure in sample.v:
                 if len(seen.measures) < MEASURES_PER_SAMPLE_MAX and is_measure(measure):
@@ -187,13 +193,19 @@ class Sources:
         return self._of_gateway.setdefault((route.site.record.id, route.device.id), _Gateway())
 
 
+class _Heard(NamedTuple):
+    samples: list[Sample]
+    codec: str
+
+
 class _Seen:
-    __slots__ = ("at", "measures", "written_at")
+    __slots__ = ("at", "codec", "measures", "written_at")
 
     def __init__(self) -> None:
         self.at: UnixMs = 0
         self.written_at: UnixMs = 0
         self.measures: set[str] = set()
+        self.codec: str | None = None
 
 
 class _Gateway:

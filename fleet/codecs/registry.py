@@ -53,19 +53,20 @@ REMEMBERING: Final[Mapping[str, Codec]] = {
 }
 
 
-def _any(message: RawMessage, memory: Memory) -> list[Decoded]:
+def _any(message: RawMessage, memory: Memory) -> tuple[str, list[Decoded]]:
     """A gateway for whatever the house has: the message says which format it is."""
     if sparkplug.is_ours(message):
-        return sparkplug.decode(message, memory)
-    for codec in () if message.retained else PLAIN.values():
+        return "sparkplug", sparkplug.decode(message, memory)
+    for name, codec in () if message.retained else PLAIN.items():
         found = codec(message)
         if found is not None:
-            return found
-    return homeassistant.decode(message, memory)  # what announces itself is taken where no format of its own is known
+            return name, found
+    # what announces itself is taken where no format of its own is known
+    return "homeassistant", homeassistant.decode(message, memory)
 
 
 CODECS: Final[Mapping[str, Codec]] = {
-    "any": _any,
+    "any": lambda message, memory: _any(message, memory)[1],
     **{name: fresh(codec) for name, codec in PLAIN.items()},
     **REMEMBERING,
 }
@@ -77,6 +78,11 @@ def decode_raw(codec: str, message: RawMessage, memory: Memory | None = None) ->
     memory: of the sender; what the message teaches is in it afterwards, also when something of the message is refused.
     Raises BadInput (unknown_codec, too_large, bad_payload, and what the codecs with a memory raise).
     """
+    return decode_named(codec, message, memory)[1]
+
+
+def decode_named(codec: str, message: RawMessage, memory: Memory | None = None) -> tuple[str, list[Decoded]]:
+    """As decode_raw, and which format it was where any may come."""
     decode = CODECS.get(codec)
     if decode is None:
         raise BadInput("unknown_codec", f"no codec is called {codec[:40]!r}")
@@ -84,8 +90,6 @@ def decode_raw(codec: str, message: RawMessage, memory: Memory | None = None) ->
         raise BadInput(
             "too_large", f"{len(message.payload)} bytes at {message.topic[:80]}; {RAW_PAYLOAD_BYTES_MAX} are taken"
         )
-    return [
-        found
-        for found in decode(message, memory if memory is not None else Memory())
-        if found.serial is None or is_serial(found.serial)
-    ]
+    memory = memory if memory is not None else Memory()
+    name, told = _any(message, memory) if codec == "any" else (codec, decode(message, memory))
+    return name, [found for found in told if found.serial is None or is_serial(found.serial)]

@@ -21,7 +21,7 @@ from fleet.telemetry import UnixMs
 
 
 class WaitingSource(msgspec.Struct, frozen=True):
-    """measures: what it was heard to measure, by our names."""
+    """measures: what it was heard to measure, by our names. codec: the format that it was heard in, of a third party's."""
 
     site: SiteId
     gateway: DeviceId
@@ -29,6 +29,7 @@ class WaitingSource(msgspec.Struct, frozen=True):
     first_seen_at: UnixMs
     last_seen_at: UnixMs
     measures: list[str]
+    codec: str | None = None
 
 
 class Sighting(NamedTuple):
@@ -37,6 +38,7 @@ class Sighting(NamedTuple):
     serial: str
     seen_at: UnixMs
     measures: Sequence[str]
+    codec: str | None = None
 
 
 class KeptLetter(NamedTuple):
@@ -49,23 +51,24 @@ class KeptLetter(NamedTuple):
 _KEPT_FOR = timedelta(days=DEAD_LETTER_KEEP_DAYS)
 _WAITING = """
     SELECT w.site_id, w.gateway_id, w.serial, (extract(epoch FROM w.first_seen_at) * 1000)::bigint AS first_seen_at,
-           (extract(epoch FROM w.last_seen_at) * 1000)::bigint AS last_seen_at, w.measures
+           (extract(epoch FROM w.last_seen_at) * 1000)::bigint AS last_seen_at, w.measures, w.codec
     FROM telemetry.waiting_source w
     WHERE w.site_id = $1 AND NOT EXISTS (SELECT FROM registry.device d
         WHERE d.site_id = w.site_id AND d.serial = w.serial AND d.retired_at IS NULL)
     ORDER BY w.first_seen_at, w.serial
 """
 _NOTE = """
-    INSERT INTO telemetry.waiting_source AS w (site_id, gateway_id, serial, first_seen_at, last_seen_at, measures)
-    SELECT s.site_id, s.gateway_id, s.serial, s.seen_at, s.seen_at, string_to_array(s.measures, ' ')
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
-         AS s (site_id, gateway_id, serial, seen_at, measures)
+    INSERT INTO telemetry.waiting_source AS w (site_id, gateway_id, serial, first_seen_at, last_seen_at, measures, codec)
+    SELECT s.site_id, s.gateway_id, s.serial, s.seen_at, s.seen_at, string_to_array(s.measures, ' '), s.codec
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $7::text[])
+         AS s (site_id, gateway_id, serial, seen_at, measures, codec)
     WHERE EXISTS (SELECT FROM telemetry.waiting_source k
                   WHERE k.site_id = s.site_id AND k.gateway_id = s.gateway_id AND k.serial = s.serial)
        OR (SELECT count(*) FROM telemetry.waiting_source k WHERE k.site_id = s.site_id AND k.gateway_id = s.gateway_id) < $6
     ON CONFLICT (site_id, gateway_id, serial) DO UPDATE SET
         last_seen_at = greatest(w.last_seen_at, excluded.last_seen_at),
-        measures = ARRAY(SELECT DISTINCT m FROM unnest(w.measures || excluded.measures) m ORDER BY m)
+        measures = ARRAY(SELECT DISTINCT m FROM unnest(w.measures || excluded.measures) m ORDER BY m),
+        codec = coalesce(excluded.codec, w.codec)
 """
 _ATTACHED = """
     SELECT DISTINCT w.site_id, w.serial FROM telemetry.waiting_source w
@@ -98,7 +101,8 @@ async def note_sources(connection: Connection, sightings: Sequence[Sighting]) ->
         columns = zip(
             *((s.site, s.gateway, s.serial, _time(s.seen_at), " ".join(s.measures)) for s in sightings), strict=True
         )
-        await connection.execute(_NOTE, *columns, WAITING_SOURCES_PER_GATEWAY_MAX)
+        codecs = [sighting.codec for sighting in sightings]
+        await connection.execute(_NOTE, *columns, WAITING_SOURCES_PER_GATEWAY_MAX, codecs)
 
 
 async def attached_sources(connection: Connection, slots: Sequence[int]) -> list[tuple[SiteId, str]]:

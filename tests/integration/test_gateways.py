@@ -159,7 +159,7 @@ async def test_a_name_that_only_the_house_knows_carries_its_gateway(database: Da
     ):
         await say_raw(gateway, 1, ("zigbee2mqtt/linky", b'{"current_summ_delivered": 12.5}'))
         (source,) = await until(lambda: waiting_at(database, "s-two"))
-        assert (source.serial, source.measures) == ("g-two/linky", ["import_energy_wh"])
+        assert (source.serial, source.measures, source.codec) == ("g-two/linky", ["import_energy_wh"], "zlinky")
 
 
 async def test_what_a_houses_broker_had_kept_since_last_week_is_not_stored(

@@ -116,6 +116,66 @@ def test_a_waiting_serial_is_guessed_by_what_it_measures() -> None:
     assert likely_profiles(known.values(), ["battery_power_w"], known["gateway"], "g-1/evcc/battery")[0].id == "evcc-battery"
 
 
+AC = "ac_voltage_v ac_current_a ac_frequency_hz"
+DC = "dc_voltage_v_1 dc_current_a_1 dc_power_w_1"
+METER = "grid_power_w import_energy_wh export_energy_wh"
+HYBRID = f"pv_power_w pv_energy_wh battery_soc_pct charge_energy_wh discharge_energy_wh {METER}"
+
+
+@pytest.mark.parametrize(
+    ("codec", "serial", "measured", "profile"),
+    [
+        ("shelly", "g-1/roof-em", f"{METER} ac_voltage_v_l1 ac_current_a", "shelly-em"),
+        ("shelly", "g-1/plug", f"{METER} pv_power_w pv_energy_wh {AC}", "shelly-pv"),
+        ("tasmota", "g-1/plug", "grid_power_w import_energy_wh pv_power_w pv_energy_wh ac_voltage_v", "tasmota-pv"),
+        ("tasmota", "g-1/reader", f"{METER} ac_voltage_v_l1", "tasmota-meter"),
+        ("tasmota", "g-1/tasmota_0A0B0C", "import_energy_wh apparent_power_va ac_current_a_l1", "linky-tic"),
+        ("teleinfo2mqtt", "021528603314", "import_energy_wh apparent_power_va ac_current_a", "linky-tic"),
+        ("tic", "teleinfokit-A1B2C3", "import_energy_wh apparent_power_va", "linky-tic"),
+        ("zlinky", "g-1/compteur", "import_energy_wh export_energy_wh apparent_power_va ac_voltage_v", "linky"),
+        ("opendtu", "114182940773", f"pv_power_w pv_energy_wh {AC} {DC}", "opendtu-inverter"),
+        ("ahoy", "g-1/HM-600", f"pv_power_w pv_energy_wh {AC} {DC}", "ahoy-inverter"),
+        ("victron", "c0619ab1d2e3/multi/0", "pv_power_w pv_energy_wh dc_voltage_v_2", "victron-pv"),
+        ("victron", "c0619ab1d2e3/grid/40", f"{METER} ac_voltage_v_l1", "victron-grid"),
+        ("victron", "c0619ab1d2e3/battery/512", "battery_power_w battery_soc_pct dc_voltage_v_1", "victron-battery"),
+        ("evcc", "g-1/evcc/grid", "grid_power_w import_energy_wh", "evcc-grid"),
+        ("evcc", "g-1/evcc/pv", "pv_power_w pv_energy_wh", "evcc-pv"),
+        ("evcc", "g-1/evcc/battery", "battery_power_w battery_soc_pct", "evcc-battery"),
+        ("grott", "NLDDB2A0XY", f"pv_power_w pv_energy_wh {AC} {DC} inverter_temp_c", "growatt-inverter"),
+        ("grott", "NLDDB2A0XY", f"{HYBRID} battery_power_w {DC}", "growatt-hybrid"),
+        ("grott", "JPC281833B", f"{METER} {AC}", "mqtt-meter"),
+        ("sbfspot", "2100000001", f"pv_power_w pv_energy_wh inverter_temp_c {DC}", "sbfspot-inverter"),
+        ("webdyn", "SN-00123", "pv_power_w pv_energy_wh power_factor reactive_power_var state", "mqtt-inverter"),
+        ("webdyn", "MTR1", f"{METER} power_factor reactive_power_var", "mqtt-meter"),
+        ("homeassistant", "g-1/inverter", f"{HYBRID} pv_day_energy_wh ac_voltage_v_l1", "mqtt-hybrid"),
+        ("homeassistant", "g-1/meter0", f"{METER} ac_frequency_hz", "mqtt-meter"),
+        ("sparkplug", "PLANT/INV1", "pv_power_w pv_energy_wh", "mqtt-inverter"),
+        ("senml", "0024be0000a1", "irradiance_w_m2 module_temp_c", "mqtt-sensor"),
+    ],
+)
+def test_what_waits_is_guessed_by_its_format_too(codec: str, serial: str, measured: str, profile: str) -> None:
+    known = {each.id: each for each in shipped()}
+    heard = measured.split()
+    first = likely_profiles(known.values(), heard, known["gateway"], serial, codec)[0]
+    assert first.id == profile
+    # of a plug that is both, one half is left
+    left = set(heard) & set(first.channels)
+    assert left & {
+        "pv_power_w",
+        "grid_power_w",
+        "battery_power_w",
+        "apparent_power_va",
+        "irradiance_w_m2",
+        "battery_soc_pct",
+    }
+
+
+def test_a_file_of_a_whole_installation_is_no_plug() -> None:
+    known = {each.id: each for each in shipped()}
+    heard = ["pv_power_w", "grid_power_w", "import_energy_wh"]
+    assert likely_profiles(known.values(), heard, known["logger"])[0].id == "imported-site"
+
+
 def test_a_plug_is_the_grids_or_an_inverters() -> None:
     known = {profile.id: profile for profile in shipped()}
     measured = ["grid_power_w", "import_energy_wh", "pv_power_w", "pv_energy_wh", "ac_voltage_v", "ac_current_a"]

@@ -6,6 +6,7 @@ import pytest
 from actors.catalog import Route
 from actors.sources import Sources, Taken
 from fleet.errors import BadInput
+from fleet.ids import DeviceId
 from fleet.limits import (
     RAW_PER_MESSAGE_MAX,
     WAITING_FORGOTTEN_AFTER_S,
@@ -57,6 +58,23 @@ def test_a_device_that_is_no_gateway_speaks_for_itself_only() -> None:
     here = Route(site_twin(meter), meter, "up/telemetry")
     rows, _, kept = Sources().take(here, raw(("shellypro3em-0a0b0c/status/em:0", b'{"total_act_power": 7}')), NOON)
     assert ([row.device for row in rows], kept) == (["m-1"], [])
+
+
+def test_a_stranger_is_remembered_with_the_format_it_was_heard_in() -> None:
+    sources, here = Sources(), route("gateway")
+    sources.take(here, raw(("tele/plug/SENSOR", b'{"ENERGY": {"Power": 5}}')), NOON)
+    sources.take(here, telemetry((NOON, {"pv_power_w": 5.0}), source="NEW-1"), NOON)
+    assert {each.serial: each.codec for each in sources.due(NOON)} == {"g-1/plug": "tasmota", "NEW-1": None}
+
+
+def test_a_value_that_is_not_wanted_is_no_news_of_a_device_that_tells_others() -> None:
+    here, input_power = route("gateway"), (f"solar/{ROOF}/1/power", b"5")
+    here.site.devices[DeviceId("i-1")].profile = named("inverter")
+    before = Sources().take(here, raw(input_power), NOON).refused
+    assert before is not None
+    assert before.code == "unknown_measure"
+    assert Sources().take(here, raw((f"solar/{ROOF}/0/power", b"5")), NOON).refused is None
+    assert Sources().take(here, raw(input_power), NOON) == ([], None, [])
 
 
 def test_strangers_are_due_once_in_a_while_and_forgotten_in_the_end() -> None:

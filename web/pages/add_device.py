@@ -102,11 +102,11 @@ async def _read_code(services: Services, visit: Visit, site: str, fields: Fields
         profiles = [each.definition for each in await profile_versions.profiles(connection)]
         gateways = {device.id: device for device in await registry.devices_of(connection, row.id)}
     if waiting:
-        likely = likely_profiles(
-            profiles, waiting[0].measures, _profile_of(gateways.get(waiting[0].gateway), profiles), found.serial
-        )
+        source = waiting[0]
+        speaker = _profile_of(gateways.get(source.gateway), profiles)
+        likely = likely_profiles(profiles, source.measures, speaker, found.serial, source.codec)
         if likely:
-            known = {"serial": found.serial, "gateway": waiting[0].gateway, "profile": found.profile or likely[0].id}
+            known = {"serial": found.serial, "gateway": source.gateway, "profile": found.profile or likely[0].id}
             return await _attach(services, visit, site, known, address)
     if found.profile is not None:
         asked = {"profile": found.profile, "serial": found.serial}
@@ -181,7 +181,7 @@ def seen_sources(waiting: Iterable[WaitingSource], devices: list[DeviceRow], pro
     found = []
     for source in waiting:
         gateway = by_id.get(source.gateway)
-        likely = likely_profiles(profiles, source.measures, _profile_of(gateway, profiles), source.serial)
+        likely = likely_profiles(profiles, source.measures, _profile_of(gateway, profiles), source.serial, source.codec)
         found.append(Seen(source, gateway.name if gateway else source.gateway, likely))
     return found
 

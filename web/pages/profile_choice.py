@@ -1,10 +1,11 @@
 """Device profiles as a choice for people: grouped by what they are, and guessed from what a device measures. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from fleet.measures import INTERVAL_OF, REGISTERS
 from fleet.profiles import DeviceKind, DeviceProfile
 from fleet.storage.drop_accounts import LOGGER_PROFILE
 from web.language import Language
@@ -12,8 +13,25 @@ from web.language import Language
 _ORDER: Final[tuple[DeviceKind, ...]] = ("inverter", "meter", "gateway", "battery", "sensor")  # as often as they are added
 
 
+# What a profile must know to be of use; voltages and the like may be left out.
+_ESSENTIAL: Final = frozenset(
+    (
+        *REGISTERS, *INTERVAL_OF.values(), "pv_power_w", "grid_power_w", "battery_power_w", "battery_soc_pct",
+        "irradiance_w_m2", "module_temp_c", "ambient_temp_c",
+    )
+)  # fmt: skip
 _INVERTERS: Final = frozenset(("pv_power_w", "pv_energy_wh"))
 _GRIDS: Final = frozenset(("grid_power_w", "import_energy_wh", "export_energy_wh"))
+_KINDS: Final[tuple[tuple[DeviceKind, frozenset[str]], ...]] = (
+    ("inverter", _INVERTERS),
+    ("meter", _GRIDS | {"apparent_power_va"}),
+    ("battery", frozenset(("battery_power_w", "battery_soc_pct", "charge_energy_wh", "discharge_energy_wh"))),
+    ("sensor", frozenset(("irradiance_w_m2", "module_temp_c", "ambient_temp_c"))),
+)
+_OF_EITHER: Final = frozenset((None, "shelly", "tasmota"))  # formats of plugs and clamps
+_ANY_FORMAT: Final = "mqtt"  # profiles for whatever comes by a gateway; nobody knows how often
+# Formats that have no profile of their own name.
+_PROFILE_FOR: Final[Mapping[str, str]] = {"teleinfo2mqtt": "linky-tic", "tic": "linky-tic"}
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -47,32 +65,66 @@ def grouped(profiles: Iterable[DeviceProfile], language: Language) -> list[Profi
 
 
 def likely_profiles(
-    profiles: Iterable[DeviceProfile], measures: Sequence[str], gateway: DeviceProfile | None, serial: str = ""
+    profiles: Iterable[DeviceProfile],
+    measures: Sequence[str],
+    gateway: DeviceProfile | None,
+    serial: str = "",
+    codec: str | None = None,
 ) -> list[DeviceProfile]:
-    """Those that know every measure that was heard: of the gateway's own maker first, then of the one that the serial names,
-    then the plain ones, then those with the least surplus.
+    """Those that know all powers and counters that were heard: of the gateway's own maker first, then of the kind that it
+    measures, then for its format, then of the maker that the serial names, then the plain ones, then those that know most of
+    the rest, then those with the least surplus.
 
     A plug or a clamp is heard as the grid's and as an inverter's at once: it can be either.
-    gateway: the profile of whom it was heard through.
+    gateway: the profile of whom it was heard through. codec: the format that it was heard in, where that is known.
     """
     heard = set(measures)
-    alternatives = [heard - _INVERTERS, heard - _GRIDS] if heard & _INVERTERS and heard & _GRIDS else [heard]
+    by_file = gateway is not None and gateway.id == LOGGER_PROFILE
+    several = codec in _OF_EITHER and not by_file and heard & _INVERTERS and heard & _GRIDS
+    alternatives = [heard - _INVERTERS, heard - _GRIDS] if several else [heard]
+    needed = [_needed(each) for each in alternatives]
+    maker, named = _maker(gateway) if gateway else "", serial.casefold()
+    kind = None if several else _kind_of(heard)
+
+    def order(each: DeviceProfile) -> tuple[bool, bool, int, bool, bool, int, int, str]:
+        channels = set(each.channels)
+        return (
+            _maker(each) != maker,
+            kind is not None and each.kind != kind,
+            0 if codec is None else _far_from(each, codec),
+            each.id == each.kind or _maker(each) not in named,
+            each.id != each.kind,
+            min(len(alternative - channels) for alternative in alternatives),
+            len(channels - heard),
+            each.id,
+        )
+
     fitting = [
         profile
         for profile in profiles
-        if profile.kind != "gateway" and any(each <= set(profile.channels) for each in alternatives)
+        if profile.kind != "gateway" and any(each <= set(profile.channels) for each in needed)
     ]
-    maker, named = _maker(gateway) if gateway else "", serial.casefold()
-    return sorted(
-        fitting,
-        key=lambda each: (
-            _maker(each) != maker,
-            each.id == each.kind or _maker(each) not in named,
-            each.id != each.kind,
-            len(each.channels) - len(heard),
-            each.id,
-        ),
-    )
+    return sorted(fitting, key=order)
+
+
+def _kind_of(heard: set[str]) -> DeviceKind | None:
+    """Of what measures this: a hybrid inverter measures its battery and the grid too."""
+    return next((kind for kind, its in _KINDS if heard & its), None)
+
+
+def _needed(heard: set[str]) -> set[str]:
+    """Apparent power is all that many a meter tells of now."""
+    essential = heard & _ESSENTIAL if "grid_power_w" in heard else heard & (_ESSENTIAL | {"apparent_power_va"})
+    return essential or heard
+
+
+def _far_from(profile: DeviceProfile, codec: str) -> int:
+    """Of a profile from a format: its own, one for whatever format, one that is for none, another's own."""
+    if codec in (profile.codec, _maker(profile)) or _PROFILE_FOR.get(codec) == profile.id:
+        return 0
+    if _maker(profile) == _ANY_FORMAT:
+        return 1
+    return 2 if profile.codec is None else 3
 
 
 def _maker(profile: DeviceProfile) -> str:

@@ -398,6 +398,8 @@ BEGIN
     END LOOP;
 END $$;
 
+ALTER TABLE telemetry.waiting_source ADD COLUMN codec text;  -- the third party's format that it was heard in
+
 ALTER TABLE imports.company_format ENABLE ROW LEVEL SECURITY;
 CREATE POLICY company ON imports.company_format FOR ALL TO sp_web
     USING ((SELECT accounts.acting_role()) IN ('ops', 'admin')
