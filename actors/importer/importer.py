@@ -20,10 +20,12 @@ from fleet import reach
 from fleet.errors import FleetError, Unavailable
 from fleet.ids import SiteId
 from fleet.limits import (
+    FILES_KEEP_DAYS,
     IMPORT_CHORES_S,
     IMPORT_REST_S,
     IMPORT_RETRY_S,
     IMPORT_SCAN_S,
+    ORIGINALS_FREE_BYTES_MIN,
     ORIGINALS_KEEP_DAYS,
     PULL_LOOK_S,
 )
@@ -36,6 +38,7 @@ log = structlog.get_logger("importer")
 
 _SERVED_MAX: Final = 1_000  # sites that are remembered to have had their turn; more begin anew
 _AGAIN_AT_ONCE: Final = 100
+_LET_GO_AT_ONCE: Final = 1_000
 
 
 class Importer:
@@ -77,19 +80,22 @@ class Importer:
             await self._door.close()
             self._pool.terminate()
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause_s: float = 0.0) -> None:
-        """What fails is said once and tried again; the others go on."""
-        failures = 0
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[bool | None]], pause_s: float = 0.0) -> None:
+        """What fails is said once and tried again; the others go on. work returns False when there was nothing to do."""
+        failures, said = 0, ""
         while True:
             try:
-                await work()
-                failures = 0
+                if await work() is not False:
+                    if failures:
+                        log.info("importer_goes_on", work=name, failures=failures)
+                    failures, said = 0, ""
             except Exception as error:  # the top of a loop that must outlive any one file; logged and counted
                 failures += 1
-                if isinstance(error, (*AWAY, FleetError)):
-                    log.warning("importer_held_up", work=name, failures=failures, error=repr(error))
-                else:
+                if not isinstance(error, (*AWAY, FleetError)):
                     log.exception("importer_failed", work=name, failures=failures)
+                elif repr(error) != said:
+                    said = repr(error)
+                    log.warning("importer_held_up", work=name, failures=failures, error=said)
                 await asyncio.sleep(IMPORT_RETRY_S[min(failures, len(IMPORT_RETRY_S)) - 1])
             await asyncio.sleep(pause_s)
 
@@ -106,12 +112,12 @@ class Importer:
                 await imports.receive_again(connection, again)
         return len(again)
 
-    async def _work(self, lane: Lane, *, small: bool) -> None:
+    async def _work(self, lane: Lane, *, small: bool) -> bool:
         """The next file of this lane's size, or some time of waiting for one. One that failed rests for a while."""
         job = await self._next(small=small)
         if job is None:
             await self._heard()
-            return
+            return False
         self._busy.add(job.number)
         try:
             await lane.work(job)
@@ -120,6 +126,7 @@ class Importer:
             raise
         finally:
             self._busy.discard(job.number)
+        return True
 
     async def _next(self, *, small: bool) -> Job | None:
         now_s = time.monotonic()
@@ -139,14 +146,21 @@ class Importer:
         await asyncio.sleep(PULL_LOOK_S)
 
     async def _chores(self) -> None:
-        """Loggers that need somebody; originals whose time is over."""
+        """Loggers that need somebody; what is let go of files whose time is over, or whose site has too much of the disk."""
         await concerns.tell(self._pool, self._settings.public_url)
+        now = datetime.now(UTC)
+        short = await asyncio.to_thread(self._originals.free_bytes) < ORIGINALS_FREE_BYTES_MIN
         async with self._pool.acquire() as connection:
-            gone = await import_retention.gone_originals(
-                connection, datetime.now(UTC) - timedelta(days=ORIGINALS_KEEP_DAYS), 1_000
+            gone = await import_retention.old_originals(
+                connection, now - timedelta(days=ORIGINALS_KEEP_DAYS), _LET_GO_AT_ONCE
             )
+            if short:
+                gone += await import_retention.largest_originals(connection, _LET_GO_AT_ONCE)
+            await import_retention.forget_files(connection, now - timedelta(days=FILES_KEEP_DAYS), _LET_GO_AT_ONCE)
         for digest in gone:
             await asyncio.to_thread(self._originals.forget, digest)
+        if short:
+            log.warning("originals_let_go", files=len(gone), free_bytes=await asyncio.to_thread(self._originals.free_bytes))
 
     async def _listen(self) -> None:
         """Until the connection is lost. Without it everything goes on, only later."""

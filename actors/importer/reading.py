@@ -61,6 +61,15 @@ def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
     Raises OSError: the disk is full, or the original is gone.
     """
     writer = SpoolWriter(job.spool, job.number, time.time_ns() // 1_000_000)
+    try:
+        _read(job, tell, writer)
+        return writer.finish()
+    except OSError:
+        writer.abandon()
+        raise
+
+
+def _read(job: ReadingJob, tell: Callable[[int, int], None], writer: SpoolWriter) -> None:
     size = 0
 
     def progress(position: int) -> None:
@@ -82,7 +91,6 @@ def read(job: ReadingJob, tell: Callable[[int, int], None]) -> Summary:
         writer.summary.problem = storable(error.refusal)
     except MemoryError:
         writer.summary.problem = refusal("too_much_memory", 0)
-    return writer.finish()
 
 
 def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWriter) -> None:

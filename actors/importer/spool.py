@@ -6,6 +6,7 @@ Crash contract: a spool with a summary is whole. One without is what a reading l
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -143,6 +144,12 @@ class SpoolWriter:
             self._bytes_looked = self._bytes
             must_have_room(self._folder, 0, leave=IMPORT_DISK_FREE_MIN_BYTES)
         self._file.write(frame)
+
+    def abandon(self) -> None:
+        """What was written of it may be the very room that the disk lacks."""
+        with suppress(OSError):
+            self._file.close()
+        forget(self._folder, self._number)
 
     def finish(self) -> Summary:
         """Whole, and on disk."""
