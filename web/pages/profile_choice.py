@@ -88,11 +88,12 @@ def likely_profiles(
 
     def order(each: DeviceProfile) -> tuple[bool, bool, int, bool, bool, int, int, str]:
         channels = set(each.channels)
+        far = None if codec is None else _far_from(each, codec)
         return (
             _maker(each) != maker,
             kind is not None and each.kind != kind,
-            0 if codec is None else _far_from(each, codec),
-            each.id == each.kind or _maker(each) not in named,
+            far or 0,
+            far != 0 and (each.id == each.kind or _maker(each) not in named),  # a name says less than the format
             each.id != each.kind,
             min(len(alternative - channels) for alternative in alternatives),
             len(channels - heard),
