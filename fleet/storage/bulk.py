@@ -10,6 +10,7 @@ from typing import NamedTuple
 import asyncpg
 
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import SAMPLE_REVISIONS_MAX
 from fleet.storage.copy_rows import COLUMNS, HEADER, TRAILER, SampleRows
 from fleet.storage.database import Connection
 
@@ -46,7 +47,9 @@ _IMPROVE = """
         RETURNING s.device_id, s.time, c.readings IS DISTINCT FROM c.before AS gained, c.differs
     ), history AS (
         INSERT INTO telemetry.sample_revision (site_id, device_id, time, file_number, before, before_rank, before_ranks)
-        SELECT $1, device_id, time, $2, before, before_rank, before_ranks FROM changed WHERE differs
+        SELECT $1, device_id, time, $2, before, before_rank, before_ranks FROM changed c WHERE differs
+            AND (SELECT count(*) FROM telemetry.sample_revision h
+                 WHERE h.site_id = $1 AND h.device_id = c.device_id AND h.time = c.time) < $5
         ON CONFLICT DO NOTHING
     )
     SELECT count(*) FILTER (WHERE differs) AS corrected, count(*) FILTER (WHERE gained AND NOT differs) AS filled
@@ -102,7 +105,7 @@ async def store_rows(
     added = int(status.rsplit(" ", 1)[1])
     if added == count:
         return Stored(added, 0)
-    improved = await connection.fetchrow(_IMPROVE, site, file_number, *span)
+    improved = await connection.fetchrow(_IMPROVE, site, file_number, *span, SAMPLE_REVISIONS_MAX)
     assert improved is not None  # noqa: S101 - an aggregate always has a row
     return Stored(added + improved["filled"], improved["corrected"])
 

@@ -264,8 +264,9 @@ async def concerns(connection: Connection, site: SiteId) -> list[ConcernRow]:
 async def newest_read_by(connection: Connection, formats: Sequence[str]) -> dict[str, str]:
     """Format → the newest file that was read by it and is still kept."""
     found = await connection.fetch(
-        "SELECT DISTINCT ON (format_id) format_id, id FROM imports.file"
-        " WHERE format_id = ANY($1::text[]) AND original_gone_at IS NULL ORDER BY format_id, number DESC",
+        "SELECT wanted.id AS format_id, newest.id FROM unnest($1::text[]) wanted(id) CROSS JOIN LATERAL ("
+        "SELECT id FROM imports.file WHERE format_id = wanted.id AND original_gone_at IS NULL ORDER BY number DESC LIMIT 1"
+        ") newest",
         list(formats),
     )
     return {each["format_id"]: each["id"] for each in found}

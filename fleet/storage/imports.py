@@ -1,5 +1,6 @@
 """Files on their way in, as the importer sees them: what arrived, how far it is, what became of it."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -9,8 +10,10 @@ import msgspec
 from fleet.codecs.files.reading import ReadingSettings, Refusal, refusal
 from fleet.columns import BulkReport
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import SMALL_FILE_BYTES
+from fleet.limits import SMALL_FILE_BYTES, WAITING_SERIALS_PER_SITE_MAX, WAITING_SOURCES_PER_GATEWAY_MAX
 from fleet.storage.database import Connection
+from fleet.storage.import_retention import bound_refusals
+from fleet.storage.waiting import Sighting, note_sources
 from fleet.telemetry import UnixMs
 
 
@@ -115,17 +118,14 @@ _UNATTACHED: Final = """
     JOIN registry.device d ON d.site_id = w.site_id AND d.retired_at IS NULL AND (d.serial = w.serial OR d.id = w.serial)
     WHERE w.waiting LIMIT $1
 """
+_MAY_WAIT: Final = """
+    SELECT count(*) < $2 FROM (SELECT FROM imports.file_serial WHERE site_id = $1 AND waiting LIMIT $2) standing
+"""
 _DESCRIBED: Final = """
     SELECT DISTINCT f.number FROM imports.file f JOIN registry.site s ON s.id = f.site_id
     JOIN imports.company_format c ON c.organisation_id IN (s.installer_organisation_id, 'platform') AND c.removed_at IS NULL
     WHERE f.state = 'quarantined' AND f.problem_code = 'unknown_format' AND f.original_gone_at IS NULL
           AND c.updated_at > f.finished_at LIMIT $1
-"""
-_NOTE_WAITING: Final = """
-    INSERT INTO telemetry.waiting_source AS w (site_id, gateway_id, serial, first_seen_at, last_seen_at, measures)
-    VALUES ($1, $2, $3, now(), now(), $4)
-    ON CONFLICT (site_id, gateway_id, serial) DO UPDATE SET last_seen_at = now(),
-        measures = ARRAY(SELECT DISTINCT m FROM unnest(w.measures || excluded.measures) m ORDER BY m)
 """
 
 
@@ -218,10 +218,10 @@ async def was_read(
     refusals: Iterable[Refusal],
 ) -> None:
     """Within a transaction: everything that the reading found out, and the state 'storing'."""
-    site = await connection.fetchval(
+    row = await connection.fetchrow(
         "UPDATE imports.file SET state = 'storing', format_id = $2, blocks = $3, blocks_done = 0, rows_read = $4,"
         " rows_late = $5, lines_refused = $6, first_at = $7, last_at = $8, bytes_read = size_bytes"
-        " WHERE number = $1 RETURNING site_id",
+        " WHERE number = $1 RETURNING site_id, device_id",
         number,
         format_id,
         blocks,
@@ -231,30 +231,39 @@ async def was_read(
         _time(first_at),
         _time(last_at),
     )
+    assert row is not None  # noqa: S101 - files are not forgotten while they are worked at
     await connection.executemany(
         "INSERT INTO imports.refusal (site_id, file_number, position, line, cell, code, gaps, text)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         [
-            (site, number, position, each.line, each.column, each.code, each.gaps, each.text)
+            (row["site_id"], number, position, each.line, each.column, each.code, each.gaps, each.text)
             for position, each in enumerate(refusals)
         ],
     )
+    if lines_refused:
+        await bound_refusals(connection, row["site_id"], row["device_id"])
 
 
 async def note_serials(connection: Connection, job: Job, serials: Sequence[SerialRows]) -> None:
-    """Within a transaction: whose rows it has. Those that wait are shown beside the logger's other unknown serials, too."""
+    """Within a transaction: whose rows it has. Those that wait are shown beside the logger's other unknown serials, too.
+
+    Once too many of a site wait, further ones do so only in name: their file has to be read again by hand.
+    """
     await connection.execute("DELETE FROM imports.file_serial WHERE site_id = $1 AND file_number = $2", job.site, job.number)
+    waiting = [each for each in serials if each.device is None]
+    taken_up = bool(waiting) and await connection.fetchval(_MAY_WAIT, job.site, WAITING_SERIALS_PER_SITE_MAX)
     await connection.executemany(
         "INSERT INTO imports.file_serial (site_id, file_number, serial, device_id, rows, measures, waiting)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        [(job.site, job.number, s.serial, s.device, s.rows, s.measures, s.device is None) for s in serials],
+        [(job.site, job.number, s.serial, s.device, s.rows, s.measures, s.device is None and taken_up) for s in serials],
     )
-    waiting = [each for each in serials if each.device is None]
     await connection.execute(
         "UPDATE imports.file SET rows_waiting = $2 WHERE number = $1", job.number, sum(each.rows for each in waiting)
     )
     if job.device is not None:
-        await connection.executemany(_NOTE_WAITING, [(job.site, job.device, s.serial, s.measures) for s in waiting])
+        now = time.time_ns() // 1_000_000
+        shown = waiting[:WAITING_SOURCES_PER_GATEWAY_MAX]
+        await note_sources(connection, [Sighting(job.site, job.device, s.serial, now, s.measures) for s in shown])
 
 
 async def note_stored(connection: Connection, number: int, blocks_done: int, report: BulkReport) -> None:

@@ -16,7 +16,7 @@ from fleet.storage import drop_accounts, drop_passwords, pull_secrets, pull_sour
 from fleet.storage.database import acting_as, connect, open_pool
 from fleet.storage.drop_accounts import AccountChange
 from fleet.storage.pull_sources import PullForm
-from tests.web_app import ALPHA, BETA, Web
+from tests.web_app import ALPHA, BETA, BETA_METER, Web
 
 LOGGER = DeviceId("gw-roof")
 
@@ -184,3 +184,19 @@ async def test_a_server_to_fetch_from_keeps_its_secret(web: Web, tmp_path: Path)
             assert await pull_sources.take_due(connection, 10, lease_s=60.0) == []
     finally:
         await pool.close()
+
+
+async def test_not_even_the_web_gives_a_site_another_ones_device(web: Web) -> None:
+    """Below whatever the handlers ask: the database's own rule."""
+    account = "INSERT INTO imports.account (device_id, site_id) VALUES ($2, $1)"
+    file = (
+        "INSERT INTO imports.file (id, site_id, device_id, via, name, size_bytes, sha256)"
+        " VALUES ('x', $1, $2, 'upload', 'x', 1, '\\x00')"
+    )
+    for statement in (account, file):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with acting_as(web.services.pool, await installer(web)) as connection:
+                await connection.execute(statement, ALPHA, BETA_METER)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with acting_as(web.services.pool, await installer(web)) as connection:
+            await connection.execute("UPDATE imports.account SET site_id = $1", BETA)

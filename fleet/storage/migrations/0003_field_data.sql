@@ -32,7 +32,7 @@ CREATE TABLE imports.account_key (
 );
 
 -- All that the drop box knows of anybody. A revoked or retired device has no account.
-CREATE VIEW imports.credential AS
+CREATE VIEW imports.credential WITH (security_barrier) AS
     SELECT a.device_id, a.password_hash, a.legacy,
            ARRAY(SELECT k.public_key FROM imports.account_key k WHERE k.device_id = a.device_id ORDER BY k.created_at) AS public_keys
     FROM imports.account a JOIN registry.device d ON d.id = a.device_id
@@ -122,6 +122,10 @@ CREATE INDEX ON imports.file (device_id, number DESC);
 CREATE INDEX ON imports.file (site_id, number) WHERE state IN ('received', 'reading', 'storing', 'undoing');
 CREATE INDEX ON imports.file (site_id, sha256);
 CREATE INDEX ON imports.file (sha256) WHERE original_gone_at IS NULL;
+CREATE INDEX ON imports.file (number) WHERE original_gone_at IS NULL;
+CREATE INDEX ON imports.file (format_id, number DESC) WHERE original_gone_at IS NULL;
+CREATE INDEX ON imports.file (site_id) WHERE state = 'quarantined' AND problem_code = 'unknown_format' AND original_gone_at IS NULL;
+CREATE INDEX ON imports.file (site_id, (coalesce(device_id, '')), number DESC) WHERE lines_refused > 0;
 CREATE FUNCTION imports.note_state() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.state_at := clock_timestamp();
@@ -130,7 +134,8 @@ END $$;
 CREATE TRIGGER note_state BEFORE UPDATE OF state ON imports.file
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION imports.note_state();
 
--- The first refusals of a file, in its order; lines_refused counts them all.
+-- The first refusals of a file, in its order; lines_refused counts them all. Kept as long as the file itself is, and of each
+-- logger for its newest files that have any.
 CREATE TABLE imports.refusal (
     site_id      text COLLATE "C" NOT NULL,
     file_number  bigint NOT NULL REFERENCES imports.file ON DELETE CASCADE,
@@ -140,7 +145,7 @@ CREATE TABLE imports.refusal (
     code         text NOT NULL,
     gaps         jsonb NOT NULL DEFAULT '{}',
     text         text NOT NULL DEFAULT '',
-    PRIMARY KEY (site_id, file_number, position)
+    PRIMARY KEY (file_number, position, site_id)
 );
 
 -- Devices that a file tells of. waiting: no device of the site had that serial when it was read; it is read again when one has.
@@ -152,7 +157,7 @@ CREATE TABLE imports.file_serial (
     rows         bigint NOT NULL,
     measures     text[] NOT NULL,
     waiting      boolean NOT NULL,
-    PRIMARY KEY (site_id, file_number, serial)
+    PRIMARY KEY (file_number, serial, site_id)
 );
 CREATE INDEX ON imports.file_serial (site_id, serial) WHERE waiting;
 
@@ -368,6 +373,9 @@ BEGIN
         EXECUTE format('DROP TABLE telemetry.%I', partition);
         dropped := dropped + 1;
     END LOOP;
+    IF dropped > 0 THEN
+        DELETE FROM telemetry.sample_revision WHERE time < keep_months_from;
+    END IF;
     RETURN dropped;
 END $$;
 
@@ -398,6 +406,18 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Whoever keeps a site still names none but its own devices.
+DO $$
+DECLARE
+    with_device text;
+BEGIN
+    FOREACH with_device IN ARRAY ARRAY['account', 'pull_source', 'file'] LOOP
+        EXECUTE format('CREATE POLICY own_device ON imports.%I AS RESTRICTIVE FOR INSERT TO sp_web WITH CHECK (device_id IS NULL '
+                       'OR EXISTS (SELECT FROM registry.device d WHERE d.id = device_id AND d.site_id = %I.site_id))',
+                       with_device, with_device);
+    END LOOP;
+END $$;
+
 ALTER TABLE telemetry.waiting_source ADD COLUMN codec text;  -- the third party's format that it was heard in
 
 ALTER TABLE imports.company_format ENABLE ROW LEVEL SECURITY;
@@ -410,7 +430,6 @@ CREATE POLICY importer ON imports.company_format FOR SELECT TO sp_importer USING
 CREATE POLICY site_importer ON registry.site FOR SELECT TO sp_importer USING (true);
 CREATE POLICY device_importer ON registry.device FOR SELECT TO sp_importer USING (true);
 CREATE POLICY waiting_importer ON telemetry.waiting_source FOR ALL TO sp_importer USING (true);
-CREATE POLICY audit_write_importer ON audit.entry FOR INSERT TO sp_importer WITH CHECK (true);
 
 -- Whom to tell when a logger fails or falls silent: the people of the company that keeps the site; without one, operations.
 CREATE FUNCTION imports.keepers_of(of_site text) RETURNS TABLE (email text, locale text)
@@ -428,18 +447,22 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA imports, telemetry FROM PUBLIC;
 GRANT USAGE ON SCHEMA imports TO sp_sftp;
 GRANT SELECT ON imports.credential TO sp_sftp;
 
-GRANT USAGE ON SCHEMA imports, registry, telemetry, accounts, audit TO sp_importer;
-GRANT SELECT, UPDATE ON imports.pull_source TO sp_importer;
+GRANT USAGE ON SCHEMA imports, registry, telemetry, accounts TO sp_importer;
+GRANT SELECT ON imports.pull_source TO sp_importer;
+GRANT UPDATE (due_at, last_ok_at, problem_code, problem_at, failures) ON imports.pull_source TO sp_importer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON imports.pulled_file, imports.file, imports.refusal, imports.file_serial,
     imports.definition, imports.concern TO sp_importer;
-GRANT SELECT ON imports.account, imports.company_format, registry.site, registry.device, registry.profile TO sp_importer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON telemetry.waiting_source TO sp_importer;
+GRANT SELECT (device_id, site_id, settings, expected_every_s, created_at, closed_at) ON imports.account TO sp_importer;
+GRANT SELECT ON imports.company_format, registry.site, registry.device, registry.profile TO sp_importer;
+GRANT SELECT, INSERT, UPDATE ON telemetry.waiting_source TO sp_importer;
 GRANT INSERT (recipient, subject, body) ON accounts.mail TO sp_importer;
-GRANT INSERT ON audit.entry TO sp_importer;
 GRANT EXECUTE ON FUNCTION imports.keepers_of TO sp_importer;
 
 GRANT USAGE ON SCHEMA imports TO sp_web;
-GRANT SELECT, INSERT, UPDATE ON imports.account, imports.company_format, imports.pull_source TO sp_web;
+GRANT SELECT, INSERT ON imports.account, imports.company_format, imports.pull_source TO sp_web;
+GRANT UPDATE (password_hash, settings, expected_every_s, legacy, closed_at) ON imports.account TO sp_web;
+GRANT UPDATE (name, definition, version, updated_at, removed_at) ON imports.company_format TO sp_web;
+GRANT UPDATE (host_key, secret, due_at, removed_at) ON imports.pull_source TO sp_web;
 GRANT SELECT, INSERT, DELETE ON imports.account_key TO sp_web;
 GRANT SELECT ON imports.file, imports.refusal, imports.file_serial, imports.definition, imports.concern,
     telemetry.sample_revision TO sp_web;
