@@ -1,15 +1,18 @@
 """Whose samples they are: the sender's own, those of devices behind it by their serial, or of nobody that we know yet."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from actors.catalog import Route
 from fleet.codecs.decoded import Decoded, Further
-from fleet.codecs.registry import decode_named
+from fleet.codecs.memory import Memory
+from fleet.codecs.registry import ANY, decode_named
 from fleet.device import DeviceTwin, Row
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
+    LOCAL_NAMES_PER_GATEWAY_MAX,
     MEASURES_PER_SAMPLE_MAX,
     RAW_PER_MESSAGE_MAX,
     SERIAL_CHARS_MAX,
@@ -27,6 +30,7 @@ from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
 
 Key = tuple[SiteId, DeviceId, str]  # site, gateway, serial
 _SELF: Final = "the sender itself"  # in its memory
+_NAMES: Final = "name/"  # in a gateway's: whose a name is
 
 
 class Kept(NamedTuple):
@@ -124,7 +128,7 @@ class Sources:
             try:
                 codec, found = decode_named(profile.codec, message, route.device.memory)
                 for each in found:
-                    serial = _serial(route, each)
+                    serial = _serial(route.device, each, codec)
                     if profile.kind == "gateway":
                         if serial is None and isinstance(each, Further):
                             continue  # of something without a name
@@ -236,10 +240,26 @@ def _merge(instants: dict[UnixMs, Sample], sample: Sample) -> None:
         known.v.update({name: value for name, value in sample.v.items() if name not in known.v})
 
 
-def _serial(route: Route, found: Decoded) -> str | None:
-    if not found.local or found.serial is None:
-        return found.serial
-    return serial_of_path(f"{route.device.id}/{found.serial}")
+def _serial(gateway: DeviceTwin, found: Decoded, codec: str) -> str | None:
+    """A name that only the house knows carries its gateway; one that two formats have is told apart by its format."""
+    name = found.serial
+    if not found.local or name is None:
+        return name
+    if gateway.profile.codec == ANY:
+        base, line = name.rsplit("/", 1) if isinstance(found, Further) else (name, "")
+        if not _keeps(gateway.memory, base, codec):
+            name = f"{base}.{codec}/{line}".rstrip("/")
+    return serial_of_path(f"{gateway.id}/{name}")
+
+
+def _keeps(memory: Memory, name: str, codec: str) -> bool:
+    """Whether a name is this format's: it is the first one's that used it."""
+    key = _NAMES + name
+    owner = memory.get(key)
+    if owner is None and len(memory.keys(_NAMES)) < LOCAL_NAMES_PER_GATEWAY_MAX:
+        with suppress(BadInput):  # full of what was announced: then names are as they are
+            memory.put(key, codec.encode())
+    return owner in (None, codec.encode())
 
 
 def _is_sender(device: DeviceTwin, found: Decoded, serial: str | None) -> bool:

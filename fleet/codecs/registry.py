@@ -65,8 +65,9 @@ def _any(message: RawMessage, memory: Memory) -> tuple[str, list[Decoded]]:
     return "homeassistant", homeassistant.decode(message, memory)
 
 
+ANY: Final = "any"
 CODECS: Final[Mapping[str, Codec]] = {
-    "any": lambda message, memory: _any(message, memory)[1],
+    ANY: lambda message, memory: _any(message, memory)[1],
     **{name: fresh(codec) for name, codec in PLAIN.items()},
     **REMEMBERING,
 }
@@ -91,5 +92,5 @@ def decode_named(codec: str, message: RawMessage, memory: Memory | None = None) 
             "too_large", f"{len(message.payload)} bytes at {message.topic[:80]}; {RAW_PAYLOAD_BYTES_MAX} are taken"
         )
     memory = memory if memory is not None else Memory()
-    name, told = _any(message, memory) if codec == "any" else (codec, decode(message, memory))
+    name, told = _any(message, memory) if codec == ANY else (codec, decode(message, memory))
     return name, [found for found in told if found.serial is None or is_serial(found.serial)]

@@ -8,6 +8,7 @@ from actors.sources import Sources, Taken
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
+    LOCAL_NAMES_PER_GATEWAY_MAX,
     RAW_PER_MESSAGE_MAX,
     WAITING_FORGOTTEN_AFTER_S,
     WAITING_LETTERS_BURST,
@@ -193,6 +194,23 @@ def test_what_such_a_sender_says_that_its_profile_does_not_want_is_a_refusal_as_
 
 
 # Names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_two_formats_may_have_devices_of_the_same_name() -> None:
+    here = route("gateway")
+    tasmota = ("tele/roof/SENSOR", b'{"ENERGY": {"Power": [5, 6]}}')
+    shelly = ("roof/status/em1:1", b'{"act_power": 7}')
+    first = Sources().take(here, raw(tasmota), NOON)
+    assert {kept.source for kept in first.kept} == {"g-1/roof", "g-1/roof/1"}
+    both = Sources().take(here, raw(shelly, tasmota, ("roof/ch0/P_AC", b"8")), NOON)
+    assert {kept.source for kept in both.kept} == {"g-1/roof", "g-1/roof/1", "g-1/roof.shelly/1", "g-1/roof.ahoy"}
+
+
+def test_so_many_names_are_remembered() -> None:
+    here = route("gateway")
+    for number in range(LOCAL_NAMES_PER_GATEWAY_MAX + 2):
+        Sources().take(here, raw((f"meter-{number}/status/em:0", b'{"total_act_power": 7}')), NOON)
+    assert len(here.device.memory) == LOCAL_NAMES_PER_GATEWAY_MAX
 
 
 def test_long_names_with_the_same_beginning_stay_two() -> None:
