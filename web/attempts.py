@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fleet.addresses import sender_of
 from fleet.limits import (
     ATTEMPT_KEYS_MAX,
     AUTH_REQUESTS_PER_MIN,
@@ -92,7 +93,7 @@ class RequestRate:
 
     def take(self, address: str, now_s: float) -> None:
         """Raises TooMany (too_many_requests)."""
-        if self._requests.add(address, now_s) > self._per_min:
+        if self._requests.add(sender_of(address), now_s) > self._per_min:
             raise TooMany("too_many_requests", f"at most {self._per_min} such requests a minute")
 
 
@@ -126,6 +127,7 @@ class UploadRate:
 
 
 def _keys(email: str, address: str) -> list[tuple[str, int]]:
+    address = sender_of(address)
     return [
         (f"pair {email} {address}", LOGIN_FAILURES_PER_PAIR),
         (f"account {email}", LOGIN_FAILURES_PER_ACCOUNT),

@@ -6,6 +6,7 @@ Only passwords are counted: a key cannot be guessed, and clients offer several. 
 from collections import OrderedDict
 from typing import Final
 
+from fleet.addresses import sender_of
 from fleet.limits import (
     ATTEMPT_KEYS_MAX,
     DROP_FAILURES_PER_ACCOUNT,
@@ -54,5 +55,5 @@ class Attempts:
 
 def _keys(account: str, address: str) -> tuple[tuple[str, str], ...]:
     """An account's name is what anybody types: cut, so that it cannot fill the memory."""
-    account = account[:64]
+    account, address = account[:64], sender_of(address)
     return (account, address), ("", address), (account, "")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import asyncssh
 import structlog
 
-from fleet.limits import DROP_IDLE_S, DROP_PIECE_BYTES
+from fleet.limits import DROP_COMMAND_CHARS_MAX, DROP_IDLE_S, DROP_PIECE_BYTES
 
 log = structlog.get_logger("dropbox")
 
@@ -19,12 +19,18 @@ class Cut(Exception):
 
 
 class Conversation(asyncssh.SSHServerSession[bytes]):
-    """serve: what is to be done once the client has said what it wants. Whatever happens, the channel is closed after it."""
+    """serve: what is to be done once the client has said what it wants. Whatever happens, the channel is closed after it.
 
-    def __init__(self, serve: Callable[["Conversation"], Coroutine[Any, Any, int]]) -> None:
+    given_up: told instead, when the channel ends before that.
+    """
+
+    def __init__(
+        self, serve: Callable[["Conversation"], Coroutine[Any, Any, int]], given_up: Callable[["Conversation"], None]
+    ) -> None:
         self.wish: Wish = "shell"
         self.command = ""
         self._serve = serve
+        self._given_up = given_up
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._received = bytearray()
         self._paused = False
@@ -42,13 +48,16 @@ class Conversation(asyncssh.SSHServerSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
         self._channel = None
         self.end()
+        if self.task is None:
+            self._given_up(self)
 
     def shell_requested(self) -> bool:
         return True
 
     def exec_requested(self, command: str) -> bool:
-        self.command = command
-        self.wish = "scp" if command.split(" ", 1)[0].rsplit("/", 1)[-1] == "scp" else "command"
+        self.command = command[:DROP_COMMAND_CHARS_MAX]
+        is_scp = self.command == command and command.split(" ", 1)[0].rsplit("/", 1)[-1] == "scp"
+        self.wish = "scp" if is_scp else "command"
         return True
 
     def subsystem_requested(self, subsystem: str) -> bool:

@@ -53,6 +53,10 @@ class House(Protocol):
     def account(self, device: DeviceId) -> Account: ...
 
 
+def _refuse(_packet: object) -> bool:
+    return False
+
+
 class PasswordChecks:
     """Some milliseconds and 8 MiB each, so a few at a time, and never on the event loop."""
 
@@ -177,9 +181,10 @@ class Door(asyncssh.SSHServer):
     def session_requested(self) -> tuple[asyncssh.SSHServerChannel[bytes], Conversation] | bool:
         if self._connection is None or self.visitor is None or len(self.conversations) >= DROP_CHANNELS_MAX:
             return False
-        conversation = Conversation(self._serve)
+        conversation = Conversation(self._serve, self.conversations.discard)
         self.conversations.add(conversation)
         channel = self._connection.create_server_channel(encoding=None, window=DROP_WINDOW_BYTES)
+        channel._process_env_request = _refuse  # type: ignore[assignment, method-assign]  # asyncssh keeps all that is sent
         return channel, conversation
 
     def still_welcome(self, credential: Credential | None) -> bool:
@@ -190,7 +195,7 @@ class Door(asyncssh.SSHServer):
 
     def is_idle(self, now_s: float) -> bool:
         """In, and has nothing open. A conversation ends by itself when it is silent."""
-        return not self.conversations and now_s - self._quiet_since_s > DROP_IDLE_S
+        return not any(each.task for each in self.conversations) and now_s - self._quiet_since_s > DROP_IDLE_S
 
     def put_out(self, why: str) -> None:
         if self._connection is not None:

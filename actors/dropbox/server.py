@@ -23,6 +23,7 @@ from actors.dropbox.credentials import Credentials
 from actors.dropbox.door import Door, PasswordChecks
 from actors.dropbox.refused import Refused
 from actors.dropbox.upload import AheadBudget
+from fleet.addresses import sender_of
 from fleet.errors import Unavailable
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -142,7 +143,7 @@ class DropBox:
 
     def may_come_in(self, door: Door) -> str | None:
         self._doors.add(door)
-        self._addresses[door.address] += 1
+        self._addresses[sender_of(door.address)] += 1
         why_not = self._why_not(door)
         if why_not is not None:
             self._turned_away += 1
@@ -157,7 +158,7 @@ class DropBox:
             return "stopping"
         if len(self._doors) > DROP_CONNECTIONS_MAX or logging_in > DROP_LOGGING_IN_MAX:
             return "too_many_connections"
-        return "too_many_of_address" if self._addresses[door.address] > DROP_CONNECTIONS_PER_ADDRESS_MAX else None
+        return "too_many_of_address" if self._addresses[sender_of(door.address)] > DROP_CONNECTIONS_PER_ADDRESS_MAX else None
 
     def logged_in(self, door: Door) -> None:
         """The first line of it; the last one is written by its visitor."""
@@ -167,9 +168,10 @@ class DropBox:
     def gone(self, door: Door) -> None:
         if door in self._doors:
             self._doors.discard(door)
-            self._addresses[door.address] -= 1
-            if not self._addresses[door.address]:
-                del self._addresses[door.address]
+            sender = sender_of(door.address)
+            self._addresses[sender] -= 1
+            if not self._addresses[sender]:
+                del self._addresses[sender]
 
     def account(self, device: DeviceId) -> Account:
         """Kept for a while after its logger has left: its rate goes on counting."""

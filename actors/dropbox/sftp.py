@@ -12,6 +12,7 @@ from actors.dropbox.upload import Upload
 from actors.dropbox.visitor import Visitor
 from actors.dropbox.wire import Body, Flag, Kind
 from fleet.limits import (
+    DROP_HANDLES_MAX,
     DROP_LISTINGS_MAX,
     DROP_PIECE_BYTES,
     DROP_REQUEST_BYTES_MAX,
@@ -130,6 +131,8 @@ class SftpSession:
     async def _open(self, request: int, body: Body) -> bytes:
         name, flags = names.file_name(body.string()), body.u32()
         body.attributes()
+        if len(self._uploads) >= DROP_HANDLES_MAX:  # also of files that others have taken over since
+            raise Refused("too_many_handles")
         if not flags & Flag.WRITE and not flags & Flag.APPEND:
             await self._account.find(name)  # who asks for a file that is not there hears that first
             raise Refused("write_only")

@@ -13,7 +13,7 @@ from typing import Final
 
 from actors.dropbox.names import Name
 from actors.dropbox.refused import Refused
-from fleet.limits import DROP_AHEAD_ALL_BYTES_MAX, DROP_AHEAD_BYTES_MAX, FILE_BYTES_MAX
+from fleet.limits import DROP_AHEAD_ALL_BYTES_MAX, DROP_AHEAD_BYTES_MAX, DROP_AHEAD_PIECES_MAX, FILE_BYTES_MAX
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -115,7 +115,9 @@ class Upload:
         beyond = offset + size - self.size
         if offset in self._ahead:
             self._forget(offset)
-        if max(beyond, self._ahead_bytes + size) > DROP_AHEAD_BYTES_MAX or not self._budget.take(size):
+        if max(beyond, self._ahead_bytes + size) > DROP_AHEAD_BYTES_MAX or len(self._ahead) >= DROP_AHEAD_PIECES_MAX:
+            raise Refused("hole")
+        if not self._budget.take(size):
             raise Refused("hole")
         self._ahead[offset] = piece
         self._ahead_bytes += size

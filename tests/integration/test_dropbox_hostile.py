@@ -4,15 +4,18 @@ import asyncio
 import random
 
 import asyncssh
+import paramiko
 import pytest
 
 from actors.dropbox import account as account_module
+from actors.dropbox import door as door_module
+from actors.dropbox import server as server_module
 from actors.dropbox import upload as upload_module
 from actors.dropbox.refused import Status
 from actors.dropbox.wire import Kind
 from actors.local.ports import LOOPBACK
-from fleet.limits import DROP_CHANNELS_MAX, DROP_HANDLES_MAX, DROP_WRITE_BYTES_MAX
-from tests.drop_rig import DropRig, Login, RawSftp, raw, string
+from fleet.limits import DROP_AHEAD_PIECES_MAX, DROP_CHANNELS_MAX, DROP_HANDLES_MAX, DROP_WRITE_BYTES_MAX
+from tests.drop_rig import DropRig, Login, RawSftp, raw, string, until
 
 ESCAPES = [
     b"../x", b"../../etc/cron.d/x", b"/etc/passwd", b"a/../../x", b"DATA/../../x", b"DATA/../x", b"..", b"/..", b"....//x",
@@ -253,3 +256,60 @@ async def test_uploads_have_a_rate(dropbox: DropRig, login: Login, monkeypatch: 
     async with dropbox.sftp(login) as client:  # coming again does not help
         with pytest.raises(asyncssh.SFTPFailure, match="too many files in a short time"):
             await client.open("5.csv", "wb")
+
+
+async def test_pieces_that_never_meet_take_no_memory(dropbox: DropRig, login: Login) -> None:
+    """Each of one byte, and a gap after it: what is kept of them costs far more than what was sent."""
+    async with raw(dropbox, login) as client:
+        handle = await client.open(b"holes.bin")
+        answers = []
+        for number in range(DROP_AHEAD_PIECES_MAX + 10):
+            client.send_write(handle, 1 + 2 * number, b"x")
+            answers.append(await client.next_status())
+        assert answers == [Status.OK] * DROP_AHEAD_PIECES_MAX + [Status.FAILURE] * 10
+
+
+async def test_a_file_that_is_opened_for_ever_keeps_no_handles(dropbox: DropRig, login: Login) -> None:
+    async with raw(dropbox, login) as client:
+        for _ in range(DROP_HANDLES_MAX):
+            handle = await client.open(b"again.bin")
+        client.send(Kind.OPEN, b"again.bin", 0x1A, 0)
+        kind, content = await client.answer()
+        assert (kind, content[3]) == (Kind.STATUS, Status.FAILURE)
+        assert await client.status(Kind.CLOSE, handle) == Status.OK
+        await client.open(b"again.bin")
+
+
+async def test_what_a_client_wants_in_its_environment_is_not_kept(dropbox: DropRig, login: Login) -> None:
+    assert dropbox.server is not None
+    async with dropbox.connected(login) as connection:
+        await connection.open_session(subsystem="sftp", encoding=None, env={"A": "x" * 10_000, "B": "y"})
+        (door,) = dropbox.server._doors
+        (conversation,) = door.conversations
+        assert conversation._channel is not None
+        assert dict(conversation._channel.get_environment()) == {}
+
+
+async def test_a_channel_that_wants_nothing_ends(dropbox: DropRig, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dropbox.server is not None
+    monkeypatch.setattr(server_module, "DROP_CREDENTIAL_POLL_S", 0.05)
+    connecting = paramiko.Transport((LOOPBACK, dropbox.port))
+    try:
+        key = paramiko.Ed25519Key.from_private_key_file(str(login.key_file))
+        await asyncio.to_thread(connecting.connect, username=login.device, pkey=key)
+        for _ in range(2 * DROP_CHANNELS_MAX):  # one after the other they leave nothing behind
+            channel = await asyncio.to_thread(connecting.open_session)
+            await asyncio.to_thread(channel.close)
+        (door,) = dropbox.server._doors
+        await until(lambda: not door.conversations)
+        await asyncio.to_thread(connecting.open_session)
+        monkeypatch.setattr(door_module, "DROP_IDLE_S", 0.2)
+        await until(lambda: not connecting.is_active())
+    finally:
+        await asyncio.to_thread(connecting.close)
+
+
+async def test_a_command_of_any_length_is_refused_as_others_are(dropbox: DropRig, login: Login) -> None:
+    async with dropbox.connected(login) as connection:
+        answer = await connection.run("scp -t " + "'a b' " * 5_000)
+        assert (answer.exit_status, "only sftp and scp work here" in str(answer.stderr)) == (1, True)

@@ -21,6 +21,7 @@ from actors.dropbox.refused import Refused
 from actors.dropbox.upload import AheadBudget, Upload
 from actors.dropbox.wire import Body, Kind
 from fleet import ssh_keys
+from fleet.addresses import sender_of
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -319,6 +320,27 @@ def test_an_address_that_tries_many_names_is_counted_out() -> None:
     tries = [attempts.begin(f"gw-{number}", "1.2.3.4", 0.0) for number in range(DROP_FAILURES_PER_ADDRESS + 10)]
     assert tries.count(False) == 10
     assert attempts.begin("gw-1", "5.6.7.8", 0.0)
+
+
+def test_a_house_with_many_addresses_is_one_sender() -> None:
+    attempts = Attempts()
+    tries = [attempts.begin("gw-1", f"2001:db8:1:2::{number:x}", 0.0) for number in range(DROP_FAILURES_PER_PAIR + 10)]
+    assert tries.count(False) == 10
+    assert attempts.begin("gw-1", "2001:db8:1:3::1", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "sender"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_who_sends(address: str, sender: str) -> None:
+    assert sender_of(address) == sender
 
 
 @pytest.mark.parametrize(
