@@ -8,8 +8,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from fleet.errors import BadInput, Unavailable
+
+# RFC 4291, RFC 3056. What lies elsewhere stands for an IPv4 address (also one of ours), or for a place that nobody has.
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -27,6 +32,8 @@ def allowed(address: Address, networks: Networks) -> bool:
     plain = getattr(address, "ipv4_mapped", None) or address
     if any(plain in network for network in networks if network.version == plain.version):
         return True
+    if isinstance(plain, ipaddress.IPv6Address) and (plain not in _UNICAST or plain in _6TO4):
+        return False
     return plain.is_global and not plain.is_multicast
 
 
