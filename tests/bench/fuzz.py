@@ -1,6 +1,7 @@
 """Every reader and every codec against what nobody would send: figures of each, and what was found.
 
 SP_FUZZ_SECONDS each (default 20), SP_FUZZ_ONLY a comma-separated choice. Inputs that broke something are kept and named.
+With atheris (`pip install atheris`, or the extra `fuzz`) coverage guides the search; without it, it is made at random.
 """
 
 import os

@@ -7,12 +7,17 @@ can be stored. More of the same, guided by coverage and for as long as one likes
 from random import Random
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.importer import reading
+from actors.importer.reading import ReadingJob
+from actors.importer.spool import Spool
 from fleet.codecs.files import registry
-from fleet.codecs.files.reading import FileFormat, ReadingSettings
-from tests.file_reading import Reading, read
+from fleet.codecs.files.reading import Context, FileFormat, ReadingSettings
+from fleet.ids import DeviceId
+from tests.file_reading import RECEIVED, Reading, read
 from tests.file_samples import FILES
 from tests.fuzz.mutations import SIZE_MAX, mutated
 from tests.fuzz.targets import TARGETS, as_file, as_unknown_export
@@ -43,6 +48,30 @@ def test_damaged_files_read_as_any_other_format(luck: Random) -> None:
 def test_damaged_archives_are_unpacked_or_refused(luck: Random) -> None:
     raw = luck.choice(RAWS)
     TARGETS["archive"].run(mutated(luck, luck.choice((gzipped, zipped))(raw), raw))
+
+
+@given(luck=st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_a_reading_ends_with_a_summary_and_blocks_that_can_be_stored(
+    luck: Random, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By whatever is recognised, packed or not; as the importer's reader does it."""
+    folder = tmp_path_factory.mktemp("reading")
+    sample = luck.choice(list(FILES.values()))
+    raw = luck.choice((bytes, gzipped, zipped))(mutated(luck, sample.raw, luck.choice(RAWS), 8_000))
+    original = folder / "original"
+    original.write_bytes(zstandard.ZstdCompressor().compress(raw))
+    context = Context(sample.name, "Europe/Paris", RECEIVED, definitions=sample.definitions)
+    summary = reading.read(ReadingJob(1, original, folder, context, "logger-1"), lambda *_: None)
+    spool = Spool(folder, 1)
+    assert spool.summary == summary
+    rows = 0
+    for block in spool.blocks(0):
+        columns = spool.columns(block, DeviceId("d"))
+        rows += len(columns.t) // 8
+        assert len(columns.t) == len(columns.ranks) == len(columns.values) // len(columns.measures)
+    assert rows == summary.rows - summary.late
+    assert summary.problem is not None or summary.rows or summary.definitions
 
 
 @pytest.mark.parametrize("name", FILES)
