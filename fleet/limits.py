@@ -325,7 +325,10 @@ PULL_SECRET_CHARS_MAX = 256  # of a password
 PULL_ASKED_PER_MIN = 20  # of one person: keys looked at, servers added, fetches asked for, on servers that we are pointed to
 PULL_CONNECT_S = 20.0  # to reach a customer's server, and again to log in
 PULL_LOOK_S = 10.0  # how late "fetch now" may be
-PULLS_AT_ONCE = 4  # servers; each is waited for, most of the time
+PULLS_AT_ONCE = 8  # servers; each is waited for, most of the time
+PULLS_OF_COMPANY_MAX = 2  # ... of one company: servers that only pretend to answer keep nobody else's waiting
+PULL_WAIT_S = 60.0  # for an answer, or a piece of a file: less than 5 kB/s is no line
+PULL_LIST_S = 120.0  # for a folder
 PULL_LEASE_S = 3_600.0  # a visit that was begun and not ended by anybody is begun again
 PULL_VISIT_S = 1_800.0  # of one server, and the rest the next time
 PULL_FILES_MAX = 500  # taken in one visit
@@ -333,10 +336,11 @@ PULL_BYTES_MAX = 2 * FILE_BYTES_MAX
 PULL_LISTED_MAX = 20_000  # names in a folder that are looked at
 PULL_WAITING_FILES_MAX = 2_000  # of one logger, fetched and not yet read
 PULL_WAITING_BYTES_MAX = 2 * FILE_BYTES_MAX
-PULL_PIECE_BYTES = 1024**2
+PULL_PIECE_BYTES = 256 * 1024
 PULL_AGAIN_S = 60.0  # after a visit that left something for the next one
 PULL_RETRY_MAX_S = 86_400.0  # a server that is gone for good costs one try a day
 PULL_REMEMBERED_DAYS = 30  # after a file was taken and is no longer there
+PULL_REMEMBERED_MAX = 100_000  # of one server; with more of them, those that are no longer there are forgotten at once
 
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 
+from actors.disk import free_bytes
 from actors.dropbox.box import CLOSED, LISTED, OPEN, Box, Entry, Usage
 from actors.dropbox.names import Name
 from actors.dropbox.refused import Refused
@@ -223,8 +224,7 @@ class Account:
 
         What goes is not counted until the sum would be too much: then the box is looked through before anything is refused.
         """
-        disk = os.statvfs(self.box.folder)
-        if disk.f_bavail * disk.f_frsize < self._disk_free_min + bytes_:
+        if free_bytes(self.box.folder) < self._disk_free_min + bytes_:
             raise Refused("disk_full")
         if self._usage is None or _over(self._usage, bytes_, new_file) is not None:
             self.box.prune(time.time())

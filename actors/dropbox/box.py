@@ -33,6 +33,7 @@ CLOSED: Final = "closed"
 WHOLE: Final = "whole"
 LISTED: Final = "listed"
 PULLED: Final = "pulled"
+_BEING_FETCHED: Final = "being-fetched."
 _STAMP_DIGITS: Final = 20
 _COMPLETE: Final = "-"
 _INCOMPLETE: Final = "~"
@@ -122,7 +123,7 @@ def being_pulled(folder: Path, device: DeviceId, who: str) -> Path:
     """Where a file is written while it is fetched. What lay there is of a visit that was broken off."""
     room = folder / device / PULLED
     room.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return room / f"being-fetched.{who}"
+    return room / f"{_BEING_FETCHED}{who}"
 
 
 def pulled(folder: Path, device: DeviceId, fetched: Path, name: str, now_ns: int) -> None:
@@ -239,6 +240,9 @@ class Box:
                 name = stored_name(entry.name)
                 self.finish(kind, name, name, int(now_s * 1e9), complete=kind == CLOSED)
                 went += 1
+        for entry in list(_files(self.folder / PULLED)):  # of a visit that was killed, to a server that was then removed
+            if entry.name.startswith(_BEING_FETCHED) and now_s - entry.stat().st_mtime > DROP_CUT_KEPT_S:
+                Path(entry.path).unlink(missing_ok=True)
         self.prune(now_s)
         return went
 

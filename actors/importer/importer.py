@@ -28,6 +28,7 @@ from fleet.limits import (
     ORIGINALS_FREE_BYTES_MIN,
     ORIGINALS_KEEP_DAYS,
     PULL_LOOK_S,
+    PULLS_AT_ONCE,
 )
 from fleet.settings import ImporterSettings
 from fleet.storage import import_retention, imports, notices
@@ -71,7 +72,8 @@ class Importer:
                 tasks.create_task(self._repeat("chores", self._chores, IMPORT_CHORES_S), name="chores")
                 tasks.create_task(self._repeat("small files", lambda: self._work(lanes[0], small=True)), name="small")
                 tasks.create_task(self._repeat("large files", lambda: self._work(lanes[1], small=False)), name="large")
-                tasks.create_task(self._repeat("pulling", lambda: self._pull(puller)), name="pulling")
+                for number in range(PULLS_AT_ONCE):
+                    tasks.create_task(self._repeat("pulling", lambda: self._pull(puller)), name=f"pulling {number}")
                 tasks.create_task(self._repeat("notices", self._listen), name="notices")
                 self._on_ready()
         finally:
@@ -141,9 +143,11 @@ class Importer:
                 del served[next(iter(served))]
         return job
 
-    async def _pull(self, puller: Puller) -> None:
-        await puller.round()
-        await asyncio.sleep(PULL_LOOK_S)
+    async def _pull(self, puller: Puller) -> bool:
+        if await puller.next() is None:
+            await asyncio.sleep(PULL_LOOK_S)
+            return False
+        return True
 
     async def _chores(self) -> None:
         """Loggers that need somebody; what is let go of files whose time is over, or whose site has too much of the disk."""

@@ -1,11 +1,13 @@
-"""Fetches from customers' own SFTP servers what is due, a few servers at a time. The importer's process runs it.
+"""Fetches from customers' own SFTP servers what is due. The importer's process runs it, several visits at a time.
 
 What fails is counted at its source, with a code that the portal has words for (fleet.pull_problems), and tried again later
 and later. A host key that is not the pinned one is never accepted: a person has to confirm the new one.
 """
 
 import asyncio
-from collections.abc import Callable
+import errno
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,11 +24,11 @@ from fleet.limits import (
     PULL_REMEMBERED_DAYS,
     PULL_RETRY_MAX_S,
     PULL_VISIT_S,
-    PULLS_AT_ONCE,
+    PULLS_OF_COMPANY_MAX,
 )
 from fleet.storage import pull_secrets, pull_sources
 from fleet.storage.database import Pool
-from fleet.storage.pull_sources import DuePull
+from fleet.storage.pull_sources import DuePull, PulledFile
 
 log = structlog.get_logger("puller")
 
@@ -53,21 +55,34 @@ class Puller:
         self._networks = networks
         self._arrived = arrived
         self._disk_free_min = disk_free_min
+        self._visits: Counter[str] = Counter()  # under way, by company
 
-    async def round(self) -> int:
-        """Fetches all that is due now. Returns how many files came. Raises AWAY errors: the database is."""
-        came = 0
-        while True:
-            async with self._pool.acquire() as connection:
-                due = await pull_sources.take_due(connection, PULLS_AT_ONCE, lease_s=PULL_LEASE_S)
-            if not due:
-                return came
-            came += sum(await asyncio.gather(*(self._visit(source) for source in due)))
+    async def next(self) -> int | None:
+        """Visits the server that is due longest. Returns how many files came; None: none is due. Raises AWAY errors: the
+        database is.
+        """
+        busy = [company for company, visits in self._visits.items() if visits >= PULLS_OF_COMPANY_MAX]
+        async with self._pool.acquire() as connection:
+            source = await pull_sources.take_due(connection, lease_s=PULL_LEASE_S, but=busy)
+        if source is None:
+            return None
+        self._visits[source.company] += 1
+        try:
+            return await self._visit(source)
+        finally:
+            self._visits[source.company] -= 1
+            if not self._visits[source.company]:
+                del self._visits[source.company]
 
     async def _visit(self, source: DuePull) -> int:
         came = 0
         problem: str | None = None
         more = False
+
+        async def remembered(names: Sequence[str]) -> dict[str, PulledFile]:
+            async with self._pool.acquire() as connection:
+                return await pull_sources.taken(connection, source.id, names)
+
         try:
             async with asyncio.timeout(PULL_VISIT_S):
                 visit = Visit(
@@ -77,9 +92,7 @@ class Puller:
                     self._networks,
                     disk_free_min=self._disk_free_min,
                 )
-                async with self._pool.acquire() as connection:
-                    taken = await pull_sources.taken(connection, source.id)
-                async with aclosing(visit.files(taken)) as files:
+                async with aclosing(visit.files(remembered)) as files:
                     async for file in files:
                         async with self._pool.acquire() as connection:
                             await pull_sources.mark_taken(connection, source.id, file)
@@ -93,6 +106,9 @@ class Puller:
         except TimeoutError:
             problem, more = ("took_too_long", True) if came else ("server_away", False)
             log.warning("pull_failed", source=source.id, device=source.device, code=problem)
+        except OSError as error:
+            problem = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "unreadable_file"
+            log.error("pull_failed", source=source.id, device=source.device, code=problem, error=str(error))
         await self._mark(source, problem, came=came, more=more)
         return came
 

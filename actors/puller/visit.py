@@ -7,14 +7,15 @@ more, and the importer knows its bytes.
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncssh
 import structlog
 
+from actors.disk import free_bytes
 from actors.dropbox import box
 from actors.dropbox.algorithms import MODERN
 from actors.dropbox.box import Usage
@@ -28,8 +29,10 @@ from fleet.limits import (
     PULL_BYTES_MAX,
     PULL_CONNECT_S,
     PULL_FILES_MAX,
+    PULL_LIST_S,
     PULL_LISTED_MAX,
     PULL_PIECE_BYTES,
+    PULL_WAIT_S,
     PULL_WAITING_BYTES_MAX,
     PULL_WAITING_FILES_MAX,
 )
@@ -37,12 +40,16 @@ from fleet.storage.pull_sources import DuePull, PulledFile, wanted
 
 log = structlog.get_logger("puller")
 
+_GOODBYE_S: Final = 2.0
+
+
+Remembered = Callable[[Sequence[str]], Awaitable[dict[str, PulledFile]]]
+
 
 class Listed(NamedTuple):
-    """new: the oldest first. names: all that match. problem: not everything was looked at."""
+    """files: all that match, the oldest first. problem: not everything was looked at."""
 
-    new: list[PulledFile]
-    names: list[str]
+    files: list[PulledFile]
     problem: str | None
 
 
@@ -60,18 +67,19 @@ class Visit:
         self._disk_free_min = disk_free_min
         self._fetching = box.being_pulled(folder, source.device, source.id)
 
-    async def files(self, taken: dict[str, PulledFile]) -> AsyncGenerator[PulledFile, None]:
-        """Each one when it lies in the box: the caller remembers it. taken: what he remembers, by name.
+    async def files(self, remembered: Remembered) -> AsyncGenerator[PulledFile, None]:
+        """Each one when it lies in the box: the caller remembers it. remembered: what he does of these names.
 
         Raises BadInput (host_not_allowed, bad_secret), Unavailable (server_away, host_key_changed, old_cryptography,
-        login_refused, no_sftp, no_folder, waiting_room_full, disk_full).
+        login_refused, no_sftp, no_folder, took_too_long, waiting_room_full, disk_full).
         """
         usage = await asyncio.to_thread(box.pulled_usage, self._folder, self._source.device)
-        async with self._sftp() as sftp:
-            listed = await self._list(sftp, taken)
-            self.problem, self.names = listed.problem, listed.names
+        async with self._leaving_nothing(), self._sftp() as sftp:
+            listed = await self._list(sftp)
+            self.problem, self.names = listed.problem, [file.name for file in listed.files]
+            taken = await remembered(self.names)
             fetched = 0
-            for number, file in enumerate(listed.new):
+            for number, file in enumerate(file for file in listed.files if taken.get(file.name) != file):
                 if number >= PULL_FILES_MAX or fetched + file.size_bytes > PULL_BYTES_MAX:
                     self.more = True
                     return
@@ -83,6 +91,13 @@ class Visit:
                     fetched += file.size_bytes
                     usage = Usage(usage.bytes + file.size_bytes, usage.files + 1)
                     yield file
+
+    @asynccontextmanager
+    async def _leaving_nothing(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            self._fetching.unlink(missing_ok=True)
 
     @asynccontextmanager
     async def _sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
@@ -114,54 +129,54 @@ class Visit:
             )
         except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
             raise _explained(error) from None
-        async with connection:
-            try:
-                client = await connection.start_sftp_client(path_encoding=None)  # names are bytes, whatever they mean there
-            except asyncssh.Error as error:
-                raise Unavailable("no_sftp", str(error)) from None
-            async with client:
-                yield client
+        try:
+            yield await _begun(connection)
+        except asyncssh.Error as error:
+            raise Unavailable("server_away", str(error)) from None
+        finally:
+            connection.close()
+            with suppress(TimeoutError):  # of a server that does not let us go
+                async with asyncio.timeout(_GOODBYE_S):
+                    await connection.wait_closed()
+            connection.abort()
 
-    async def _list(self, sftp: asyncssh.SFTPClient, taken: dict[str, PulledFile]) -> Listed:
-        new: list[PulledFile] = []
-        names: list[str] = []
+    async def _list(self, sftp: asyncssh.SFTPClient) -> Listed:
+        files: list[PulledFile] = []
         looked_at = 0
         try:
-            async for entry in sftp.scandir(self._source.folder.encode()):
-                looked_at += 1
-                if looked_at > PULL_LISTED_MAX:
-                    return Listed(sorted(new, key=_by_age), names, "too_many_files")
-                file = _file(entry)
-                if file is None or not wanted(file.name, self._source.pattern):
-                    continue
-                names.append(file.name)
-                if taken.get(file.name) != file:
-                    new.append(file)
+            async with _in_time(PULL_LIST_S):
+                async for entry in sftp.scandir(self._source.folder.encode()):
+                    looked_at += 1
+                    if looked_at > PULL_LISTED_MAX:
+                        return Listed(sorted(files, key=_by_age), "too_many_files")
+                    file = _file(entry)
+                    if file is not None and wanted(file.name, self._source.pattern):
+                        files.append(file)
         except asyncssh.SFTPError as error:
             raise Unavailable("no_folder", f"{self._source.folder}: {error.reason}") from None
-        return Listed(sorted(new, key=_by_age), names, None)
+        return Listed(sorted(files, key=_by_age), None)
 
     def _must_have_room(self, usage: Usage, size: int) -> None:
         if usage.files >= PULL_WAITING_FILES_MAX or usage.bytes + size > PULL_WAITING_BYTES_MAX:
             raise Unavailable("waiting_room_full", f"{usage.files} files of {self._source.device} wait to be read")
-        disk = os.statvfs(self._fetching.parent)
-        if disk.f_bavail * disk.f_frsize < self._disk_free_min + size:
+        if free_bytes(self._fetching.parent) < self._disk_free_min + size:
             raise Unavailable("disk_full", "no room for another file")
 
     async def _fetch(self, sftp: asyncssh.SFTPClient, file: PulledFile) -> bool:
         """Whether it came whole. One that changes meanwhile is being written: it is fetched the next time."""
         path = f"{self._source.folder.rstrip('/')}/{file.name}".encode()
         try:
-            async with sftp.open(path, "rb") as there:
+            async with _in_time(PULL_WAIT_S):
+                there = await sftp.open(path, "rb")
+            async with there:
                 received = await self._receive(there, file.size_bytes)
-            after = await sftp.stat(path)
+            async with _in_time(PULL_WAIT_S):
+                after = await sftp.stat(path)
         except asyncssh.SFTPError as error:
-            self._fetching.unlink(missing_ok=True)
             self.problem = "unreadable_file"
             log.warning("pull_unreadable", source=self._source.id, file=file.name, error=str(error.reason)[:200])
             return False
         if received != file.size_bytes or (after.size, after.mtime) != (file.size_bytes, file.mtime):
-            self._fetching.unlink(missing_ok=True)
             log.info("pull_unsettled", source=self._source.id, file=file.name)
             return False
         own = self._folder, self._source.device, self._fetching, file.name
@@ -176,7 +191,8 @@ class Visit:
         with os.fdopen(descriptor, "wb") as here:
             received = 0
             while received < size:
-                piece: Any = await there.read(min(PULL_PIECE_BYTES, size - received), received)
+                async with _in_time(PULL_WAIT_S):
+                    piece: Any = await there.read(min(PULL_PIECE_BYTES, size - received), received)
                 if not piece or len(piece) > size - received:
                     break
                 here.write(piece)
@@ -184,6 +200,25 @@ class Visit:
             here.flush()
             await asyncio.to_thread(os.fsync, here.fileno())
         return received
+
+
+async def _begun(connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+    """Raises Unavailable (no_sftp, took_too_long)."""
+    try:
+        async with _in_time(PULL_CONNECT_S):
+            return await connection.start_sftp_client(path_encoding=None)  # names are bytes, whatever they mean there
+    except asyncssh.Error as error:
+        raise Unavailable("no_sftp", str(error)) from None
+
+
+@asynccontextmanager
+async def _in_time(seconds: float) -> AsyncIterator[None]:
+    """Raises Unavailable (took_too_long)."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Unavailable("took_too_long", f"no answer within {seconds:.0f} s") from None
 
 
 def _file(entry: asyncssh.SFTPName) -> PulledFile | None:

@@ -4,6 +4,7 @@ The web makes them, below row-level security, for those who keep the site; actor
 `host_keys.current` shows the server's key, the person confirms its fingerprint, `create_pull_source` pins it.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal
@@ -13,7 +14,7 @@ import msgspec
 from fleet import ssh_keys
 from fleet.errors import BadInput, Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import PULL_EVERY_S_MAX, PULL_EVERY_S_MIN, PULL_SOURCES_PER_SITE_MAX
+from fleet.limits import PULL_EVERY_S_MAX, PULL_EVERY_S_MIN, PULL_REMEMBERED_MAX, PULL_SOURCES_PER_SITE_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
@@ -63,7 +64,8 @@ class PullSource(msgspec.Struct, frozen=True):
 
 
 class DuePull(msgspec.Struct, frozen=True):
-    """All that fetching needs. host_key: pinned line; secret: sealed (fleet.storage.pull_secrets)."""
+    """All that fetching needs. host_key: pinned line; secret: sealed (fleet.storage.pull_secrets). company: that keeps the
+    site; else the site."""
 
     id: str
     site: SiteId
@@ -78,6 +80,7 @@ class DuePull(msgspec.Struct, frozen=True):
     pattern: str
     every_s: int
     failures: int
+    company: str
 
 
 class PulledFile(msgspec.Struct, frozen=True):
@@ -211,28 +214,34 @@ def _seen(row: dict[str, object]) -> PullSource:
 # the importer -----------------------------------------------------------------------------------------------------
 
 
-async def take_due(connection: Connection, limit: int, *, lease_s: float) -> list[DuePull]:
-    """The longest due first; nobody else gets them before the lease is over, also when whoever took them dies.
+async def take_due(connection: Connection, *, lease_s: float, but: Collection[str]) -> DuePull | None:
+    """The longest due; nobody else gets it before the lease is over, also when whoever took it dies.
 
-    One whose logger is closed, revoked or retired is not fetched for.
+    One whose logger is closed, revoked or retired is not fetched for. but: companies that have to wait.
     """
-    rows = await connection.fetch(
-        "UPDATE imports.pull_source s SET due_at = now() + make_interval(secs => $2) FROM ("
-        " SELECT p.id, p.due_at FROM imports.pull_source p JOIN imports.account a ON a.device_id = p.device_id"
-        " JOIN registry.device d ON d.id = p.device_id WHERE p.removed_at IS NULL AND p.due_at <= now()"
+    row = await connection.fetchrow(
+        "UPDATE imports.pull_source s SET due_at = now() + make_interval(secs => $1) FROM ("
+        " SELECT p.id, coalesce(k.installer_organisation_id, k.id) AS company FROM imports.pull_source p"
+        " JOIN imports.account a ON a.device_id = p.device_id JOIN registry.device d ON d.id = p.device_id"
+        " JOIN registry.site k ON k.id = p.site_id WHERE p.removed_at IS NULL AND p.due_at <= now()"
         " AND a.closed_at IS NULL AND d.retired_at IS NULL AND d.revoked_at IS NULL"
-        " ORDER BY p.due_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED) due WHERE s.id = due.id"
+        " AND coalesce(k.installer_organisation_id, k.id) <> ALL($2::text[])"
+        " ORDER BY p.due_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED) due WHERE s.id = due.id"
         " RETURNING s.id, s.site_id AS site, s.device_id AS device, s.host, s.port, s.username, s.host_key, s.auth,"
-        " s.secret, s.folder, s.pattern, s.every_s, s.failures",
-        limit,
+        " s.secret, s.folder, s.pattern, s.every_s, s.failures, due.company",
         lease_s,
+        list(but),
     )
-    return [msgspec.convert(dict(row), DuePull) for row in rows]
+    return None if row is None else msgspec.convert(dict(row), DuePull)
 
 
-async def taken(connection: Connection, source_id: str) -> dict[str, PulledFile]:
-    """By name."""
-    rows = await connection.fetch("SELECT name, size_bytes, mtime FROM imports.pulled_file WHERE source_id = $1", source_id)
+async def taken(connection: Connection, source_id: str, names: Sequence[str]) -> dict[str, PulledFile]:
+    """Of these, by name."""
+    rows = await connection.fetch(
+        "SELECT name, size_bytes, mtime FROM imports.pulled_file WHERE source_id = $1 AND name = ANY($2)",
+        source_id,
+        list(names),
+    )
     return {row["name"]: PulledFile(*row.values()) for row in rows}
 
 
@@ -247,13 +256,17 @@ async def mark_taken(connection: Connection, source_id: str, file: PulledFile) -
     )
 
 
-async def forget_gone(connection: Connection, source_id: str, names: list[str], before: datetime) -> None:
-    """What the server no longer has, and was taken before then, need not be remembered. names: what it has."""
+async def forget_gone(connection: Connection, source_id: str, names: Sequence[str], before: datetime) -> None:
+    """What the server no longer has, and was taken before then, need not be remembered; nor is any of it when it has always
+    other names. names: what it has.
+    """
     await connection.execute(
-        "DELETE FROM imports.pulled_file WHERE source_id = $1 AND taken_at < $3 AND name <> ALL($2)",
+        "DELETE FROM imports.pulled_file WHERE source_id = $1 AND name <> ALL($2) AND (taken_at < $3"
+        " OR (SELECT count(*) FROM imports.pulled_file WHERE source_id = $1) > $4)",
         source_id,
-        names,
+        list(names),
         before,
+        PULL_REMEMBERED_MAX,
     )
 
 

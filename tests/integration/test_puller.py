@@ -20,9 +20,11 @@ from actors.puller.puller import Puller
 from fleet import pull_problems, reach
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import PULLS_OF_COMPANY_MAX
 from fleet.storage import drop_accounts, host_keys, pull_secrets, pull_sources
 from fleet.storage.database import Pool, connect, open_pool
 from fleet.storage.pull_sources import PullForm
+from tests.drop_rig import until
 from tests.fleet_rig import fetch, seed_fleet
 from tests.servers import Database
 
@@ -106,7 +108,9 @@ class Rig:
     async def round(self, **more: Any) -> asyncpg.Record:
         """Due now, and visited. What the portal would show then."""
         await fetch(self.database, "UPDATE imports.pull_source SET due_at = now()")
-        await self.puller(**more).round()
+        puller = self.puller(**more)
+        while await puller.next() is not None:
+            pass
         return (await fetch(self.database, "SELECT *, due_at - now() AS wait FROM imports.pull_source"))[0]
 
     def fetched(self) -> list[tuple[str, bytes]]:
@@ -293,6 +297,54 @@ async def test_bounds_hold_and_the_rest_comes_later(
         assert (await rig.round())["problem_code"] == "disk_full"
 
 
+class SilentServer(asyncssh.SFTPServer):
+    """Lets everybody in, shows its files, and gives none of them away."""
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        return await asyncio.Event().wait()
+
+
+async def test_a_server_that_never_answers_holds_up_nobody_else(
+    rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.put("a.csv", b"a")
+    async with server(rig, host_key, sftp_factory=SilentServer):
+        await rig.source()
+        await fetch(
+            rig.database,
+            "INSERT INTO imports.pull_source (id, site_id, device_id, host, port, username, host_key, auth, secret, folder,"
+            " every_s) SELECT 'pull-' || n, site_id, device_id, host, port, username, host_key, auth, secret, folder, 3600"
+            " FROM imports.pull_source, generate_series(2, 4) n",
+        )
+        puller = rig.puller()
+        visits = [asyncio.create_task(puller.next()) for _ in range(PULLS_OF_COMPANY_MAX)]
+        await until(lambda: puller._visits.total() == PULLS_OF_COMPANY_MAX)
+        assert await puller.next() is None  # of this company, that is
+        for visit in visits:
+            visit.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+        monkeypatch.setattr(visit_module, "PULL_WAIT_S", 0.2)
+        assert await rig.puller().next() == 0
+        (failed,) = await fetch(rig.database, "SELECT problem_code FROM imports.pull_source WHERE failures = 1")
+        assert failed["problem_code"] == "took_too_long"
+        pulled = rig.folder / LOGGER / "pulled"
+        assert list(pulled.iterdir()) == []
+
+
+async def test_what_a_server_always_calls_otherwise_is_not_remembered_for_ever(
+    rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull_sources, "PULL_REMEMBERED_MAX", 5)
+    async with server(rig, host_key):
+        await rig.source()
+        for number in range(10):
+            rig.put(f"{number}.csv", b"x")
+            await rig.round()
+            (rig.theirs / f"{number}.csv").unlink()
+        (remembered,) = await fetch(rig.database, "SELECT count(*) FROM imports.pulled_file")
+        assert remembered["count"] <= 6
+
+
 async def test_who_has_no_account_is_not_fetched_for(rig: Rig, host_key: asyncssh.SSHKey) -> None:
     rig.put("a.csv", b"a")
     async with server(rig, host_key):
@@ -301,8 +353,7 @@ async def test_who_has_no_account_is_not_fetched_for(rig: Rig, host_key: asyncss
         await rig.round()
         assert rig.fetched() == []
         await fetch(rig.database, "UPDATE imports.account SET closed_at = NULL")
-        both = await asyncio.gather(rig.puller().round(), rig.puller().round())
-        assert sorted(both) == [0, 1]  # one of two takes it
+        assert {await rig.puller().next(), await rig.puller().next()} == {1, None}  # one of two takes it
 
 
 def test_all_problems_have_words_in_both_languages() -> None:
