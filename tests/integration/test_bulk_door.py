@@ -171,6 +171,37 @@ async def test_a_file_that_is_taken_back_was_never_there(database: Database, see
         assert await stored(database) == wanted
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_of_files_that_are_all_taken_back_nothing_is_left(database: Database, seed: int) -> None:
+    """In any order: what one had replaced of another does not come back once that other was taken back, too."""
+    rng = random.Random(seed)
+    measures = ("grid_power_w", "import_energy_wh", "export_energy_wh")
+
+    def told(number: int) -> list[tuple[int, dict[str, float]]]:
+        chosen = rng.sample(measures, rng.randint(1, 3))
+        return [(DAY + i * 60_000, {name: float(rng.randrange(3)) for name in chosen}) for i in rng.sample(range(6), 5)]
+
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        for number in rng.sample(range(1, 7), 6):
+            await door.store(SITE, number, [block("m-one", told(number), file_number=number)], DAY)
+        for number in rng.sample(range(1, 7), 6):
+            await door.retract(SITE, DeviceId("m-one"), number, DAY - DAY_MS, DAY + DAY_MS)
+            assert number not in await _files_that_tell(database)
+    assert await stored(database) == []
+    assert await fetch(database, "SELECT * FROM telemetry.sample_revision") == []
+
+
+async def _files_that_tell(database: Database) -> set[int]:
+    rows = await fetch(
+        database,
+        "SELECT DISTINCT r & ((1::bigint << 48) - 1) AS file FROM telemetry.sample,"
+        " LATERAL unnest(readings, coalesce(ranks, array_fill(rank, ARRAY[cardinality(readings)]))) u(v, r)"
+        " WHERE v IS NOT NULL",
+    )
+    return {row["file"] for row in rows}
+
+
 async def test_what_was_told_live_comes_back_with_the_file_that_had_replaced_it(database: Database) -> None:
     await seed_fleet(database, SITES)
     async with bulk_door(database) as door:

@@ -242,6 +242,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Takes back what a file has told of a device between two instants: each reading gives way to the best that others told, if any.
+-- History forgets it as well, or it would come back with the next file that is taken back.
 -- Returns the first instant of each hour in which something changed.
 CREATE FUNCTION telemetry.retract_file(
     of_site text, of_device text, since timestamptz, until timestamptz, number bigint
@@ -280,7 +281,20 @@ LANGUAGE sql VOLATILE AS $$
               AND EXISTS (SELECT FROM unnest(m.readings) v WHERE v IS NOT NULL)
     ), forgotten AS (
         DELETE FROM telemetry.sample_revision h
-        WHERE h.site_id = of_site AND h.device_id = of_device AND h.time >= since AND h.time <= until AND h.file_number = number
+        WHERE h.site_id = of_site AND h.device_id = of_device AND h.time >= since AND h.time <= until
+              AND (h.file_number = number OR NOT EXISTS (
+                  SELECT FROM unnest(h.before, h.before_ranks) u(v, r)
+                  WHERE v IS NOT NULL AND (CASE WHEN h.before_ranks IS NULL THEN h.before_rank ELSE r END
+                                           & ((1::bigint << 48) - 1)) IS DISTINCT FROM number))
+    ), thinned AS (
+        UPDATE telemetry.sample_revision h SET before = (
+            SELECT array_agg(CASE WHEN (r & ((1::bigint << 48) - 1)) IS DISTINCT FROM number THEN v END ORDER BY i)
+            FROM unnest(h.before, h.before_ranks) WITH ORDINALITY u(v, r, i))
+        WHERE h.site_id = of_site AND h.device_id = of_device AND h.time >= since AND h.time <= until
+              AND h.file_number <> number AND h.before_ranks IS NOT NULL
+              AND EXISTS (SELECT FROM unnest(h.before_ranks) r WHERE r & ((1::bigint << 48) - 1) = number)
+              AND EXISTS (SELECT FROM unnest(h.before, h.before_ranks) u(v, r)
+                          WHERE v IS NOT NULL AND (r & ((1::bigint << 48) - 1)) IS DISTINCT FROM number)
     )
     SELECT min(m.time) FROM mine m GROUP BY date_trunc('hour', m.time)
 $$;
