@@ -16,6 +16,7 @@ from actors.dropbox import box
 from actors.dropbox.box import Waiting
 from actors.importer.originals import Kept, Originals
 from fleet.codecs.files.reading import refusal
+from fleet.ids import DeviceId
 from fleet.storage import imports, notices
 from fleet.storage.database import Pool
 from fleet.storage.imports import Arrival, Job
@@ -31,6 +32,7 @@ class Taking:
         self._originals = originals
         self._dropbox = dropbox
         self._uploads = uploads
+        self._strangers: set[DeviceId] = set()
 
     async def round(self) -> int:
         """Takes everything that waits now. Returns how many files. Raises AWAY errors, OSError: the disk is full."""
@@ -52,17 +54,20 @@ class Taking:
         return True
 
     async def _take(self, waiting: Waiting) -> bool:
+        name = f"{waiting.prefix}/{waiting.name}" if waiting.prefix else waiting.name
+        async with self._pool.acquire() as connection:
+            site = await imports.account_site(connection, waiting.device)
+        if site is None:
+            if waiting.device not in self._strangers:  # said once, as long as we run
+                self._strangers.add(waiting.device)
+                log.error("box_without_account", device=waiting.device)
+            return False
         try:
             kept = await asyncio.to_thread(self._keep, waiting.path)
         except FileNotFoundError:
             return False  # renamed by its sender meanwhile: found under its new name by the next round
-        name = f"{waiting.prefix}/{waiting.name}" if waiting.prefix else waiting.name
         identity = sha256(f"{waiting.device} {waiting.received_ns} {name}".encode()).hexdigest()[:32]
         async with self._pool.acquire() as connection, connection.transaction():
-            site = await imports.account_site(connection, waiting.device)
-            if site is None:
-                log.error("box_without_account", device=waiting.device, file=name)
-                return False
             arrival = Arrival(identity, site, waiting.device, waiting.via, name, kept.size_bytes, kept.sha256)
             await imports.add(connection, arrival)
             if not waiting.complete:

@@ -52,10 +52,11 @@ class Layout:
     def make(self) -> None:
         """The folders. Raises Unavailable (no_permission, not_a_folder)."""
         try:
-            for folder in (self.folder, self.settings, self.logs, self.run):
+            for folder in (self.folder, self.settings, self.run):
                 folder.mkdir(parents=True, exist_ok=True)
-            self.secrets.mkdir(mode=0o700, exist_ok=True)
-            self.secrets.chmod(0o700)
+            for ours in (self.secrets, self.dropbox, self.intake, self.mail, self.logs):  # whoever else is on this machine
+                ours.mkdir(mode=0o700, exist_ok=True)
+                ours.chmod(0o700)
             (self.folder / "lock").touch()
         except (FileExistsError, NotADirectoryError):
             raise Unavailable("not_a_folder", text("not_a_folder", folder=self.folder)) from None

@@ -1,8 +1,10 @@
 """Whose turn it is: neither a file that cannot be worked at nor a thousand files of one site keep the others waiting."""
 
+import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from actors.importer import importer as importer_module
 from fleet.ids import SiteId
@@ -48,6 +50,21 @@ async def test_settings_that_are_not_understood_are_that_files_trouble_alone(dat
             bad, good = await here.done(2)
         assert (bad["state"], bad["problem_code"]) == ("quarantined", "settings_unknown")
         assert (good["state"], good["rows_new"]) == ("imported", 5)
+
+
+async def test_a_box_without_an_account_is_left_alone(database: Database, tmp_path: Path) -> None:
+    async with intake(database, tmp_path) as here:
+        await here.add_device("meter-1", "imported-meter", "SN-1")
+        left = tmp_path / "dropbox" / "a-stranger" / "whole" / f"{time.time_ns():020d}-a.csv"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(own_csv(rising(9)))
+        await here.put("good.csv", own_csv(rising(5)))
+        with capture_logs() as logs:
+            async with running_importer(here):
+                await here.done(1)
+        assert left.exists()
+        assert len(list((tmp_path / "intake" / "originals").rglob("*.zst"))) == 1
+        assert len([each for each in logs if each["event"] == "box_without_account"]) == 1
 
 
 async def test_sites_take_turns(database: Database, tmp_path: Path) -> None:

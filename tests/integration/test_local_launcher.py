@@ -157,7 +157,8 @@ def test_secrets_are_made_once_and_for_us_alone(folder: Path) -> None:
     first = {file.name: file.read_text() for file in layout.secrets.iterdir()}
     layout.make_secrets()
     assert {file.name: file.read_text() for file in layout.secrets.iterdir()} == first
-    assert layout.secrets.stat().st_mode & 0o777 == 0o700
+    for ours in (layout.secrets, layout.dropbox, layout.intake, layout.mail, layout.logs):
+        assert ours.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in layout.secrets.iterdir()} == {0o600}
 
 
