@@ -117,6 +117,11 @@ def test_numbers_that_no_meter_has_are_none_also_in_our_unit(number: bytes) -> N
         assert found.codes.count("bad_number") == 1, name
 
 
+def test_a_channel_that_is_no_text_costs_itself_only() -> None:
+    raw = FILES["fronius"].raw.replace(b'"Unit"', b'"\x99nit"')
+    assert told("fronius", raw).codes == ["bad_number"]
+
+
 def test_a_preamble_that_looks_like_headings() -> None:
     found = told("sbfspot", b"sep=;\nVersion CSV1|Tool SB d/MM/yyyy HH:mm:ss;kWh;kW\n01/07/2024 12:00:00;12345,678;3,204\n")
     assert found.unreadable is not None

@@ -136,7 +136,7 @@ def _usual_step(energy: _Values) -> int:
 def _values(channel: str, raw: msgspec.Raw) -> _Values | Refusal:
     try:
         decoded = msgspec.json.decode(raw, type=_Channel)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return refusal("bad_number", 0, text=channel)
     found = decoded.values or {}
     if found and not (min(found) >= 0 and max(found) <= _KEY_S_MAX):
