@@ -118,7 +118,7 @@ def test_numbers_that_no_meter_has_are_none_also_in_our_unit(number: bytes) -> N
 
 
 def test_a_channel_that_is_no_text_costs_itself_only() -> None:
-    raw = FILES["fronius"].raw.replace(b'"Unit"', b'"\x99nit"')
+    raw = FILES["fronius"].raw.replace(b'"Wh"', b'"\x99"')
     assert told("fronius", raw).codes == ["bad_number"]
 
 
