@@ -8,10 +8,19 @@ from typing import Any
 
 import structlog
 
-from fleet.limits import PREVIEWS_PER_MIN, PULL_ASKED_PER_MIN, SSE_HEARTBEAT_S, SSE_RECHECK_S
+from fleet.attempts import LoginAttempts
+from fleet.limits import (
+    LOGIN_FAILURES_PER_ACCOUNT,
+    LOGIN_FAILURES_PER_ADDRESS,
+    LOGIN_FAILURES_PER_PAIR,
+    PREVIEWS_PER_MIN,
+    PULL_ASKED_PER_MIN,
+    SSE_HEARTBEAT_S,
+    SSE_RECHECK_S,
+)
 from fleet.settings import WebSettings
 from fleet.storage.database import Pool
-from web.attempts import LoginAttempts, RequestRate, UploadRate
+from web.attempts import RequestRate, UploadRate
 from web.fresh_codes import FreshCodes
 from web.live import LiveFeed
 from web.metrics import Metrics
@@ -43,7 +52,11 @@ class Services:
     live: LiveFeed
     metrics: Metrics = field(default_factory=Metrics)
     passwords: Passwords = field(default_factory=Passwords)
-    attempts: LoginAttempts = field(default_factory=LoginAttempts)
+    attempts: LoginAttempts = field(
+        default_factory=lambda: LoginAttempts(
+            LOGIN_FAILURES_PER_PAIR, LOGIN_FAILURES_PER_ACCOUNT, LOGIN_FAILURES_PER_ADDRESS
+        )
+    )
     rate: RequestRate = field(default_factory=RequestRate)
     reached: RequestRate = field(default_factory=lambda: RequestRate(PULL_ASKED_PER_MIN))
     looked_into: RequestRate = field(default_factory=lambda: RequestRate(PREVIEWS_PER_MIN))

@@ -5,10 +5,10 @@ import time
 
 import msgspec
 
-from fleet.limits import ACCESS_TOKEN_S, REFRESH_GRACE_S
+from fleet.limits import ACCESS_TOKEN_S, LOGIN_WINDOW_S, REFRESH_GRACE_S
 from fleet.storage import accounts, audit
 from fleet.storage.database import Connection
-from web.errors import Unauthorised
+from web.errors import TooMany, Unauthorised
 from web.services import Services
 from web.tokens import Claims, Role, new_refresh_token, parse_refresh_token, same
 from web.visits import acting
@@ -26,7 +26,8 @@ async def sign_in(services: Services, *, email: str, password: str, address: str
     """Raises Unauthorised (bad_credentials), TooMany, Unavailable (busy, database_away)."""
     email = email.strip().lower()
     services.rate.take(address, time.monotonic())
-    services.attempts.begin(email, address, time.monotonic())
+    if not services.attempts.begin(email, address, time.monotonic()):
+        raise TooMany("too_many_attempts", f"too many wrong tries; try again in {LOGIN_WINDOW_S / 60:.0f} minutes")
     async with acting(services.pool, None) as connection:
         found = await accounts.credentials(connection, email)
     right = await services.passwords.verify(password, found.password_hash if found else None)

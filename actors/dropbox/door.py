@@ -13,12 +13,12 @@ import structlog
 
 from actors.dropbox import algorithms, scp
 from actors.dropbox.account import Account
-from actors.dropbox.attempts import Attempts
 from actors.dropbox.conversation import Conversation
 from actors.dropbox.credentials import Credential, Credentials
 from actors.dropbox.refused import COMMAND, SHELL, TOO_MANY_TRIES, Refused
 from actors.dropbox.sftp import SftpSession
 from actors.dropbox.visitor import Visitor
+from fleet.attempts import LoginAttempts
 from fleet.ids import DeviceId
 from fleet.limits import (
     DROP_CHANNELS_MAX,
@@ -40,7 +40,7 @@ class House(Protocol):
     """What all connections share."""
 
     credentials: Credentials
-    attempts: Attempts
+    attempts: LoginAttempts
     passwords: "PasswordChecks"
 
     def may_come_in(self, door: "Door") -> str | None:

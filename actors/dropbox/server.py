@@ -17,13 +17,13 @@ import structlog
 
 from actors.dropbox import algorithms, box, host_key
 from actors.dropbox.account import Account
-from actors.dropbox.attempts import Attempts
 from actors.dropbox.box import Box
 from actors.dropbox.credentials import Credentials
 from actors.dropbox.door import Door, PasswordChecks
 from actors.dropbox.refused import Refused
 from actors.dropbox.upload import AheadBudget
 from fleet.addresses import sender_of
+from fleet.attempts import LoginAttempts
 from fleet.errors import Unavailable
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -32,6 +32,9 @@ from fleet.limits import (
     DROP_CREDENTIAL_POLL_S,
     DROP_CREDENTIALS_KEPT_MAX,
     DROP_DISK_THREADS,
+    DROP_FAILURES_PER_ACCOUNT,
+    DROP_FAILURES_PER_ADDRESS,
+    DROP_FAILURES_PER_PAIR,
     DROP_GOODBYE_S,
     DROP_KEEPALIVE_S,
     DROP_LOGGING_IN_MAX,
@@ -60,7 +63,8 @@ class DropBox:
 
     def __init__(self, settings: SftpSettings) -> None:
         self.credentials = Credentials(settings.database)
-        self.attempts = Attempts()
+        # Only passwords are counted: a key cannot be guessed, and clients offer several.
+        self.attempts = LoginAttempts(DROP_FAILURES_PER_PAIR, DROP_FAILURES_PER_ACCOUNT, DROP_FAILURES_PER_ADDRESS)
         self.passwords = PasswordChecks()
         self._settings = settings
         self._threads = ThreadPoolExecutor(DROP_DISK_THREADS, thread_name_prefix="disk")

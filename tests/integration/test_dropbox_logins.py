@@ -9,11 +9,11 @@ import asyncssh
 import pytest
 from msgspec.structs import replace
 
-from actors.dropbox import attempts as attempts_module
 from actors.dropbox import door as door_module
 from actors.dropbox import server as server_module
 from actors.dropbox.host_key import host_keys
 from actors.dropbox.wire import Kind
+from fleet.attempts import LoginAttempts
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import DeviceId
 from fleet.limits import DROP_PASSWORD_TRIES_PER_CONNECTION
@@ -118,7 +118,7 @@ async def test_a_new_password_puts_out_who_came_by_the_old_one(dropbox: DropRig,
 async def test_guessing_is_counted_out_and_a_key_still_opens(
     dropbox: DropRig, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts_module, "_BOUNDS", (3, 1_000, 1_000))
+    monkeypatch.setattr(dropbox.server, "attempts", LoginAttempts(3, 1_000, 1_000))
     for _ in range(3):
         with pytest.raises(asyncssh.PermissionDenied):
             await put(dropbox, login, **by("wrong"))

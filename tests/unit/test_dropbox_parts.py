@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from actors.dropbox import box as boxes
 from actors.dropbox import refused, scp, wire
-from actors.dropbox.attempts import Attempts
 from actors.dropbox.box import Box, Usage, forget, waiting
 from actors.dropbox.names import FOLDERS, Folder, Name, file_name, place, resolved, stored_name
 from actors.dropbox.refused import Refused
@@ -22,11 +21,13 @@ from actors.dropbox.upload import AheadBudget, Upload
 from actors.dropbox.wire import Body, Kind
 from fleet import ssh_keys
 from fleet.addresses import sender_of
+from fleet.attempts import LoginAttempts
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
     DROP_CLOSED_REST_S,
     DROP_CUT_KEPT_S,
+    DROP_FAILURES_PER_ACCOUNT,
     DROP_FAILURES_PER_ADDRESS,
     DROP_FAILURES_PER_PAIR,
     DROP_LISTED_S,
@@ -304,7 +305,7 @@ def test_strange_things_in_a_folder_are_not_files(box: Box, tmp_path: Path) -> N
 
 
 def test_wrong_passwords_count_and_right_ones_do_not() -> None:
-    attempts = Attempts()
+    attempts = LoginAttempts(DROP_FAILURES_PER_PAIR, DROP_FAILURES_PER_ACCOUNT, DROP_FAILURES_PER_ADDRESS)
     for _ in range(5 * DROP_FAILURES_PER_ADDRESS):
         assert attempts.begin("gw-1", "1.2.3.4", 0.0)
         attempts.succeeded("gw-1", "1.2.3.4")
@@ -316,14 +317,14 @@ def test_wrong_passwords_count_and_right_ones_do_not() -> None:
 
 
 def test_an_address_that_tries_many_names_is_counted_out() -> None:
-    attempts = Attempts()
+    attempts = LoginAttempts(DROP_FAILURES_PER_PAIR, DROP_FAILURES_PER_ACCOUNT, DROP_FAILURES_PER_ADDRESS)
     tries = [attempts.begin(f"gw-{number}", "1.2.3.4", 0.0) for number in range(DROP_FAILURES_PER_ADDRESS + 10)]
     assert tries.count(False) == 10
     assert attempts.begin("gw-1", "5.6.7.8", 0.0)
 
 
 def test_a_house_with_many_addresses_is_one_sender() -> None:
-    attempts = Attempts()
+    attempts = LoginAttempts(DROP_FAILURES_PER_PAIR, DROP_FAILURES_PER_ACCOUNT, DROP_FAILURES_PER_ADDRESS)
     tries = [attempts.begin("gw-1", f"2001:db8:1:2::{number:x}", 0.0) for number in range(DROP_FAILURES_PER_PAIR + 10)]
     assert tries.count(False) == 10
     assert attempts.begin("gw-1", "2001:db8:1:3::1", 0.0)
