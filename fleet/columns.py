@@ -57,7 +57,3 @@ def rank_of(file_number: int, newest_of_day_ms: int, *, corrected: bool) -> int:
     """
     minute = newest_of_day_ms % DAY_MS // 60_000
     return (_CORRECTED if corrected else 0) | minute << _NUMBER_BITS | file_number
-
-
-def file_of(rank: int) -> int:
-    return rank & ((1 << _NUMBER_BITS) - 1)

@@ -24,7 +24,7 @@ import msgspec
 
 from fleet.codecs.decoded import Decoded, json_object, sample
 from fleet.codecs.memory import Memory
-from fleet.codecs.naming import meaning, words_of
+from fleet.codecs.naming import meaning, name_words
 from fleet.codecs.units import Quantity, unit_of
 from fleet.codecs.value_template import Template, template
 from fleet.errors import BadInput
@@ -175,7 +175,7 @@ def _value(config: str, name: str, said: dict[str, Any]) -> _Value | None:
 
 def _rank(name: str) -> int:
     """A total sums up others; what goes into an inverter is not yet what comes out of it."""
-    words = words_of(name)
+    words = name_words(name)
     return 2 if "total" in name.casefold() else 0 if not _INTO.isdisjoint(words) else 1
 
 

@@ -10,13 +10,13 @@ Who wants these has the names of fleet.measures themselves, which are always und
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from fleet.codecs.units import Quantity, Unit, unit_of
+from fleet.codecs.words import word_set, words_of
 from fleet.measures import DAY_COUNTER_OF, is_measure
 
 # What is remembered of a name; longer ones are no names.
@@ -34,45 +34,43 @@ class Meaning(NamedTuple):
     factor: float
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
 # Whose power or counter it is.
 _SAYS: Final[Mapping[Role, frozenset[str]]] = {
-    "pv": _set(
+    "pv": word_set(
         "pv solar solaire solaires photovoltaic photovoltaique production produced produite producing produit generation"
         " generated yield mppt"
     ),
-    "grid": _set("grid reseau linky mains utility"),
-    "battery": _set("battery batterie batteries batt bat storage stockage accu ess bms soc"),
-    "load": _set("load consumption consommation conso consumed household"),
+    "grid": word_set("grid reseau linky mains utility"),
+    "battery": word_set("battery batterie batteries batt bat storage stockage accu ess bms soc"),
+    "load": word_set("load consumption consommation conso consumed household"),
 }
 # Words that say so where nothing clearer does: a hybrid inverter tells of its battery, a meter of what the roof makes.
-_MADE: Final = _set("production produced produite producing produit generation generated")
+_MADE: Final = word_set("production produced produite producing produit generation generated")
 _HINTS: Final[Mapping[Role, frozenset[str]]] = {
-    "pv": _set("inverter onduleur inv opendtu ahoydtu hoymiles apsystems"),
-    "grid": _set("meter compteur tic"),
+    "pv": word_set("inverter onduleur inv opendtu ahoydtu hoymiles apsystems"),
+    "grid": word_set("meter compteur tic"),
 }
-_IMPORT: Final = _set("import imported importe importee importation soutirage soutire soutiree purchased bought achat drawn")
-_EXPORT: Final = _set(
+_IMPORT: Final = word_set(
+    "import imported importe importee importation soutirage soutire soutiree purchased bought achat drawn"
+)
+_EXPORT: Final = word_set(
     "export exported exporte exportee exportation injection injecte injectee injected returned return feedin feed sold vente"
     " eait"
 )
-_CHARGE: Final = _set("charge charged charging chargee")
-_DISCHARGE: Final = _set("discharge discharged discharging decharge dechargee")
-_DAY: Final = _set("today daily day jour journalier journaliere aujourd quotidien quotidienne")
-_DC: Final = _set("dc mppt mpp string chaine tracker")
-_NO_WATT: Final = _set("reactive apparent reactif apparente")
+_CHARGE: Final = word_set("charge charged charging chargee")
+_DISCHARGE: Final = word_set("discharge discharged discharging decharge dechargee")
+_DAY: Final = word_set("today daily day jour journalier journaliere aujourd quotidien quotidienne")
+_DC: Final = word_set("dc mppt mpp string chaine tracker")
+_NO_WATT: Final = word_set("reactive apparent reactif apparente")
 _ONE_WAY: Final = _IMPORT | _EXPORT | _CHARGE | _DISCHARGE | _DAY | _NO_WATT
-_BETWEEN: Final = _set("neutral neutre line")
+_BETWEEN: Final = word_set("neutral neutre line")
 # Consumers, whatever feeds them: a part of the load, and no meter of the site.
-_APPLIANCE: Final = _set(
+_APPLIANCE: Final = word_set(
     "ev vehicle vehicule car voiture wallbox borne evse loadpoint heater heating boiler ballon chauffe chauffage ecs pump"
     " pompe pool piscine plug prise socket fridge washer dryer thermal thermique"
 )
 # Beside these nothing else counts: not now, not all of it, not measured, or nothing of the site's own balance.
-_OTHER: Final = _APPLIANCE | _set(
+_OTHER: Final = _APPLIANCE | word_set(
     "limit limite max maxi maximum min mini minimum peak pointe setpoint consigne target cible nominal nominale rated"
     " installed capacity capacite available disponible forecast prevision estimated estime estimee predicted remaining"
     " restant restante yesterday hier month monthly mois mensuel mensuelle year yearly annual annee annuel annuelle week"
@@ -81,21 +79,21 @@ _OTHER: Final = _APPLIANCE | _set(
     " difference reserve threshold seuil period"
 )
 # Words that say nothing of whose it is: beside them the device's name decides.
-_NEUTRAL: Final = _set(
+_NEUTRAL: Final = word_set(
     "power puissance active actif p pac w kw mw energy energie e wh kwh mwh total totale tot lifetime cumul cumulative index"
     " counter compteur sum now current courant instantaneous instantanee ac value valeur state sensor measure mesure output"
     " sortie v u voltage tension i a b c l phase intensite amperage hz frequency frequence f va kva var kvar s q pf cos phi"
     " cosphi factor facteur de of the temperature temp actual present live real time realtime measured reading"
 )
 _SILENT: Final = _NEUTRAL | _DAY | _DC
-_CHANNEL: Final = _set("ch channel canal")
-_PHASE_WORDS: Final = _set("l phase ph")
-_OF_A_PHASE: Final = _set("voltage tension current courant power puissance act active u v i")
+_CHANNEL: Final = word_set("ch channel canal")
+_PHASE_WORDS: Final = word_set("l phase ph")
+_OF_A_PHASE: Final = word_set("voltage tension current courant power puissance act active u v i")
 _PHASE_OF: Final = {"1": "_l1", "2": "_l2", "3": "_l3", "a": "_l1", "b": "_l2", "c": "_l3"}
 _LETTERS: Final = frozenset("abc")  # "Energy a" of a meter with several clamps
-_MODULE: Final = _set("module modules panel panels panneau panneaux cell cells cellule")
-_AMBIENT: Final = _set("ambient ambiant ambiante outdoor outside exterieur exterieure air")
-_INSIDE: Final = _set("inverter onduleur inv internal interne heatsink radiateur cabinet")
+_MODULE: Final = word_set("module modules panel panels panneau panneaux cell cells cellule")
+_AMBIENT: Final = word_set("ambient ambiant ambiante outdoor outside exterieur exterieure air")
+_INSIDE: Final = word_set("inverter onduleur inv internal interne heatsink radiateur cabinet")
 _QUANTITY_WORDS: Final[Mapping[str, Quantity]] = {
     **dict.fromkeys(("power", "puissance", "pac"), "power"),
     **dict.fromkeys(("energy", "energie", "yield"), "energy"),
@@ -109,16 +107,11 @@ _QUANTITY_WORDS: Final[Mapping[str, Quantity]] = {
 _UNIT_INSIDE: Final = re.compile(r"(?:(?<![A-Za-z])(?:[kKMGm]?[Ww]h|[kMGm]W|kw|k?VA|k?var|Hz)|SoC|SOC)(?![A-Za-z])")
 # A maker's name says nothing of what its device measures: they have meters, too.
 _MAKERS: Final = re.compile(r"(?i:solar[ _-]?(?:edge|log|man|assistant|world))(?![A-Za-z])|Solar(?:Max|Watt)(?![A-Za-z])")
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD: Final = re.compile(r"[a-z]+|[0-9]+")
 
 
-def words_of(text: str) -> tuple[str, ...]:
+def name_words(text: str) -> tuple[str, ...]:
     """'ActivePowerL1' → active, power, l, 1; 'Énergie injectée (kWh)' → energie, injectee, kwh."""
-    text = _MAKERS.sub(" ", text)
-    split = _CAMEL.sub(" ", _UNIT_INSIDE.sub(lambda found: f" {found[0].lower()} ", text))
-    plain = unicodedata.normalize("NFKD", split.casefold())
-    return tuple(_WORD.findall("".join(each for each in plain if not unicodedata.combining(each))))
+    return words_of(_UNIT_INSIDE.sub(lambda found: f" {found[0].lower()} ", _MAKERS.sub(" ", text)))
 
 
 def meaning(
@@ -138,13 +131,13 @@ def meaning(
 @lru_cache(maxsize=4_096)
 def _meaning(name: str, unit: str | None, about: str, role: Role | None, ac_is_pv: bool, device: str) -> Meaning | None:
     last = re.split(r"[/:. ]", name.strip())[-1]
-    words = words_of(name)
+    words = name_words(name)
     known = unit_of(unit) if unit else _unit_within(name, words)
     if is_measure(last):
         return _itself(last, known)
     if known is None or not set(words).isdisjoint(_OTHER):
         return None
-    own = frozenset(words_of(device))
+    own = frozenset(name_words(device))
     if _conflicts(words):
         words = tuple(word for word in words if word not in own)  # "Solar inverter grid power" of the solar inverter
     whose = _role(words)
@@ -221,7 +214,7 @@ def _role(words: tuple[str, ...]) -> Role | None:
 
 
 def _role_of_device(names: str) -> Role | None:
-    words = words_of(names)
+    words = name_words(names)
     return None if not _APPLIANCE.isdisjoint(words) else _role(words)
 
 

@@ -8,11 +8,12 @@ The same names and units stand in the PM's MQTT messages, whose values are scale
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+from fleet.codecs.units import Quantity, unit_of
+from fleet.codecs.words import word_set, words_of
 from fleet.measures import DAY_COUNTER_OF
 
 DeviceRole = Literal["pv", "grid", "battery", "load"]
@@ -32,21 +33,21 @@ def meaning(name: str, unit: str, *, tag: str = "", role: DeviceRole | None = No
 
 @lru_cache(maxsize=4_096)
 def _meaning(name: str, unit: str, tag: str, role: DeviceRole | None) -> Meaning | None:
-    kind = _MILLI.get(unit.strip()) or _UNITS.get(_plain(unit).replace(" ", "").replace("^", ""))
+    known = _unit(unit)
     for each in (name, tag):
         sunspec = _SUNSPEC_NAME.fullmatch(each.strip())
         if sunspec is not None:
-            return _sunspec(sunspec["model"], sunspec["block"], sunspec["point"], kind)
-        if kind is not None:
-            measure = _KINDS[kind.name](_words(each), role)
+            return _sunspec(sunspec["model"], sunspec["block"], sunspec["point"], known)
+        if known is not None:
+            measure = _KINDS[known.kind](words_of(each), role)
             if measure is not None:
-                return Meaning(measure, kind.factor)
+                return Meaning(measure, known.factor)
     return None
 
 
 def role_of(category: str) -> DeviceRole | None:
     """Of a device, from the category in its definition or in the logger's configuration."""
-    words = set(_words(category))
+    words = set(words_of(category))
     return next((role for role, its in _CATEGORIES.items() if words & its), None)
 
 
@@ -54,42 +55,30 @@ _CHARS_MAX: Final = 300  # nobody calls a variable that
 
 
 class _Unit(NamedTuple):
-    name: str
+    kind: Quantity | Literal["share"]
     factor: float
 
 
-def _words_of(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_UNITS: Final[Mapping[str, _Unit]] = {
-    "w": _Unit("power", 1.0),
-    "kw": _Unit("power", 1e3),
+# Where they differ from everybody's: capitals tell nothing, but for the small m of a thousandth.
+_OWN_UNITS: Final[Mapping[str, _Unit]] = {
     "mw": _Unit("power", 1e6),
-    "wh": _Unit("energy", 1.0),
-    "kwh": _Unit("energy", 1e3),
     "mwh": _Unit("energy", 1e6),
-    "va": _Unit("apparent", 1.0),
-    "kva": _Unit("apparent", 1e3),
-    "var": _Unit("reactive", 1.0),
-    "kvar": _Unit("reactive", 1e3),
-    "v": _Unit("voltage", 1.0),
-    "kv": _Unit("voltage", 1e3),
-    "a": _Unit("current", 1.0),
     "ma": _Unit("current", 1e-3),
-    "hz": _Unit("frequency", 1.0),
-    "°c": _Unit("temperature", 1.0),
     "c": _Unit("temperature", 1.0),
-    "degc": _Unit("temperature", 1.0),
-    "w/m2": _Unit("irradiance", 1.0),
-    "w/m²": _Unit("irradiance", 1.0),
     "%": _Unit("share", 1.0),
-    "": _Unit("ratio", 1.0),
-    "-": _Unit("ratio", 1.0),
-    "cos": _Unit("ratio", 1.0),
+    **dict.fromkeys(("", "-", "cos"), _Unit("ratio", 1.0)),
 }
+_MILLI: Final = frozenset(("mW", "mWh"))
 
-_MILLI: Final = {"mW": _Unit("power", 1e-3), "mWh": _Unit("energy", 1e-3)}  # the only case that tells something
+
+def _unit(text: str) -> _Unit | None:
+    if text.strip() not in _MILLI:
+        text = text.casefold().replace(" ", "").replace("^", "")
+        if text in _OWN_UNITS:
+            return _OWN_UNITS[text]
+    known = unit_of(text)
+    return None if known is None else _Unit(*known)
+
 
 _CATEGORIES: Final[Mapping[DeviceRole, frozenset[str]]] = {
     "pv": frozenset(("inverter", "inverters", "onduleur", "onduleurs", "inv")),
@@ -98,44 +87,31 @@ _CATEGORIES: Final[Mapping[DeviceRole, frozenset[str]]] = {
 }
 
 # Words beside which nothing else counts: a setting, an extreme, a part, another span of time.
-_OTHER: Final = _words_of(
+_OTHER: Final = word_set(
     "max min maxi mini maximum minimum peak pointe limit limite limitation setpoint consigne nominal nominale rated soll ref"
     " reference target cible month monthly mois mensuel mensuelle year yearly annee annuel annuelle hour hourly heure"
     " horaire yesterday hier week semaine partial partiel partielle tariff tarif neutral neutre leakage residual fuite"
     " insulation isolation isolement iso riso bus earth terre harmonic thd hc hp set reserve avail available disponible"
 )
-_DC: Final = _words_of("dc pv udc vdc idc pdc upv vpv ipv ppv mppt mpp string chaine input entree")
-_AC: Final = _words_of("ac uac vac iac grid reseau")
-_PV: Final = _words_of("pac pv inverter onduleur production produced produite yield solar solaire")
-_DAY: Final = _words_of("day daily today jour journalier journaliere jrs journee")
-_TOTAL: Final = _words_of("total totale tot lifetime cumul cumulee cumulative index compteur counter life global")
-_IMPORT: Final = _words_of("import imported importe importee soutire soutiree soutirage imp consumed achat bought purchased")
-_EXPORT: Final = _words_of("export exported exporte exportee injecte injectee injection exp vente sold feedin")
-_CHARGE: Final = _words_of("charge charged chargee charging")
-_DISCHARGE: Final = _words_of("discharge discharged decharge dechargee discharging")
-_BATTERY: Final = _words_of("battery batterie bat batt ess stockage storage")
-_POWER: Final = _words_of("power puissance pac p w watt watts active actif")
-_ENERGY: Final = _words_of("energy energie e wh yield production eac etot active")
+_DC: Final = word_set("dc pv udc vdc idc pdc upv vpv ipv ppv mppt mpp string chaine input entree")
+_AC: Final = word_set("ac uac vac iac grid reseau")
+_PV: Final = word_set("pac pv inverter onduleur production produced produite yield solar solaire")
+_DAY: Final = word_set("day daily today jour journalier journaliere jrs journee")
+_TOTAL: Final = word_set("total totale tot lifetime cumul cumulee cumulative index compteur counter life global")
+_IMPORT: Final = word_set("import imported importe importee soutire soutiree soutirage imp consumed achat bought purchased")
+_EXPORT: Final = word_set("export exported exporte exportee injecte injectee injection exp vente sold feedin")
+_CHARGE: Final = word_set("charge charged chargee charging")
+_DISCHARGE: Final = word_set("discharge discharged decharge dechargee discharging")
+_BATTERY: Final = word_set("battery batterie bat batt ess stockage storage")
+_POWER: Final = word_set("power puissance pac p w watt watts active actif")
+_ENERGY: Final = word_set("energy energie e wh yield production eac etot active")
 _PHASE_OF: Final[Mapping[str, int]] = {"1": 1, "2": 2, "3": 3, "a": 1, "b": 2, "c": 3, "r": 1, "s": 2, "t": 3}
-_PHASE_WORDS: Final = _words_of("l ul il vl phase ph phs phv aph uac vac iac u v i n")
+_PHASE_WORDS: Final = word_set("l ul il vl phase ph phs phv aph uac vac iac u v i n")
 _BETWEEN_PHASES: Final = re.compile(r"[uv]?(?:12|23|31|ab|bc|ca)|rs|st|tr|line|compose[es]*")
 # As makers of inverters write them, whoever the device is.
 _IDIOMS: Final = {"e total": "pv_energy_wh", "etotal": "pv_energy_wh", "kt 0": "pv_energy_wh"}
 _DAY_IDIOMS: Final = {"e day": "pv_day_energy_wh", "eday": "pv_day_energy_wh", "kdy": "pv_day_energy_wh"}
-_ONLY_INPUT: Final = _words_of("upv udc vpv vdc ipv idc")
-
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD: Final = re.compile(r"[a-z]+|[0-9]+")
-
-
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.strip().casefold())
-    return "".join(each for each in decomposed if not unicodedata.combining(each))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """'EnergyTotal' → energy, total; 'Tension DC n°2' → tension, dc, n, 2; 'UL1' → ul, 1."""
-    return tuple(_WORD.findall(_plain(_CAMEL.sub(" ", text.replace("\u00b2", "2")))))
+_ONLY_INPUT: Final = word_set("upv udc vpv vdc ipv idc")
 
 
 def _power(words: tuple[str, ...], role: DeviceRole | None) -> str | None:
@@ -326,11 +302,11 @@ _SUNSPEC: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def _sunspec(model: str, block: str | None, point: str, kind: _Unit | None) -> Meaning | None:
+def _sunspec(model: str, block: str | None, point: str, unit: _Unit | None) -> Meaning | None:
     """Without a unit it is the model's own, which the definition's coefficient comes to."""
     measure = _SUNSPEC.get(model, {}).get(point)
     if measure is None or (block is None) == (model == "160"):
         return None
     if measure == "power_factor":
-        return Meaning(measure, 1.0 if kind is not None and kind.name == "ratio" else 0.01)
-    return Meaning(measure.format(block), kind.factor if kind is not None else 1.0)
+        return Meaning(measure, 1.0 if unit is not None and unit.kind == "ratio" else 0.01)
+    return Meaning(measure.format(block), unit.factor if unit is not None else 1.0)

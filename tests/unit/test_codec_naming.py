@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.codecs.naming import Meaning, meaning, words_of
+from fleet.codecs.naming import Meaning, meaning, name_words
 from fleet.codecs.units import unit_of
 from fleet.measures import is_measure
 
@@ -151,9 +151,9 @@ def test_units_are_told_apart_by_their_case_where_it_matters() -> None:
 
 
 def test_words_are_split_where_people_see_them() -> None:
-    assert words_of("ActivePowerL1") == ("active", "power", "l", "1")
-    assert words_of("Énergie injectée (kWh)") == ("energie", "injectee", "kwh")
-    assert words_of("BatterySoC") == ("battery", "soc")
+    assert name_words("ActivePowerL1") == ("active", "power", "l", "1")
+    assert name_words("Énergie injectée (kWh)") == ("energie", "injectee", "kwh")
+    assert name_words("BatterySoC") == ("battery", "soc")
 
 
 @given(st.text(max_size=60), st.none() | st.text(max_size=6) | st.sampled_from(["W", "kWh", "V", "%"]), st.text(max_size=30))

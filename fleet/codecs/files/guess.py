@@ -14,7 +14,7 @@ from fleet.codecs.files.reading import Content, Context, DateOrder, Rows, StampE
 from fleet.codecs.files.row_reader import serial_of
 from fleet.codecs.files.units import unit_named, units_known
 from fleet.codecs.files.wide_declaration import Column, Kind, Place, TimeCells, WideCsv, kind_of
-from fleet.codecs.naming import words_of
+from fleet.codecs.naming import name_words
 from fleet.limits import WIDE_COLUMNS_MAX, WIDE_TEXT_CHARS_MAX
 
 __all__ = ["ColumnGuess", "Doubt", "Guess", "guess", "units_known"]
@@ -90,7 +90,7 @@ def guess(head: bytes, context: Context) -> Guess:
 def _columns(shape: Shape, serial_at: int | None) -> tuple[list[ColumnGuess], list[Meaning | None]]:
     """What each is, and what its heading was understood to mean."""
     count = min(shape.width, WIDE_COLUMNS_MAX)
-    among = frozenset(word for at in range(count) for word in words_of(f"{shape.said_above(at)} {shape.title(at)}"))
+    among = frozenset(word for at in range(count) for word in name_words(f"{shape.said_above(at)} {shape.title(at)}"))
     meant = [
         None if at in shape.time_at or at == serial_at or not shape.is_numeric(at) else _meant(shape, at, among)
         for at in range(count)

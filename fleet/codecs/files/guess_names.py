@@ -8,7 +8,8 @@ import re
 from typing import Final, Literal, NamedTuple
 
 from fleet.codecs.files.units import unit_named, units_known
-from fleet.codecs.naming import words_of
+from fleet.codecs.naming import name_words
+from fleet.codecs.words import word_set
 from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF, is_measure
 
 # Of the numbers in a column, as far as they are seen: surely a counter; one that begins anew; perhaps one; none
@@ -29,87 +30,85 @@ class Meaning(NamedTuple):
     weak: Literal[0, 1, 2] = 0
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_PV: Final = _set(
+_PV: Final = word_set(
     "pv solar solaire photovoltaique photovoltaik fotovoltaica fotovoltaico production produit produite produced prod"
     " produktion erzeugung erzeugt ertrag gesamtertrag tagesertrag einspeiseleistung yield generation generated generacion"
     " produccion produzione prodotta generata generada inverter onduleur wechselrichter inversor pac wr inv rendement gain"
 )
-_IMPORT: Final = _set(
+_IMPORT: Final = word_set(
     "soutirage soutire soutiree import imported importe importee importation bezug netzbezug bezogen importacion importada"
     " importata prelievo prelevata purchased purchasing purchase bought achat achete drawn eas conso"
 )
-_EXPORT: Final = _set(
+_EXPORT: Final = word_set(
     "injection injecte injectee export exported exporte exportee exportation einspeisung netzeinspeisung eingespeist"
     " inyeccion inyectada vertido vertida excedente excedentes exportada immissione immessa ceduta surplus feed feedin"
     " returned sold vente eai"
 )
-_BATTERY: Final = _set("battery batterie batteries akku bateria batteria speicher storage stockage powerwall ess")
-_CHARGE: Final = _set("charge charged charging ladung geladen carga cargada carica caricata")  # in French a load, too
-_DISCHARGE: Final = _set("discharge discharged discharging decharge entladung entladen descarga scarica")
-_LOAD: Final = _set(
+_BATTERY: Final = word_set("battery batterie batteries akku bateria batteria speicher storage stockage powerwall ess")
+_CHARGE: Final = word_set("charge charged charging ladung geladen carga cargada carica caricata")  # in French a load, too
+_DISCHARGE: Final = word_set("discharge discharged discharging decharge entladung entladen descarga scarica")
+_LOAD: Final = word_set(
     "consommation consommee consumption consumed verbrauch hausverbrauch consumo load last demand carico home house"
     " household maison haus logement casa"
 )
 # What the site's panels feed into itself: no flow over its meters
-_SELF: Final = _set(
+_SELF: Final = word_set(
     "self auto autoconsommation autoconsommee autoconsumo eigenverbrauch direktverbrauch selbstverbrauch direct eigen"
 )
-_VEHICLE: Final = _set("ev ve wallbox vehicle vehicule car borne evse elli")
+_VEHICLE: Final = word_set("ev ve wallbox vehicle vehicule car borne evse elli")
 # Neither measured here nor energy or power of now
-_OTHER_THINGS: Final = _set(
+_OTHER_THINGS: Final = word_set(
     "theoretical theorique theoretisch expected prevu prevue prevision forecast prognose loss losses perte pertes verlust"
     " limit limite limitation max maximum peak crete spitze nominal rated nennleistung efficiency specific specifique"
     " spezifisch spezifischer performance ratio pr target objectif budget revenue revenu savings economies co2 cost cout"
     " insolation irradiation"
 )
-_TO: Final = _set("to into ins vers alla al in")
-_FROM: Final = _set("from vom aus depuis du desde dal della")
+_TO: Final = word_set("to into ins vers alla al in")
+_FROM: Final = word_set("from vom aus depuis du desde dal della")
 # What stands beside "power" and "energy" without saying whose they are
-_NEUTRAL: Final = _set(
+_NEUTRAL: Final = word_set(
     "ac total totale gesamt active actif aktiv wirk output sortie ausgang inst instant instantanee instantaneous average"
     " avg moyenne mean mittel mittelwerte mittelwert messwert momentan momentane aktuell aktuelle actuelle current now of"
     " de la le l the a b c r s t ph phase sum somme summe"
 )
-_GRID: Final = _set("grid reseau netz red rete mains linky compteur meter zahler zaehler contador contatore")
-_DAY: Final = _set(
+_GRID: Final = word_set("grid reseau netz red rete mains linky compteur meter zahler zaehler contador contatore")
+_DAY: Final = word_set(
     "day daily today jour journalier journaliere quotidien tag tages taglich tagesertrag heute dia diaria diario hoy giorno"
     " oggi giornaliera"
 )
-_TOTAL: Final = _set(
+_TOTAL: Final = word_set(
     "total totale lifetime gesamt gesamtertrag counter index compteur zahler zahlerstand zaehlerstand contador contatore"
     " cumul cumulee cumulative cumulated acumulada acumulado cumulata totalyield"
 )
 _ENERGY: Final = (
-    _set("energy energie energia ertrag yield e eac arbeit gesamtertrag tagesertrag") | _TOTAL | _IMPORT | _EXPORT
+    word_set("energy energie energia ertrag yield e eac arbeit gesamtertrag tagesertrag") | _TOTAL | _IMPORT | _EXPORT
 )
-_POWER: Final = _set("power puissance leistung wirkleistung potencia potenza pac ppv pdc p pwr watt watts einspeiseleistung")
-_VOLTAGE: Final = _set("voltage tension spannung voltaje tensione u uac udc upv vpv vac vdc volt")
-_CURRENT: Final = _set("current courant strom corriente corrente intensite i iac idc ipv amp")
-_TEMPERATURE: Final = _set("temperature temperatur temperatura temp tmp")
-_FREQUENCY: Final = _set("frequency frequence frequenz frecuencia frequenza fac hz freq")
-_IRRADIANCE: Final = _set(
+_POWER: Final = word_set(
+    "power puissance leistung wirkleistung potencia potenza pac ppv pdc p pwr watt watts einspeiseleistung"
+)
+_VOLTAGE: Final = word_set("voltage tension spannung voltaje tensione u uac udc upv vpv vac vdc volt")
+_CURRENT: Final = word_set("current courant strom corriente corrente intensite i iac idc ipv amp")
+_TEMPERATURE: Final = word_set("temperature temperatur temperatura temp tmp")
+_FREQUENCY: Final = word_set("frequency frequence frequenz frecuencia frequenza fac hz freq")
+_IRRADIANCE: Final = word_set(
     "irradiance irradiation einstrahlung strahlung irradiancia irraggiamento ensoleillement rayonnement"
 )
-_DC: Final = _set("dc string mppt mpp tracker udc idc pdc upv ipv vpv ppv vdc chaine strang")
-_AC: Final = _set("ac pac inverter onduleur wechselrichter inversor output l phase")
-_INPUT: Final = _set("input entree eingang entrada ingresso")
-_MODULE: Final = _set("module modules panel panels panneau panneaux modul modultemperatur cell cells cellule")
-_AMBIENT: Final = _set(
+_DC: Final = word_set("dc string mppt mpp tracker udc idc pdc upv ipv vpv ppv vdc chaine strang")
+_AC: Final = word_set("ac pac inverter onduleur wechselrichter inversor output l phase")
+_INPUT: Final = word_set("input entree eingang entrada ingresso")
+_MODULE: Final = word_set("module modules panel panels panneau panneaux modul modultemperatur cell cells cellule")
+_AMBIENT: Final = word_set(
     "ambient ambiant ambiante exterieur exterieure outdoor aussen aussentemperatur umgebung exterior ambiente esterna air"
 )
-_FACTOR: Final = _set("cos cosphi phi pf factor facteur faktor fattore leistungsfaktor powerfactor")
-_SERIAL: Final = _set("serial serie seriennummer sn matricola serialnumber")
-_HOUR: Final = _set("hour heure stunde hora ora hr")
-_DEVICE: Final = _set(
+_FACTOR: Final = word_set("cos cosphi phi pf factor facteur faktor fattore leistungsfaktor powerfactor")
+_SERIAL: Final = word_set("serial serie seriennummer sn matricola serialnumber")
+_HOUR: Final = word_set("hour heure stunde hora ora hr")
+_DEVICE: Final = word_set(
     "device appareil gerat geraet equipment equipement inverter onduleur wechselrichter inversor inv wr logger meter"
     " compteur zahler module string id"
 )
-_START: Final = _set("start debut von from inicio desde inizio da begin beginning")
-_END: Final = _set("end fin ende bis to until fine al hasta")
+_START: Final = word_set("start debut von from inicio desde inizio da begin beginning")
+_END: Final = word_set("end fin ende bis to until fine al hasta")
 _PLAIN: Final = {
     "var": "reactive_power_var",
     "Hz": "ac_frequency_hz",
@@ -132,28 +131,28 @@ _TOLD_APART: Final = re.compile(
 
 
 def is_serial_name(name: str) -> bool:
-    return not _SERIAL.isdisjoint(words_of(name))
+    return not _SERIAL.isdisjoint(name_words(name))
 
 
 def end_named(name: str) -> Literal["start", "end"] | None:
     """Which end of an interval a column of times names."""
-    words = words_of(name)
+    words = name_words(name)
     starts, ends = not _START.isdisjoint(words), not _END.isdisjoint(words)
     return None if starts == ends else "start" if starts else "end"
 
 
 def is_hour_name(name: str) -> bool:
     """Of a column of whole hours beside one of days."""
-    return not _HOUR.isdisjoint(words_of(name))
+    return not _HOUR.isdisjoint(name_words(name))
 
 
 def is_device_name(name: str) -> bool:
-    return not _DEVICE.isdisjoint(words_of(name))
+    return not _DEVICE.isdisjoint(name_words(name))
 
 
 def sibling_key(name: str) -> str:
     """Equal for columns that tell parts of one thing: phases, tariffs, numbered devices; these have a '#' in it."""
-    return _TOLD_APART.sub("#", " ".join(words_of(name)))
+    return _TOLD_APART.sub("#", " ".join(name_words(name)))
 
 
 def meaning(name: str, unit: str, course: Course, among: frozenset[str] = frozenset()) -> Meaning | None:
@@ -191,7 +190,7 @@ def _other(base: str, words: frozenset[str], number: int) -> str:
 
 def _words(name: str) -> frozenset[str]:
     """With the parts of German compounds: 'Modultemperatur' is a temperature too."""
-    words = words_of(name)
+    words = name_words(name)
     return frozenset((*words, *(part for word in words for part in _PARTS if part in word and part != word)))
 
 
@@ -199,7 +198,7 @@ def _base_of(words: frozenset[str]) -> str:
     """By the words alone, the clearer ones first."""
     for base, its in (
         ("W/m²", _IRRADIANCE), ("°C", _TEMPERATURE), ("Hz", _FREQUENCY), ("factor", _FACTOR), ("V", _VOLTAGE),
-        ("W", _POWER), ("A", _CURRENT), ("Wh", _ENERGY), ("Wh", _PV), ("%", _set("soc")),
+        ("W", _POWER), ("A", _CURRENT), ("Wh", _ENERGY), ("Wh", _PV), ("%", word_set("soc")),
     ):  # fmt: skip
         if words & its:
             return base
@@ -231,7 +230,7 @@ def _energy(words: frozenset[str], course: Course, among: frozenset[str]) -> Mea
 
 
 def _power(words: frozenset[str], number: int, among: frozenset[str]) -> Meaning | None:
-    beside_ac = bool(among & _set("pac ac output total grid active"))
+    beside_ac = bool(among & word_set("pac ac output total grid active"))
     of_string = number and (words & _INPUT or ("pv" in words and beside_ac and not words & _AC))
     direction = _direction(words)
     if words & _DC or of_string:

@@ -152,9 +152,7 @@ def _of_phase(measure: str, rest: str) -> str | None:
 
 
 def _energy(name: str, role: Role) -> tuple[str, int] | None:
-    rest = re.sub(
-        r"\b(?:active|real|energy|total|delivered|received|imported|exported|import|export|into|out|of|load)\b", "", name
-    )
+    rest = _ENERGY_WORDS.sub("", name)
     if re.search("[a-z0-9]", rest):
         return None  # of a phase, a quadrant …
     exported, delivered = _EXPORTED.search(name) is not None, _DELIVERED.search(name) is not None

@@ -1,7 +1,6 @@
 """Finds a declaration's columns in a line of headings, and makes of it how rows below it read."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -12,6 +11,7 @@ from fleet.codecs.files.row_reader import Layout, serial_of
 from fleet.codecs.files.series import Group, Slot, Stamps
 from fleet.codecs.files.units import measured_in, scale_to, unit_named, units_known
 from fleet.codecs.files.wide_declaration import Column, Place, WideCsv
+from fleet.codecs.words import unaccented
 from fleet.measures import INTERVAL_LENGTH, is_measure
 
 _UNIT_BEHIND: Final = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]")
@@ -117,8 +117,7 @@ def without_heading(declaration: WideCsv, width: int) -> Heading | None:
 @lru_cache(maxsize=4_096)
 def plain(text: str) -> str:
     """Without accents, quotes and superfluous blanks; in its own case."""
-    letters = unicodedata.normalize("NFKD", text.strip(" \t\"'#\N{ZERO WIDTH NO-BREAK SPACE}"))
-    return _BLANKS.sub(" ", "".join(each for each in letters if not unicodedata.combining(each)))
+    return _BLANKS.sub(" ", unaccented(text.strip(" \t\"'#\N{ZERO WIDTH NO-BREAK SPACE}")))
 
 
 class _Title(NamedTuple):
