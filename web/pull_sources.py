@@ -16,7 +16,7 @@ from fleet.errors import BadInput, NotFound, Unavailable
 from fleet.ids import DeviceId
 from fleet.limits import SSH_KEY_LINE_CHARS_MAX
 from fleet.storage import audit, drop_accounts, host_keys, pull_secrets, pull_sources, registry
-from fleet.storage.pull_sources import PullForm, PullSource
+from fleet.storage.pull_sources import HostName, Port, PullForm, PullSource
 from web.device_ids import parse_device
 from web.paging import Page
 from web.services import Services
@@ -27,8 +27,8 @@ _Line = Annotated[str, msgspec.Meta(min_length=1, max_length=SSH_KEY_LINE_CHARS_
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    host: Annotated[str, msgspec.Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")]
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 22
+    host: HostName
+    port: Port = 22
 
 
 class ShownKey(msgspec.Struct, frozen=True):

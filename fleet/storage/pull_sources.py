@@ -20,15 +20,17 @@ from fleet.telemetry import UnixMs
 
 PullAuth = Literal["password", "key"]
 
+HostName = Annotated[str, msgspec.Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class PullForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to fetch, and from where. folder: on that server; pattern: of names in it, with * and ?. every_s: how often."""
 
-    host: Annotated[str, msgspec.Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")]
+    host: HostName
     username: _Text
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 22
+    port: Port = 22
     folder: _Text = "."
     pattern: _Text = "*"
     every_s: Annotated[int, msgspec.Meta(ge=PULL_EVERY_S_MIN, le=PULL_EVERY_S_MAX)] = 3_600

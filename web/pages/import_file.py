@@ -9,13 +9,12 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from fleet.calendar import local_day
-from fleet.codecs.files import registry as file_formats
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, FleetError, NotFound
 from fleet.limits import PAGE_ITEMS
 from fleet.profiles import DeviceProfile
 from fleet.serials import is_serial
-from fleet.storage import company_formats, import_lists, profile_versions, registry
+from fleet.storage import import_lists, profile_versions, registry
 from fleet.storage.database import Connection
 from fleet.storage.drop_accounts import LOGGER_PROFILE
 from fleet.storage.import_lists import FileRow, SerialRow
@@ -27,6 +26,7 @@ from web.import_changes import read_again, undo
 from web.import_views import Import, ImportRefusal, refusal_of
 from web.imports import parse_import, told
 from web.language import language_of
+from web.pages.format_choice import format_choices
 from web.pages.forms import Fields, fields_of
 from web.pages.profile_choice import likely_profiles
 from web.pages.rendering import now_ms, page
@@ -164,8 +164,6 @@ async def _shown(connection: Connection, request: Request[Any, Any, Any], row: F
     (file,) = await told(connection, [row], language)
     found = await import_lists.refusals(connection, row, after=after, limit=PAGE_ITEMS + 1)
     devices = await _devices(connection, row)
-    formats = [(each.id, each.label_en if language == "en" else each.label_fr) for each in file_formats.FORMATS]
-    own = [(each.id, each.name) for each in await company_formats.formats_of_site(connection, row.site)]
     return FilePage(
         file=file,
         timezone=row.timezone,
@@ -174,7 +172,7 @@ async def _shown(connection: Connection, request: Request[Any, Any, Any], row: F
         refusals=[refusal_of(each, language) for each in found[:PAGE_ITEMS]],
         first_refusals=after is None,
         more=found[PAGE_ITEMS - 1].position if len(found) > PAGE_ITEMS else None,
-        choices=[*own, *sorted(formats, key=lambda each: each[1].casefold())],
+        choices=await format_choices(connection, row.site, language),
         describable=row.has_original and not row.active,
         last_day="" if row.last_at is None else local_day(row.last_at - 1, row.timezone).isoformat(),
     )

@@ -8,9 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from fleet.codecs.files import registry as file_formats
 from fleet.errors import FleetError, NotFound
-from fleet.storage import company_formats, drop_accounts, import_lists, pull_sources, registry
+from fleet.storage import drop_accounts, import_lists, pull_sources, registry
 from fleet.storage.drop_accounts import DropAccount
 from fleet.storage.import_lists import FileRow
 from fleet.storage.pull_sources import PullSource
@@ -30,6 +29,7 @@ from web.loggers import (
     remove_key,
     remove_password,
 )
+from web.pages.format_choice import format_choices
 from web.pages.forms import fields_of
 from web.pages.import_file import settings_in
 from web.pages.loggers import box_or_none, is_late, seconds_in
@@ -125,8 +125,7 @@ async def _page(
         files = await told(connection, rows, language)
         sources = [each for each in await pull_sources.pull_sources_of(connection, site.id) if each.device == logger.device]
         owners = [each for each in await registry.devices_of(connection, site.id) if each.kind != "gateway"]
-        own = [(each.id, each.name) for each in await company_formats.formats_of_site(connection, site.id)]
-    known = [(each.id, each.label_en if language == "en" else each.label_fr) for each in file_formats.FORMATS]
+        choices = await format_choices(connection, site.id, language)
     shown = LoggerPage(
         site=site,
         logger=logger,
@@ -136,7 +135,7 @@ async def _page(
         files=files,
         sources=sources,
         owners=owners,
-        choices=[*own, *sorted(known, key=lambda each: each[1].casefold())],
+        choices=choices,
         can_fetch=services.settings.pull_key_file is not None,
     )
     return page(
