@@ -5,11 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
 
-from actors.importer import concerns
+from actors.importer import concerns, spool
 from actors.importer.door import ConnectTwins, Door
 from actors.importer.lane import Lane
 from actors.importer.originals import Originals
@@ -60,6 +61,7 @@ class Importer:
         spools = settings.intake_folder / "spool"
         spools.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pool = await open_pool(settings.database, size_max=6)
+        await self._sweep(spools)
         self._originals = Originals(settings.intake_folder / "originals")
         self._taking = Taking(self._pool, self._originals, settings.dropbox_folder, settings.intake_folder / "uploads")
         storing = Storing(self._pool, self._door, spools)
@@ -81,6 +83,14 @@ class Importer:
                 await lane.close()
             await self._door.close()
             self._pool.terminate()
+
+    async def _sweep(self, folder: Path) -> None:
+        """Spools of files that came to their end just before we did."""
+        left = spool.numbers(folder)
+        async with self._pool.acquire() as connection:
+            left -= await imports.active(connection, left)
+        for number in left:
+            spool.forget(folder, number)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[bool | None]], pause_s: float = 0.0) -> None:
         """What fails is said once and tried again; the others go on. work returns False when there was nothing to do."""

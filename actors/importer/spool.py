@@ -190,6 +190,11 @@ class Spool:
         return ColumnBlock(device, block.measures, block.t, block.values, of_days[day_of].tobytes())
 
 
+def numbers(folder: Path) -> set[int]:
+    """Of the files that have one, whole or not."""
+    return {int(path.stem) for path in folder.iterdir() if path.stem.isdigit()}
+
+
 def forget(folder: Path, number: int) -> None:
     for path in (_summary_path(folder, number), _blocks_path(folder, number)):
         path.unlink(missing_ok=True)

@@ -98,6 +98,7 @@ _BACKLOG: Final = f"""
     SELECT count(*), coalesce(extract(epoch FROM now() - min(state_at))::float8, 0) FROM imports.file
     WHERE state IN {_ACTIVE}
 """  # noqa: S608 - put together from constants
+_ACTIVE_OF: Final = f"SELECT number FROM imports.file WHERE number = ANY($1::bigint[]) AND state IN {_ACTIVE}"  # noqa: S608 - a constant
 _TWIN: Final = """
     SELECT id FROM imports.file
     WHERE site_id = $1 AND sha256 = $2 AND number < $3 AND state IN ('imported', 'partly') AND settings = $4
@@ -300,6 +301,12 @@ async def attached(connection: Connection, limit: int) -> list[int]:
 async def described(connection: Connection, limit: int) -> list[int]:
     """Files that nobody could read, of whose company somebody has described a format since."""
     return [row["number"] for row in await connection.fetch(_DESCRIBED, limit)]
+
+
+async def active(connection: Connection, numbers: Iterable[int]) -> set[int]:
+    """Those of these that are not at an end."""
+    rows = await connection.fetch(_ACTIVE_OF, list(numbers))
+    return {row["number"] for row in rows}
 
 
 async def known_ids(connection: Connection, ids: Sequence[str]) -> set[str]:

@@ -67,6 +67,20 @@ async def test_a_box_without_an_account_is_left_alone(database: Database, tmp_pa
         assert len([each for each in logs if each["event"] == "box_without_account"]) == 1
 
 
+async def test_spools_of_files_that_ended_are_swept_away(database: Database, tmp_path: Path) -> None:
+    async with intake(database, tmp_path) as here:
+        spools = tmp_path / "intake" / "spool"
+        spools.mkdir(parents=True)
+        await here.execute(ADDED, SITE, "a", None, 2)
+        await here.execute("UPDATE imports.file SET state = 'imported', finished_at = now() WHERE id = 'a1'")
+        await here.execute("UPDATE imports.file SET state = 'storing' WHERE id = 'a2'")
+        numbers = [file["number"] for file in await here.files()]
+        for number in (*numbers, 10**6):
+            (spools / f"{number}.blocks").write_bytes(b"x")
+        async with running_importer(here):
+            assert [path.stem for path in spools.iterdir() if path.stem != str(numbers[1])] == []
+
+
 async def test_sites_take_turns(database: Database, tmp_path: Path) -> None:
     async with intake(database, tmp_path) as here:
         await seed_fleet(database, [("s-other", {"meter-2": "imported-meter"})])
