@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Self
@@ -16,6 +17,7 @@ from fleet.storage.database import AWAY, connect
 _CHANNELS = (notices.CLAIM, notices.REVOCATION, notices.FILE)
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
 _ALIVE_S = 15.0  # how often an idle connection is asked whether it still is one
+_AGAIN_S = 1.0
 _SETTLE_S = 0.25  # several notices in a row are one look at the database
 
 log = structlog.get_logger("web.news")
@@ -115,6 +117,7 @@ class Retold:
         self._look = look
         self.every_s = every_s
         self._told: bytes | None = None
+        self._looked_s = 0.0
 
     def __enter__(self) -> Self:
         self._bell = self._bells.__enter__()
@@ -130,8 +133,11 @@ class Retold:
         return self._told
 
     async def next(self) -> bytes:
+        """One viewer looks once a second at the most, however much there is to hear: the database has others to answer."""
         while True:
             await self._bell.heard(self.every_s)
+            await asyncio.sleep(max(0.0, self._looked_s + _AGAIN_S - time.monotonic()))
+            self._looked_s = time.monotonic()
             with suppress(FleetError):  # the stream itself asks now and then whether it may go on
                 state = await self._look()
                 if state != self._told:
