@@ -268,6 +268,7 @@ PREVIEW_POINTS_MIN = 20  # fewer in these days, and more days are shown
 PREVIEW_POINTS_MAX = 1_000  # of one curve; more are not told apart on a screen
 PREVIEW_REFUSALS_MAX = 20
 COMPANY_FORMATS_MAX = 200  # of one company
+COMPANY_FORMATS_BYTES_MAX = 2 * 1024**2  # ... all together, as JSON: held while each of its files is read; one has some 2 KB
 
 # The drop box (SFTP), and fetching from customers' own servers
 SSH_KEY_LINE_CHARS_MAX = 4_000  # RSA with 16,384 bits is 2,800

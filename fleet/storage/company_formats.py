@@ -7,7 +7,7 @@ import msgspec
 
 from fleet.errors import Conflict, NotFound
 from fleet.ids import SiteId
-from fleet.limits import COMPANY_FORMATS_MAX
+from fleet.limits import COMPANY_FORMATS_BYTES_MAX, COMPANY_FORMATS_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
@@ -101,11 +101,14 @@ async def add(
         definition,
         person_id,
     )
+    await _check_size(connection, organisation)
     return await format_(connection, format_id)
 
 
 async def change(connection: Connection, format_id: str, *, version: int, name: str, definition: object) -> FormatRow:
-    """version: the one that was read and changed. Raises NotFound (no_such_format), Conflict (format_changed)."""
+    """version: the one that was read and changed. Raises NotFound (no_such_format), Conflict (format_changed,
+    too_many_formats).
+    """
     before = await format_(connection, format_id)
     done = await connection.fetchval(
         "UPDATE imports.company_format SET name = $3, definition = $4, version = version + 1, updated_at = now()"
@@ -117,6 +120,7 @@ async def change(connection: Connection, format_id: str, *, version: int, name: 
     )
     if done is None:
         raise Conflict("format_changed", f"the format has version {before.version} by now, and you changed {version}")
+    await _check_size(connection, before.organisation)
     return await format_(connection, format_id)
 
 
@@ -124,6 +128,16 @@ async def remove(connection: Connection, format_id: str) -> None:
     """No further file is read by it; what was read stays. Raises NotFound (no_such_format)."""
     await format_(connection, format_id)
     await connection.execute("UPDATE imports.company_format SET removed_at = now() WHERE id = $1", format_id)
+
+
+async def _check_size(connection: Connection, organisation: str) -> None:
+    bytes_ = await connection.fetchval(
+        "SELECT sum(octet_length(definition::text)) FROM imports.company_format"
+        " WHERE organisation_id = $1 AND removed_at IS NULL",
+        organisation,
+    )
+    if bytes_ > COMPANY_FORMATS_BYTES_MAX:
+        raise Conflict("too_many_formats", f"a company's formats have {COMPANY_FORMATS_BYTES_MAX} bytes at the most")
 
 
 def _row(row: asyncpg.Record) -> FormatRow:

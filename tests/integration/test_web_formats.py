@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fleet.limits import PREVIEWS_PER_MIN
+from fleet.storage import company_formats
 from tests.format_forms import EXPORT, begun, sent
 from tests.import_rows import add_file
 from tests.portal import Portal, Seen, log_in, read
@@ -63,6 +64,20 @@ async def test_nobody_keeps_the_previews_to_himself(portal: Web) -> None:
     codes = [answer.json()["code"] for answer in answers]
     assert (codes[0], codes[-1]) == ("unknown_import", "too_many_requests")
     assert (await call(portal, OTTO, "POST", "/formats/guess", file="new")).status_code == 200
+
+
+async def test_a_companys_formats_have_a_bound(portal: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = (await call(portal, INES, "POST", "/formats/guess", file="new")).json()["definition"]
+    made = (await call(portal, INES, "POST", "/formats", name="First", definition=definition)).json()
+    monkeypatch.setattr(company_formats, "COMPANY_FORMATS_BYTES_MAX", 1_500)
+    large = definition | {"missing": ["x" * 200] * 10}
+    for answer in (
+        await call(portal, INES, "POST", "/formats", name="Second", definition=large),
+        await call(portal, INES, "PATCH", f"/formats/{made['id']}", version=1, definition=large),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (409, "too_many_formats")
+    listed = (await call(portal, INES, "GET", "/formats")).json()["items"]
+    assert [(each["name"], each["version"]) for each in listed] == [("First", 1)]
 
 
 async def test_a_format_changes_by_version_and_goes(portal: Web) -> None:
