@@ -205,6 +205,7 @@ LOCAL_DAYS_KNOWN_MAX = 20_000  # of one time zone, with their offset: half a cen
 FILE_POINTS_HELD_MAX = 200_000  # of load curves whose step or stamp their end decides: a decade of half-hours, 25 MB
 REGISTER_VALUES_HELD_MAX = 100_000  # by tariff, until they are summed up: three meters with a decade of days each; 30 MB
 WIDE_COLUMNS_MAX = 500  # that one declaration of a format may name
+WIDE_HOLES_MAX = 30  # ... of these, that stand for several columns each
 WIDE_TEXT_CHARS_MAX = 200  # of a heading that it names
 HEADING_LINES_MAX = 200  # above which nobody writes before the headings; a file without any is given up there
 GUESS_LINES_MAX = 400  # of an unknown file, to guess from: more than a day of five minutes

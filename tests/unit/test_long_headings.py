@@ -1,12 +1,14 @@
 """Headings of nothing but blanks, brackets and the like: each is gone through once, or reading one would take hours."""
 
+import msgspec
 import pytest
 
 from fleet.codecs.files import huawei, sma_channels
 from fleet.codecs.files.guess import guess
 from fleet.codecs.files.guess_shape import shape_of
 from fleet.codecs.files.reading import Content, Context
-from fleet.limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX
+from fleet.codecs.files.wide_csv import WideCsv
+from fleet.limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX, WIDE_HOLES_MAX
 from tests.file_reading import RECEIVED
 
 LONG = FILE_LINE_CHARS_MAX - 100
@@ -48,3 +50,11 @@ def test_sma() -> None:
 def test_names_and_units_come_out_as_before(title: str, name: str, unit: str) -> None:
     text = f"Time;{title};x\n2024-07-01T10:00;1;2\n2024-07-01T10:05;1;2\n"
     assert shape_of(text.encode()).name(1) == (name, unit)
+
+
+def test_few_columns_of_a_declaration_stand_for_several() -> None:
+    columns = [{"at": f"Upv{{n}} {number}", "measure": "dc_voltage_v_{n}"} for number in range(WIDE_HOLES_MAX + 1)]
+    time = {"at": ["Time"]}
+    assert len(msgspec.convert({"time": time, "columns": columns[1:]}, WideCsv).columns) == WIDE_HOLES_MAX
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"time": time, "columns": columns}, WideCsv)

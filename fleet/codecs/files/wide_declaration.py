@@ -10,7 +10,7 @@ from fleet.codecs.files.local_time import LocalTimes
 from fleet.codecs.files.numbers import MISSING, Decimal, Thousands
 from fleet.codecs.files.reading import DateOrder, StampEnd, Unreadable
 from fleet.codecs.files.units import scale_to, unit_named
-from fleet.limits import INTERVAL_MAX_S, WIDE_COLUMNS_MAX, WIDE_TEXT_CHARS_MAX
+from fleet.limits import INTERVAL_MAX_S, WIDE_COLUMNS_MAX, WIDE_HOLES_MAX, WIDE_TEXT_CHARS_MAX
 from fleet.measures import DAY_COUNTER_OF, INTERVAL_LENGTH, INTERVAL_OF, REGISTERS, is_measure
 
 Kind = Literal["lifetime", "daily", "interval", "mean_power", "instant"]
@@ -102,6 +102,11 @@ class WideCsv(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     group_at: Text | None = None
     skip: Annotated[tuple[Text, ...], msgspec.Meta(max_length=50)] = ()
     short_rows: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: each column with a hole is held against each heading of each line that may be one."""
+        if sum(isinstance(each.at, str) and "{" in each.at for each in self.columns) > WIDE_HOLES_MAX:
+            raise ValueError(f"at most {WIDE_HOLES_MAX} columns have {{n}} or {{serial}} in their heading")
 
 
 class Fault(NamedTuple):

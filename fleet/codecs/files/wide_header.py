@@ -47,14 +47,14 @@ class Heading(NamedTuple):
 
 def heading(declaration: WideCsv, cells: list[str]) -> Heading | None:
     """None: not this declaration's headings: a time column, or all others, are missing."""
-    titles = [_Title(cell, *name_and_unit(cell)) for cell in cells]
-    time_at = [at for place in declaration.time.at if (at := _place(place, titles)) is not None]
+    titles = _Titles(cells)
+    time_at = [at for place in declaration.time.at if (at := titles.place(place)) is not None]
     if len(time_at) < len(declaration.time.at):
         return None
-    starts = [at for at, title in enumerate(titles) if declaration.group_at and _is_called(declaration.group_at, title)]
+    starts = titles.called(declaration.group_at) if declaration.group_at else []
     if declaration.group_at and not starts:
         return None
-    if isinstance(declaration.serial_at, str) and _place(declaration.serial_at, titles) is None:
+    if isinstance(declaration.serial_at, str) and titles.place(declaration.serial_at) is None:
         return None
     found = [(column, list(_matches(column, titles, starts))) for column in declaration.columns]
     named = [bool(matches) for column, matches in found if isinstance(column.at, str)]
@@ -79,9 +79,9 @@ def layout(
     stamp: set by a person, against the declaration
     """
     time = declaration.time
-    titles = [_Title(cell, *name_and_unit(cell)) for cell in head.cells]
-    serial_at = None if declaration.serial_at is None else _place(declaration.serial_at, titles)
-    starts = [at for at, title in enumerate(titles) if declaration.group_at and _is_called(declaration.group_at, title)]
+    titles = _Titles(head.cells)
+    serial_at = None if declaration.serial_at is None else titles.place(declaration.serial_at)
+    starts = titles.called(declaration.group_at) if declaration.group_at else []
     slots: dict[tuple[str | None, int | None], list[Slot]] = {}
     for column, matches in head.found:
         for match in matches:
@@ -120,10 +120,32 @@ def plain(text: str) -> str:
     return _BLANKS.sub(" ", unaccented(text.strip(" \t\"'#\N{ZERO WIDTH NO-BREAK SPACE}")))
 
 
-class _Title(NamedTuple):
-    cell: str
-    name: str
-    unit: str
+class _Titles:
+    """Cells of a line of headings, to be found by what they are called: with or without their unit, in any case."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self._cells: Final = [(plain(cell), *name_and_unit(cell)) for cell in cells]
+        self._at: Final[dict[str, list[int]]] = {}
+        for at, (whole, name, _) in enumerate(self._cells):
+            for called in {whole.casefold(), name.casefold()}:
+                self._at.setdefault(called, []).append(at)
+
+    def called(self, name: str) -> list[int]:
+        return self._at.get(plain(name).casefold(), [])
+
+    def place(self, place: Place) -> int | None:
+        if isinstance(place, int):
+            return place - 1 if place <= len(self._cells) else None
+        return next(iter(self.called(place)), None)
+
+    def unit(self, at: int) -> str:
+        return self._cells[at][2]
+
+    def like(self, pattern: re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+        for at, (whole, name, _) in enumerate(self._cells):
+            found = pattern.fullmatch(whole) or pattern.fullmatch(name)
+            if found is not None:
+                yield at, found
 
 
 @lru_cache(maxsize=4_096)
@@ -135,33 +157,19 @@ def name_and_unit(cell: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _is_called(name: str, title: _Title) -> bool:
-    wanted = plain(name).casefold()
-    return wanted in {plain(title.cell).casefold(), title.name.casefold()}
-
-
-def _place(place: Place, titles: Sequence[_Title]) -> int | None:
-    if isinstance(place, int):
-        return place - 1 if place <= len(titles) else None
-    return next((at for at, title in enumerate(titles) if _is_called(place, title)), None)
-
-
-def _matches(column: Column, titles: Sequence[_Title], starts: Sequence[int]) -> Iterator[_Match]:
+def _matches(column: Column, titles: _Titles, starts: Sequence[int]) -> Iterator[_Match]:
     if isinstance(column.at, int):
-        if column.at <= len(titles):
-            yield _Match(column.at - 1, "", "", titles[column.at - 1].unit)
+        at = titles.place(column.at)
+        if at is not None:
+            yield _Match(at, "", "", titles.unit(at))
         return
     if "{" not in column.at:
-        its = [at for at, title in enumerate(titles) if _is_called(column.at, title)]
-        for group in _grouped(its, starts):
-            yield from (_Match(at, "", "", titles[at].unit) for at in group[column.nth - 1 : column.nth])
+        for group in _grouped(titles.called(column.at), starts):
+            yield from (_Match(at, "", "", titles.unit(at)) for at in group[column.nth - 1 : column.nth])
         return
-    pattern = _pattern(column.at)
-    for at, title in enumerate(titles):
-        found = pattern.fullmatch(plain(title.cell)) or pattern.fullmatch(title.name)
-        if found is not None:
-            holes = found.groupdict()
-            yield _Match(at, holes.get("n") or "", holes.get("serial") or "", title.unit)
+    for at, found in titles.like(_pattern(column.at)):
+        holes = found.groupdict()
+        yield _Match(at, holes.get("n") or "", holes.get("serial") or "", titles.unit(at))
 
 
 def _grouped(its: list[int], starts: Sequence[int]) -> Iterator[list[int]]:
