@@ -16,10 +16,10 @@ from actors.importer.lane import Lane
 from actors.importer.originals import Originals
 from actors.importer.storing import Storing
 from actors.importer.taking import Taking
+from actors.importer.turns import Turns
 from actors.puller.puller import Puller
 from fleet import reach
 from fleet.errors import FleetError, Unavailable
-from fleet.ids import SiteId
 from fleet.limits import (
     FILES_KEEP_DAYS,
     IMPORT_CHORES_S,
@@ -34,11 +34,9 @@ from fleet.limits import (
 from fleet.settings import ImporterSettings
 from fleet.storage import import_retention, imports, notices
 from fleet.storage.database import AWAY, DirectConnection, connect, open_pool
-from fleet.storage.imports import Job
 
 log = structlog.get_logger("importer")
 
-_SERVED_MAX: Final = 1_000  # sites that are remembered to have had their turn; more begin anew
 _AGAIN_AT_ONCE: Final = 100
 _LET_GO_AT_ONCE: Final = 1_000
 
@@ -53,7 +51,6 @@ class Importer:
         self._news = asyncio.Event()
         self._busy: set[int] = set()
         self._resting: dict[int, float] = {}
-        self._served: dict[bool, dict[SiteId, None]] = {True: {}, False: {}}  # by lane; the last one at the end
 
     async def run(self) -> None:
         """Raises Unavailable (database_away) when PostgreSQL does not answer at the start."""
@@ -67,19 +64,19 @@ class Importer:
         storing = Storing(self._pool, self._door, spools)
         networks = reach.networks(settings.pull_networks)
         puller = Puller(self._pool, settings.dropbox_folder, settings.pull_key_file, networks, self._ring)
-        lanes = [Lane(self._pool, self._originals, self._taking, storing, spools) for _ in range(2)]
+        lanes = [(Lane(self._pool, self._originals, self._taking, storing, spools), Turns()) for _ in range(2)]
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._repeat("taking", self._take), name="taking")
                 tasks.create_task(self._repeat("chores", self._chores, IMPORT_CHORES_S), name="chores")
-                tasks.create_task(self._repeat("small files", lambda: self._work(lanes[0], small=True)), name="small")
-                tasks.create_task(self._repeat("large files", lambda: self._work(lanes[1], small=False)), name="large")
+                tasks.create_task(self._repeat("small files", lambda: self._work(*lanes[0], small=True)), name="small")
+                tasks.create_task(self._repeat("large files", lambda: self._work(*lanes[1], small=False)), name="large")
                 for number in range(PULLS_AT_ONCE):
                     tasks.create_task(self._repeat("pulling", lambda: self._pull(puller)), name=f"pulling {number}")
                 tasks.create_task(self._repeat("notices", self._listen), name="notices")
                 self._on_ready()
         finally:
-            for lane in lanes:
+            for lane, _ in lanes:
                 await lane.close()
             await self._door.close()
             self._pool.terminate()
@@ -124,9 +121,13 @@ class Importer:
                 await imports.receive_again(connection, again)
         return len(again)
 
-    async def _work(self, lane: Lane, *, small: bool) -> bool:
+    async def _work(self, lane: Lane, turns: Turns, *, small: bool) -> bool:
         """The next file of this lane's size, or some time of waiting for one. One that failed rests for a while."""
-        job = await self._next(small=small)
+        began_s = time.monotonic()
+        self._resting = {number: until_s for number, until_s in self._resting.items() if until_s > began_s}
+        but, spent, served = [*self._busy, *self._resting], turns.spent(began_s), turns.served()
+        async with self._pool.acquire() as connection:
+            job = await imports.next_job(connection, small=small, but=but, spent=spent, served=served)
         if job is None:
             await self._heard()
             return False
@@ -137,21 +138,10 @@ class Importer:
             self._resting[job.number] = time.monotonic() + IMPORT_REST_S
             raise
         finally:
+            now_s = time.monotonic()
+            turns.had(job.company, job.site, now_s - began_s, now_s)
             self._busy.discard(job.number)
         return True
-
-    async def _next(self, *, small: bool) -> Job | None:
-        now_s = time.monotonic()
-        self._resting = {number: until_s for number, until_s in self._resting.items() if until_s > now_s}
-        served = self._served[small]
-        async with self._pool.acquire() as connection:
-            job = await imports.next_job(connection, small=small, but=[*self._busy, *self._resting], served=list(served))
-        if job is not None:
-            served.pop(job.site, None)
-            served[job.site] = None
-            if len(served) > _SERVED_MAX:
-                del served[next(iter(served))]
-        return job
 
     async def _pull(self, puller: Puller) -> bool:
         if await puller.next() is None:

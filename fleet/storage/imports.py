@@ -30,8 +30,11 @@ class Arrival(NamedTuple):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A file with something to do. stored_with: what its rows were stored with before; None: it has none stored."""
+    """A file with something to do. company: that keeps its site; else the site. stored_with: what its rows were stored with
+    before; None: it has none stored.
+    """
 
+    company: str
     number: int
     id: str
     site: SiteId
@@ -86,9 +89,12 @@ _NEXT_JOB: Final = f"""
         SELECT f.number FROM due CROSS JOIN LATERAL (
             SELECT number FROM imports.file WHERE site_id = due.site_id AND state IN {_ACTIVE}
                 AND (size_bytes <= $3) = $2 AND number <> ALL($1::bigint[]) ORDER BY number LIMIT 1) f
-        ORDER BY coalesce(array_position($4::text[], due.site_id), 0), f.number LIMIT 1
+        JOIN registry.site k ON k.id = due.site_id
+        ORDER BY coalesce(array_position($4::text[], coalesce(k.installer_organisation_id, k.id)), 0),
+                 coalesce(array_position($5::text[], k.id), 0), f.number LIMIT 1
     )
-    SELECT f.number, f.id, f.site_id AS site, f.device_id AS device, f.via, f.name, f.size_bytes, f.sha256,
+    SELECT coalesce(s.installer_organisation_id, s.id) AS company, f.number,
+           f.id, f.site_id AS site, f.device_id AS device, f.via, f.name, f.size_bytes, f.sha256,
            (extract(epoch FROM f.received_at) * 1000)::bigint AS received_at, f.state, f.settings, f.stored_with, f.attempts,
            f.blocks, f.blocks_done, s.timezone, (extract(epoch FROM f.first_at) * 1000)::bigint AS first_at,
            (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at
@@ -151,13 +157,16 @@ async def refuse_arrival(connection: Connection, file_id: str, problem: Refusal)
     )
 
 
-async def next_job(connection: Connection, *, small: bool, but: Iterable[int], served: Sequence[SiteId]) -> Job | None:
-    """The oldest of the site whose turn it is: whoever sends a thousand files keeps nobody else waiting for their end.
+async def next_job(
+    connection: Connection, *, small: bool, but: Iterable[int], spent: Sequence[str], served: Sequence[SiteId]
+) -> Job | None:
+    """The oldest of the site whose turn it is: whoever sends a thousand files, or some that take long, keeps nobody else
+    waiting for their end.
 
-    small: whether of at most SMALL_FILE_BYTES. but: numbers that are passed over. served: sites that had their turn, the
-    last one at the end.
+    small: whether of at most SMALL_FILE_BYTES. but: numbers that are passed over. spent: companies on which time was spent,
+    that with most at the end. served: sites that had their turn, the last one at the end.
     """
-    row = await connection.fetchrow(_NEXT_JOB, list(but), small, SMALL_FILE_BYTES, list(served))
+    row = await connection.fetchrow(_NEXT_JOB, list(but), small, SMALL_FILE_BYTES, list(spent), list(served))
     if row is None:
         return None
     try:

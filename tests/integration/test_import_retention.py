@@ -44,7 +44,7 @@ async def kept(database: Database) -> list[str]:
 
 async def first_job(connection: Connection, database: Database) -> Job:
     await fetch(database, "UPDATE imports.file SET state = 'received' WHERE number = (SELECT max(number) FROM imports.file)")
-    job = await imports.next_job(connection, small=True, but=[], served=[])
+    job = await imports.next_job(connection, small=True, but=[], spent=[], served=[])
     assert job is not None
     return job
 

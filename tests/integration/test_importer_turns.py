@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.importer import importer as importer_module
-from fleet.ids import SiteId
+from actors.importer.turns import Turns
 from fleet.limits import DEFINITIONS_PER_LOGGER_MAX
 from fleet.storage import definitions, imports
 from fleet.storage.database import connect
@@ -89,18 +89,44 @@ async def test_sites_take_turns(database: Database, tmp_path: Path) -> None:
         connection = await connect(database.sp_importer)
         turns: list[str] = []
         done: list[int] = []
-        served: list[SiteId] = []
+        had = Turns()
         try:
             for _ in range(8):
-                job = await imports.next_job(connection, small=True, but=done, served=served)
+                spent, served = had.spent(0.0), had.served()
+                job = await imports.next_job(connection, small=True, but=done, spent=spent, served=served)
                 assert job is not None
                 turns.append(job.id)
                 done.append(job.number)
-                served = [site for site in served if site != job.site] + [job.site]
-            assert await imports.next_job(connection, small=False, but=[], served=[]) is None
+                had.had(job.company, job.site, 1.0, 0.0)
+            assert await imports.next_job(connection, small=False, but=[], spent=[], served=[]) is None
         finally:
             await connection.close()
         assert turns == ["a1", "b1", "a2", "b2", "a3", "b3", "a4", "a5"]
+
+
+async def test_whose_files_take_long_waits_for_the_others(database: Database, tmp_path: Path) -> None:
+    """However many sites it has."""
+    async with intake(database, tmp_path) as here:
+        await seed_fleet(database, [("s-second", {}), ("s-other", {})])
+        await here.execute("UPDATE registry.site SET installer_organisation_id = NULL WHERE id = 's-other'")
+        await here.execute(ADDED, SITE, "a", None, 3)
+        await here.execute(ADDED, "s-second", "b", None, 3)
+        await here.execute(ADDED, "s-other", "c", None, 5)
+        connection = await connect(database.sp_importer)
+        turns: list[str] = []
+        done: list[int] = []
+        had = Turns()
+        try:
+            for _ in range(8):
+                spent, served = had.spent(0.0), had.served()
+                job = await imports.next_job(connection, small=True, but=done, spent=spent, served=served)
+                assert job is not None
+                turns.append(job.id)
+                done.append(job.number)
+                had.had(job.company, job.site, 0.2 if job.site == "s-other" else 1.0, 0.0)
+        finally:
+            await connection.close()
+        assert turns == ["a1", "c1", "c2", "c3", "c4", "c5", "b1", "a2"]
 
 
 async def test_a_loggers_newest_definitions_are_kept(database: Database, tmp_path: Path) -> None:
@@ -108,7 +134,7 @@ async def test_a_loggers_newest_definitions_are_kept(database: Database, tmp_pat
         await here.execute(ADDED, SITE, "a", LOGGER, 1)
         connection = await connect(database.sp_importer)
         try:
-            job = await imports.next_job(connection, small=True, but=[], served=[])
+            job = await imports.next_job(connection, small=True, but=[], spent=[], served=[])
             assert job is not None
             for first in range(0, DEFINITIONS_PER_LOGGER_MAX + 20, 20):
                 found = {f"{number}.ini": "x" for number in range(first, first + 20)}
