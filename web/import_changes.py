@@ -1,5 +1,7 @@
 """POST /sites/{site}/imports, /imports/{id}/read-again: a file is sent, and read once more with other settings."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -16,7 +18,7 @@ from fleet.codecs.files.local_time import LocalTimes
 from fleet.codecs.files.reading import ReadingSettings, Unreadable
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX
+from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOAD_FORM_S
 from fleet.storage import audit, import_lists, notices
 from fleet.storage.database import Connection
 from fleet.storage.import_lists import FileRow
@@ -99,7 +101,7 @@ async def post_import(
 async def _from_form(
     request: Request[Any, Any, Any], services: Services, visit: Visit, site: SiteId, device: DeviceId | None
 ) -> str:
-    parts = await files_in_form(request)
+    parts = await files_in_form(services, visit, request)
     if len(parts) != 1:
         raise BadInput("no_file", "the form must hold one file; send several one by one")
     return await take_in(
@@ -114,11 +116,19 @@ async def _from_form(
     )
 
 
-async def files_in_form(request: Request[Any, Any, Any]) -> list[UploadFile]:
-    """Of one that says how large it is. Raises RequestEntityTooLarge, BadInput (no_file)."""
+async def files_in_form(services: Services, visit: Visit, request: Request[Any, Any, Any]) -> list[UploadFile]:
+    """Of one that says how large it is: all of it is laid down before the first file of it is looked at.
+
+    Raises RequestEntityTooLarge, TooMany (too_many_uploads), BadInput (upload_cut).
+    """
     if request.content_length is None or request.content_length > UPLOAD_FORM_BYTES_MAX:
         raise RequestEntityTooLarge
-    form = await request.form()
+    try:
+        with services.uploads.slot(visit.claims.person_id, 0, time.monotonic()):
+            async with asyncio.timeout(UPLOAD_FORM_S):
+                form = await request.form()
+    except TimeoutError:
+        raise BadInput("upload_cut", f"a form has to come within {UPLOAD_FORM_S:.0f} s") from None
     return [value for _, value in form.multi_items() if isinstance(value, UploadFile) and value.filename]
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import csv
 import io
+import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX
+from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOADS_AT_ONCE_PER_PERSON
 from tests.import_rows import add_file, add_refusal, add_serial
 from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, Web, listen
+from web import import_changes
 from web import uploads as web_uploads
 
 HOSTILE = "../../etc/=cmd|'/C calc'!A0 <script>\u202egnp.csv"
@@ -237,6 +240,26 @@ async def test_an_upload_that_may_not_be_leaves_nothing(web: Web, monkeypatch: p
     assert (answer.status_code, answer.json()["code"]) == (503, "no_space")
     assert uploads(web) == []
     assert await web.execute("SELECT 1 FROM imports.file") == []
+
+
+async def test_forms_are_uploads_as_others_are(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = await web.token("ines@example.org")
+    path, file = f"/api/v1/sites/{ALPHA}/imports", {"file": ("day.csv", b"a;b\n1;2\n")}
+    with ExitStack() as busy:
+        for _ in range(UPLOADS_AT_ONCE_PER_PERSON):
+            busy.enter_context(web.services.uploads.slot("ines", 0, time.monotonic()))
+        answer = await web.client.post(path, files=file, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_uploads")
+    monkeypatch.setattr(import_changes, "UPLOAD_FORM_S", 0.2)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"--x\r\n"
+        await asyncio.Event().wait()
+
+    form = {"content-type": "multipart/form-data; boundary=x", "content-length": "1000"}
+    answer = await web.client.post(path, content=stalls(), headers=headers | form)
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_cut")
+    assert uploads(web) == []
 
 
 async def test_whose_file_it_is_can_be_said(web: Web) -> None:

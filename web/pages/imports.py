@@ -96,10 +96,11 @@ async def send_files(
     request: Request[Any, Any, Any], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> Response[Any]:
     """The form of browsers without scripts; with them, each file goes to the API by itself."""
-    files = await files_in_form(request)
-    form = await request.form()
-    site, device = (str(form.get(name) or "")[:32] for name in ("site", "device"))
+    site = device = ""
     try:
+        files = await files_in_form(services, visit, request)
+        form = await request.form()
+        site, device = (str(form.get(name) or "")[:32] for name in ("site", "device"))
         if not site:
             raise BadInput("no_site", "choose the site that the files belong to")
         if not 1 <= len(files) <= UPLOAD_FILES_PER_FORM_MAX:
