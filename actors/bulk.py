@@ -1,6 +1,6 @@
 """The bulk door of a shard: columns of samples that did not come as messages, through the same twins, lease and database.
 
-Live messages go first: while any wait or are late, there is a rest after each block, longer than the block took.
+Live messages go first: while devices speak there is a rest after each block, longer than the block took.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class _Rows(NamedTuple):
 
 
 class Bulk:
-    """Belongs to one shard. busy: whether live messages wait.
+    """Belongs to one shard. busy: whether devices are speaking.
 
     Crash contract: what a call has returned is stored; a call that failed may be made again, and changes nothing twice.
     """

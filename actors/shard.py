@@ -37,7 +37,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
     BATCH_MESSAGES_MAX,
-    BULK_LAG_MS,
+    BULK_QUIET_MS,
     COMMIT_RETRY_S,
     SLICE_MESSAGES_MAX,
     SLOTS,
@@ -69,6 +69,7 @@ class TwinShard:
         self._counters = Counters()
         self._started_at = now_ms()
         self._lag_ms = 0.0
+        self._heard_at = 0  # when messages last came
         self._ready = asyncio.Event()
         self._process = psutil.Process()
         self._taking_in = asyncio.Lock()  # a twin that is built anew in between would lack what it was taught meanwhile
@@ -185,7 +186,7 @@ class TwinShard:
 
     async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
-        arrived_at = now_ms()
+        arrived_at = self._heard_at = now_ms()
         texts = [message.topic for message in messages if message.topic is not None]
         await self._catalog.ensure(texts, arrived_at)
         await self._catalog.ensure_hardware(texts, arrived_at)
@@ -213,9 +214,8 @@ class TwinShard:
         return await self._bulk.retract(site, device, file_number, since, until)
 
     def _is_busy(self) -> bool:
-        """Live messages wait, or have waited for longer than they have to."""
-        session = self._upkeep.session
-        return session is not None and (session.waiting > 0 or self._lag_ms > BULK_LAG_MS)
+        """Devices are speaking: they go before what is years old."""
+        return now_ms() - self._heard_at < BULK_QUIET_MS
 
     # asks -----------------------------------------------------------------------------------------------------------
 

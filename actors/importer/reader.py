@@ -90,7 +90,7 @@ class Reader:
 def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (READER_DATA_BYTES_MAX, hard))
-    os.nice(5)  # behind the live intake
+    os.nice(15)  # behind the live intake
     for line in sys.stdin.buffer:
         job = msgspec.json.decode(line, type=ReadingJob, dec_hook=path_of)
         _say(_read(job))
