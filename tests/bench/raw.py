@@ -24,7 +24,7 @@ def run() -> Iterator[Figure]:
     every = [message for messages in MESSAGES.values() for message in messages]
     for codec, messages in {**MESSAGES, "any": every}.items():
         said = [RawMessage(1_782_036_007_123, topic, payload) for topic, payload in messages]
-        read = _per_second(said, lambda message: msgspec.json.decode(message.payload))
+        read = _per_second([each for each in said if _is_json(each)], lambda message: msgspec.json.decode(message.payload))
         yield figure("raw", codec, _per_second(said, _decoder(codec, Memory())), "messages/s", read)
     for codec, taught in TAUGHT.items():
         memory = Memory()
@@ -34,6 +34,15 @@ def run() -> Iterator[Figure]:
         bare = protobuf if codec == "sparkplug" else msgspec.json.decode
         read = _per_second(said, lambda message, bare=bare: bare(message.payload))  # type: ignore[misc]
         yield figure("raw", codec, _per_second(said, _decoder(codec, memory)), "messages/s", read)
+
+
+def _is_json(message: RawMessage) -> bool:
+    """Not words without quotes, which have no faster reading to compare with."""
+    try:
+        msgspec.json.decode(message.payload)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _decoder(codec: str, memory: Memory) -> Callable[[RawMessage], object]:
