@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+import structlog
+
 from actors.catalog import Route
 from fleet.codecs.decoded import Decoded, Further
 from fleet.codecs.memory import Memory
@@ -28,9 +30,12 @@ from fleet.serials import is_serial, serial_of_path
 from fleet.storage.waiting import Sighting
 from fleet.telemetry import RawMessage, Sample, Telemetry, UnixMs
 
+log = structlog.get_logger()
+
 Key = tuple[SiteId, DeviceId, str]  # site, gateway, serial
 _SELF: Final = "the sender itself"  # in its memory
 _NAMES: Final = "name/"  # in a gateway's: whose a name is
+_FAILURES_SAID_MAX: Final = 100
 
 
 class Kept(NamedTuple):
@@ -58,6 +63,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._seen: dict[Key, _Seen] = {}
+        self._failures: set[str] = set()  # of codecs, that were said
         self._of_gateway: dict[tuple[SiteId, DeviceId], _Gateway] = {}
 
     def take(self, route: Route, telemetry: Telemetry, now: UnixMs) -> Taken:
@@ -126,7 +132,7 @@ class Sources:
         refused: BadInput | None = None
         for message in messages:
             try:
-                codec, found = decode_named(profile.codec, message, route.device.memory)
+                codec, found = self._read(profile.codec, message, route.device.memory)
                 for each in found:
                     serial = _serial(route.device, each, codec)
                     if profile.kind == "gateway":
@@ -142,6 +148,19 @@ class Sources:
             except BadInput as error:
                 refused = refused or error
         return {serial: _Heard(list(each.values()), formats[serial]) for serial, each in merged.items()}, refused
+
+    def _read(self, codec: str, message: RawMessage, memory: Memory) -> tuple[str, list[Decoded]]:
+        """Raises BadInput, whatever the codec does: what ended this shard would come again and end the next one, too."""
+        try:
+            return decode_named(codec, message, memory)
+        except BadInput:
+            raise
+        except Exception as error:  # see above; logged once for each way to fail, counted, and kept as a dead letter
+            way = f"{codec}: {error!r}"[:200]
+            if way not in self._failures and len(self._failures) < _FAILURES_SAID_MAX:
+                self._failures.add(way)
+                log.exception("codec_failed", codec=codec, topic=message.topic[:80])
+            raise BadInput("codec_failed", f"{message.topic[:80]}: our reader of {codec} failed ({error!r})") from error
 
     def _other_device(self, route: Route, other: Decoded) -> BadInput | None:
         """Said once of each, as long as we run: it would come every few seconds."""

@@ -237,9 +237,9 @@ def _phase(words: tuple[str, ...]) -> str | None:
     for before, word in pairwise(words):
         if before in _CHANNEL and word.isdigit():
             found.add("")
-        elif before in _PHASE_WORDS or (before in _OF_A_PHASE and (word in "abc" or word.isdigit())):
+        elif before in _PHASE_WORDS or (before in _OF_A_PHASE and (word in _LETTERS or word.isdigit())):
             found.add(_PHASE_OF.get(word, ""))
-        elif before in "abc" and word in _OF_A_PHASE:
+        elif before in _LETTERS and word in _OF_A_PHASE:
             found.add(_PHASE_OF[before])
     if len(found) > 1 or not _BETWEEN.isdisjoint(words):
         return ""

@@ -160,3 +160,15 @@ def test_words_are_split_where_people_see_them() -> None:
 def test_whatever_a_name_is_it_means_a_measure_of_ours_or_nothing(name: str, unit: str | None, about: str) -> None:
     found = meaning(name, unit, about)
     assert found is None or (is_measure(found.measure) and found.factor > 0)
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"abcl123/ ", "ab", "bc", "power", "phase", "voltage", "total", "pv", "mppt", "ph"]), max_size=6
+    )
+)
+def test_letters_that_are_no_phase_are_no_end(words: list[str]) -> None:
+    for name in ("AB/Power", "bc voltage", "/".join(words), "".join(words), " ".join(words)):
+        for unit in ("W", "V", "Wh", "kVA", None):
+            found = meaning(name, unit)
+            assert found is None or is_measure(found.measure)

@@ -2,9 +2,13 @@
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from actors.catalog import Route
 from actors.sources import Sources, Taken
+from fleet.codecs.decoded import Decoded
+from fleet.codecs.memory import Memory
+from fleet.codecs.registry import CODECS
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -16,7 +20,7 @@ from fleet.limits import (
     WAITING_SOURCES_PER_GATEWAY_MAX,
 )
 from fleet.serials import is_serial
-from fleet.telemetry import RawMessage, Telemetry
+from fleet.telemetry import RawMessage, Sample, Telemetry
 from tests.factories import NOON, device_twin, site_twin, telemetry
 from tests.factories import profile as named
 
@@ -76,6 +80,23 @@ def test_a_value_that_is_not_wanted_is_no_news_of_a_device_that_tells_others() -
     assert before.code == "unknown_measure"
     assert Sources().take(here, raw((f"solar/{ROOF}/0/power", b"5")), NOON).refused is None
     assert Sources().take(here, raw(input_power), NOON) == ([], None, [])
+
+
+def test_a_codec_that_fails_costs_its_message_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would end the shard, and the next one, with whom all its neighbours wait."""
+
+    def broken(message: RawMessage, memory: Memory) -> list[Decoded]:
+        if message.payload == b"boom":
+            raise KeyError("ab")
+        return [Decoded(ROOF, Sample(NOON, {"pv_power_w": float(message.payload)}))]
+
+    monkeypatch.setitem(CODECS, "opendtu", broken)  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        rows, refused, _ = Sources().take(route(), raw(("a", b"boom"), ("a", b"7"), ("a", b"boom")), NOON)
+    assert [row.readings[0] for row in rows] == [7.0]
+    assert refused is not None
+    assert refused.code == "codec_failed"
+    assert [each["event"] for each in logs] == ["codec_failed"]
 
 
 def test_strangers_are_due_once_in_a_while_and_forgotten_in_the_end() -> None:

@@ -68,6 +68,7 @@ _REFUSALS = {
     "unknown_source": N_("A gateway speaks for a serial number that no device of the site has"),
     "other_device": N_("A device that is enrolled as one speaks of another one too"),
     "bad_payload": N_("A gateway passed on a message that its format does not allow"),
+    "codec_failed": N_("A message that the platform failed to read: please report it"),
     "bad_source": N_("What a gateway calls a serial number is none"),
     "no_codec": N_("The device's profile does not say what format its messages are in"),
     "unknown_codec": N_("The profile names a message format that does not exist"),
