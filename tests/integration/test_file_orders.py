@@ -112,6 +112,11 @@ async def test_a_fortnight_comes_to_the_same_days_and_they_are_true(
             found = {register: values for register, values in days[day].registers.items() if values != (None,) * len(values)}
             assert found == told.registers_wh(day)  # by quarter-hour, to the mWh
         assert await settled(database, anew=True) == days
+        async with running_importer(here):
+            await here.execute("UPDATE imports.file SET state = 'undoing' WHERE state = 'imported'")
+            await here.done(len(await here.files()))
+        assert await here.samples() == []  # what was taken back was never there
+        assert await settled(database) == {}
 
 
 async def test_counters_that_fall_are_begun_anew_and_count_on(database: Database, tmp_path: Path) -> None:
