@@ -184,6 +184,28 @@ CORRECTION_FACTOR_MAX = 1e6  # and its inverse: mW told as kW is the worst that 
 CLOCK_CORRECTION_MAX_S = 10 * 366 * 86_400  # a device that woke up at its firmware's birthday
 PROFILE_BYTES_MAX = 32 * 1024
 
+# Remote configuration and commands
+SETTINGS_PER_DEVICE_MAX = 100  # a hybrid inverter's installer menu has about 60
+SETTING_TEXT_CHARS_MAX = 200
+CONFIG_LAYERS_MAX = 10  # groups that bear upon one device; more is nobody's overview
+CONFIG_VERSION_AHEAD_MAX = 1_000_000  # a device may know more than a database that was restored; beyond this it is garbage
+CONFIG_RESEND_S = (5.0, 15.0, 60.0, 300.0, 900.0)  # to a device that is there and says nothing; the last one repeats
+CONFIG_REPORTS_PER_H = 60.0  # of one device, that are written down each; of one that flaps, the newest state still is
+COMMANDS_OPEN_PER_DEVICE_MAX = 50  # an ops' evening; more waiting for one device is a script that went mad
+COMMAND_ARGS_BYTES_MAX = 4 * 1024
+COMMAND_EXPIRES_S = 300.0  # unless somebody says otherwise
+COMMAND_EXPIRES_MIN_S = 5.0
+COMMAND_EXPIRES_MAX_S = 7 * 86_400.0  # a device that comes back on Monday
+COMMAND_ANSWER_GRACE_S = 15.0  # an answer that was under way when time ran out
+COMMAND_RESEND_S = (5.0, 10.0, 20.0, 30.0)  # to a device that is there and does not answer; after the last it is given up
+COMMAND_DETAIL_BYTES_MAX = 16 * 1024  # of a device's answer, that is kept; a log's tail
+COMMANDS_KEPT_DAYS = 400
+ORDERS_AT_ONCE = 500  # changes and answers in one transaction
+ORDERS_WAITING_MAX = 5_000  # of asks; beyond it they are refused: try again
+ORDERS_ROUND_S = 0.5  # how late a deadline may be noticed
+BULK_TARGETS_MAX = 20_000  # devices of one bulk command or rollout
+CONFIRM_TARGETS = 20  # a selection of more devices asks for confirmation with the count
+
 # Files
 FILE_BYTES_MAX = 4 * 1024**3  # of one file, as sent; ten years of a large site's five-minute rows are 2 GB
 FILE_UNPACKED_BYTES_MAX = 8 * 1024**3  # what an archive may grow to

@@ -8,6 +8,7 @@ import msgspec
 
 from fleet.errors import BadInput
 from fleet.measures import REGISTERS, is_measure
+from fleet.setting import Setting
 
 DeviceKind = Literal["inverter", "meter", "battery", "sensor", "gateway"]
 
@@ -21,8 +22,9 @@ class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_field
     sleeps_at_night an inverter without sun says nothing, and that is normal
     counter_step_wh the counters' smallest step: 1000 for a device that counts whole kWh
     codec           what its raw messages are written in (fleet.codecs); None: it speaks the native protocol only
-    default_config  what a new device runs with
-    commands        what it can be asked to do, by name
+    settings        what it can be told to be
+    default_config  what a new device runs with, where that is not the settings' own default
+    commands        what it can be asked to do, by name (fleet.command_catalog)
     """
 
     id: str
@@ -35,6 +37,7 @@ class DeviceProfile(msgspec.Struct, frozen=True, dict=True, forbid_unknown_field
     sleeps_at_night: bool = False
     counter_step_wh: float = 1.0
     codec: str | None = None
+    settings: tuple[Setting, ...] = ()
     default_config: dict[str, float | str | bool] = {}
     commands: tuple[str, ...] = ()
 

@@ -53,6 +53,7 @@ class Database:
     sp_notifier: DatabaseSettings
     sp_sftp: DatabaseSettings
     sp_importer: DatabaseSettings
+    sp_rollouts: DatabaseSettings
 
 
 @dataclass(frozen=True)

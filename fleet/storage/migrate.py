@@ -9,7 +9,7 @@ from importlib import resources
 from fleet.errors import Conflict
 from fleet.storage.database import Connection, DirectConnection
 
-SERVICE_ROLES = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer")
+SERVICE_ROLES = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer", "sp_rollouts")
 _LOCK_KEY = 0x50_1A_12  # any constant: two migrations never run at once
 
 

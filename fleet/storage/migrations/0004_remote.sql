@@ -1,0 +1,207 @@
+-- Remote configuration: what a device shall be and says it is, commands, groups, rollouts, and the journal of every step.
+--
+--   remote.config, .config_change, .command, .receipt   written by the shards only; the web reads them as its person may
+--   remote.device_group, .rollout                        written by operations through the web
+--   sp_rollouts                                          the process that leads rollouts
+
+CREATE SCHEMA remote;
+
+-- One row per device that was ever told or said something of its configuration (fleet.configuration.ConfigState).
+CREATE TABLE remote.config (
+    site_id           text COLLATE "C" NOT NULL,
+    device_id         text COLLATE "C" NOT NULL,
+    version           bigint NOT NULL DEFAULT 0,  -- 0: nobody wished anything
+    sent_version      bigint NOT NULL DEFAULT 0,
+    sent_at           timestamptz,
+    reported_version  bigint,                     -- NULL: it has said nothing
+    reported_values   jsonb,
+    reported_at       timestamptz,
+    rejected_version  bigint,
+    rejected_errors   jsonb,
+    status            text NOT NULL CHECK (status IN ('in_sync', 'pending', 'applying', 'rejected', 'drifted', 'unknown')),
+    status_at         timestamptz NOT NULL,
+    revision          bigint NOT NULL,
+    PRIMARY KEY (site_id, device_id)
+);
+CREATE INDEX ON remote.config (status);
+
+-- Every version of what a device shall be; the newest is in force.
+CREATE TABLE remote.config_change (
+    site_id     text COLLATE "C" NOT NULL,
+    device_id   text COLLATE "C" NOT NULL,
+    version     bigint NOT NULL,
+    "values"    jsonb NOT NULL,   -- all of them, as they are sent
+    own         jsonb NOT NULL,   -- those that are this device's own
+    layers      jsonb NOT NULL,   -- those of groups: fleet.configuration.Layer
+    at          timestamptz NOT NULL,
+    kind        text NOT NULL,
+    person_id   text COLLATE "C",
+    rollout_id  text COLLATE "C",
+    why         text NOT NULL DEFAULT '',
+    PRIMARY KEY (site_id, device_id, version)
+);
+CREATE INDEX ON remote.config_change (device_id, version DESC);
+
+CREATE TABLE remote.command (
+    id               text COLLATE "C" PRIMARY KEY,
+    site_id          text COLLATE "C" NOT NULL,
+    device_id        text COLLATE "C" NOT NULL,
+    number           bigint NOT NULL,  -- its place in the device's order
+    name             text NOT NULL,
+    args             jsonb NOT NULL,
+    state            text NOT NULL CHECK (state IN ('queued', 'sent', 'accepted', 'succeeded', 'failed', 'timed_out', 'expired',
+                                                    'cancelled')),
+    revision         bigint NOT NULL,
+    created_at       timestamptz NOT NULL,
+    created_by       text COLLATE "C",
+    idempotency_key  text,
+    batch_id         text COLLATE "C",  -- of a bulk command
+    expires_at       timestamptz NOT NULL,
+    run_s            double precision NOT NULL,
+    sent_at          timestamptz,
+    accepted_at      timestamptz,
+    ended_at         timestamptz,
+    detail           jsonb,             -- the device's answer
+    late             jsonb              -- and one that came after it was given up
+);
+CREATE UNIQUE INDEX command_key ON remote.command (created_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX command_open ON remote.command (site_id, device_id, number) WHERE state IN ('queued', 'sent', 'accepted');
+CREATE INDEX ON remote.command (device_id, id DESC);
+CREATE INDEX ON remote.command (site_id, id DESC);
+CREATE INDEX ON remote.command (batch_id) WHERE batch_id IS NOT NULL;
+CREATE INDEX ON remote.command (created_at);
+
+-- The hash-chained journal (fleet.receipts). detail is text: what was hashed, byte for byte.
+CREATE TABLE remote.receipt (
+    chain      smallint NOT NULL,
+    seq        bigint NOT NULL,
+    at         bigint NOT NULL,  -- Unix ms
+    site_id    text COLLATE "C" NOT NULL,
+    device_id  text COLLATE "C" NOT NULL,
+    kind       text NOT NULL,
+    subject    text NOT NULL,
+    detail     text NOT NULL,
+    hash       bytea NOT NULL,
+    PRIMARY KEY (chain, seq)
+);
+CREATE INDEX ON remote.receipt (device_id, at DESC);
+
+-- The newest line of each chain, noted apart: a chain whose end was cut off does not fit it.
+CREATE TABLE remote.receipt_head (
+    chain  smallint PRIMARY KEY,
+    seq    bigint NOT NULL,
+    hash   bytea NOT NULL
+);
+
+CREATE FUNCTION remote.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the journal of receipts is only ever added to';
+END $$;
+CREATE TRIGGER receipt_is_for_ever BEFORE UPDATE OR DELETE OR TRUNCATE ON remote.receipt
+    FOR EACH STATEMENT EXECUTE FUNCTION remote.refuse_change();
+
+CREATE TABLE registry.device_tag (
+    site_id    text COLLATE "C" NOT NULL,
+    device_id  text COLLATE "C" NOT NULL REFERENCES registry.device ON DELETE CASCADE,
+    tag        text NOT NULL CHECK (tag ~ '^[a-z0-9][a-z0-9-]{0,30}$'),
+    PRIMARY KEY (site_id, device_id, tag)
+);
+CREATE INDEX ON registry.device_tag (tag);
+
+-- A saved query for devices (fleet.targets.TargetQuery), and what its rollouts have made its template.
+CREATE TABLE remote.device_group (
+    id          text COLLATE "C" PRIMARY KEY,
+    name        text NOT NULL,
+    query       jsonb NOT NULL,
+    "values"    jsonb NOT NULL DEFAULT '{}',
+    rollout_id  text COLLATE "C",  -- the one that brought the values
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  text COLLATE "C",
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    removed_at  timestamptz
+);
+CREATE UNIQUE INDEX ON remote.device_group (lower(name)) WHERE removed_at IS NULL;
+
+-- plan: fleet.rollouts.RolloutPlan; counts: target state → devices, as of the last look.
+CREATE TABLE remote.rollout (
+    id          text COLLATE "C" PRIMARY KEY,
+    name        text NOT NULL,
+    profile_id  text COLLATE "C" NOT NULL REFERENCES registry.profile,
+    group_id    text COLLATE "C" REFERENCES remote.device_group,
+    query       jsonb NOT NULL,
+    "values"    jsonb NOT NULL,
+    plan        jsonb NOT NULL,
+    why         text NOT NULL DEFAULT '',
+    state       text NOT NULL CHECK (state IN ('running', 'paused', 'returning', 'aborted', 'completed')),
+    wave        integer NOT NULL DEFAULT 0,
+    wave_at     timestamptz,
+    stopped     jsonb,             -- why it paused or aborted
+    counts      jsonb NOT NULL DEFAULT '{}',
+    revision    bigint NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  text COLLATE "C",
+    ended_at    timestamptz
+);
+CREATE INDEX ON remote.rollout (created_at DESC);
+
+CREATE TABLE remote.rollout_target (
+    rollout_id  text COLLATE "C" NOT NULL REFERENCES remote.rollout ON DELETE CASCADE,
+    site_id     text COLLATE "C" NOT NULL,
+    device_id   text COLLATE "C" NOT NULL,
+    wave        integer NOT NULL,
+    state       text NOT NULL,
+    state_at    timestamptz NOT NULL DEFAULT now(),
+    version     bigint,            -- of the device's configuration, that this rollout made
+    was_there   boolean,           -- when it was told
+    problem     text NOT NULL DEFAULT '',
+    "before"    jsonb,             -- the layer of the same source that it had
+    PRIMARY KEY (rollout_id, device_id)
+);
+CREATE INDEX ON remote.rollout_target (rollout_id, wave, state);
+CREATE INDEX ON remote.rollout_target (device_id);
+
+-- who sees what ----------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY['remote.config', 'remote.config_change', 'remote.command', 'remote.receipt',
+        'registry.device_tag']
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('CREATE POLICY tenant ON %s FOR ALL TO sp_web USING ((SELECT registry.sees_all_sites()) OR '
+                       'site_id IN (SELECT registry.visible_site_ids()))', tenant_table);
+        EXECUTE format('CREATE POLICY twins ON %s FOR ALL TO sp_twins USING (true)', tenant_table);
+        EXECUTE format('CREATE POLICY rollouts ON %s FOR SELECT TO sp_rollouts USING (true)', tenant_table);
+    END LOOP;
+    FOREACH tenant_table IN ARRAY ARRAY['remote.device_group', 'remote.rollout', 'remote.rollout_target']
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('CREATE POLICY operators ON %s FOR ALL TO sp_web USING ((SELECT registry.sees_all_sites()))', tenant_table);
+        EXECUTE format('CREATE POLICY rollouts ON %s FOR ALL TO sp_rollouts USING (true)', tenant_table);
+    END LOOP;
+    FOREACH tenant_table IN ARRAY ARRAY['registry.site', 'registry.device', 'telemetry.sample', 'telemetry.device_latest',
+        'supervision.health', 'supervision.alert']
+    LOOP
+        EXECUTE format('CREATE POLICY rollouts ON %s FOR SELECT TO sp_rollouts USING (true)', tenant_table);
+    END LOOP;
+END $$;
+
+-- least privilege --------------------------------------------------------------------------------------------------
+
+GRANT USAGE ON SCHEMA remote TO sp_twins, sp_web, sp_rollouts;
+GRANT SELECT, INSERT, UPDATE, DELETE ON remote.config, remote.config_change, remote.command TO sp_twins;
+GRANT SELECT, INSERT ON remote.receipt TO sp_twins;
+GRANT SELECT, INSERT, UPDATE ON remote.receipt_head TO sp_twins;
+
+GRANT SELECT ON remote.config, remote.config_change, remote.command, remote.receipt, remote.rollout_target TO sp_web;
+GRANT SELECT, INSERT, UPDATE ON remote.device_group, remote.rollout TO sp_web;
+GRANT INSERT ON remote.rollout_target TO sp_web;
+GRANT SELECT, INSERT, DELETE ON registry.device_tag TO sp_web;
+
+GRANT USAGE ON SCHEMA registry, telemetry, supervision, accounts TO sp_rollouts;
+GRANT SELECT ON registry.site, registry.device, registry.profile, registry.device_tag, telemetry.sample,
+    telemetry.device_latest, supervision.health, supervision.alert, remote.config, remote.config_change TO sp_rollouts;
+GRANT SELECT, INSERT, UPDATE ON remote.device_group, remote.rollout, remote.rollout_target TO sp_rollouts;
+GRANT INSERT (recipient, subject, body) ON accounts.mail TO sp_rollouts;
