@@ -22,6 +22,7 @@ from litestar import Litestar
 
 from fleet.errors import NotFound, Unavailable
 from fleet.ids import DeviceId, SiteId
+from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.placement import slot_of
 from fleet.profiles import shipped
 from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, WebSettings
@@ -103,6 +104,17 @@ class TwinsInMemory:
         self._must_answer()
         self.placed.append((site, serial))
         return 0
+
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        self._must_answer()
+        return [ConfigAnswer(wish.device, 1, changed=True, status="pending", there=False) for wish in wishes]
+
+    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+        self._must_answer()
+        return [CommandAnswer(wish.id, "queued") for wish in wishes]
+
+    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
+        self._must_answer()
 
     async def close(self) -> None:
         pass

@@ -14,7 +14,7 @@ from fleet.settings import DatabaseSettings
 from fleet.storage import notices
 from fleet.storage.database import AWAY, connect
 
-_CHANNELS = (notices.CLAIM, notices.REVOCATION, notices.FILE)
+_CHANNELS = (notices.CLAIM, notices.REVOCATION, notices.FILE, notices.ORDER, notices.ROLLOUT)
 _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
 _ALIVE_S = 15.0  # how often an idle connection is asked whether it still is one
 _AGAIN_S = 1.0

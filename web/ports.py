@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from fleet.ids import DeviceId, SiteId
+from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
@@ -37,6 +38,18 @@ class Twins(Protocol):
         since: from when on it counts. clock_shift_s: by how much a clock correction moves (undone: moved) times. Twice
         changes nothing. Raises NotFound.
         """
+        ...
+
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        """Each stored, with its receipt, when this returns, and sent if the device is there; one answer per wish, in order."""
+        ...
+
+    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+        """As above. The same key again is the same command, not a second one."""
+        ...
+
+    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
+        """Raises NotFound (unknown_command_id), Conflict (illegal_move) once it was sent."""
         ...
 
     async def close(self) -> None: ...

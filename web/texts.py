@@ -1,12 +1,13 @@
 """What each error code says to people, in French and in English."""
 
-from web import import_texts, onboarding_texts
+from web import import_texts, onboarding_texts, remote_texts
 from web.language import Language
 from web.onboarding_texts import Text
 
 _FRENCH: dict[str, Text] = (
     onboarding_texts.FRENCH
     | import_texts.FRENCH
+    | remote_texts.FRENCH
     | {
         "not_signed_in": Text("Connexion nécessaire", "Connectez-vous, ou joignez un jeton d'accès valide à la demande."),
         "session_ended": Text("Session terminée", "Cette session n'est plus valable. Connectez-vous de nouveau."),

@@ -11,6 +11,8 @@ CRL = "sp_crl"  # payload: number of a revocation list that was signed
 MAIL = "sp_mail"  # no payload: an e-mail was laid down
 FILE = "sp_file"  # payload: id of a file that came, is to be read again, or has got further
 DROP = "sp_drop"  # payload: id of a logger in whose box a file became whole
+ORDER = "sp_order"  # payload: id of a device whose configuration or commands have got further
+ROLLOUT = "sp_rollout"  # payload: id of a rollout that has got further
 POLL_S = 5.0
 
 
