@@ -9,7 +9,8 @@ from actors.ray_environment import set_environment
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import FleetError, Unavailable
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S
+from fleet.limits import ASK_TIMEOUT_S, BULK_TIMEOUT_S, ORDERS_AT_ONCE, ORDERS_TIMEOUT_S
+from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.placement import shard_of, slot_of
 from fleet.settings import RaySettings
 from fleet.telemetry import UnixMs
@@ -95,10 +96,42 @@ class Twins:
         rows: int = await self._ask_about(site, "place_waiting", serial, timeout_s=BULK_TIMEOUT_S)
         return rows
 
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        """See actors.orders; one answer per wish, in order."""
+        answers: list[ConfigAnswer] = await self._ask_in_order("change_configs", wishes)
+        return answers
+
+    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+        """See actors.orders; one answer per wish, in order."""
+        answers: list[CommandAnswer] = await self._ask_in_order("issue_commands", wishes)
+        return answers
+
+    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
+        """Raises NotFound (unknown_site, unknown_device, unknown_command_id), Conflict (illegal_move)."""
+        await self._ask_about(site, "cancel_command", device, command_id, person_id)
+
     async def close(self) -> None:
         import ray  # noqa: PLC0415 - see set_environment
 
         await asyncio.to_thread(ray.shutdown)
+
+    async def _ask_in_order(self, question: str, wishes: Sequence[ConfigWish] | Sequence[CommandWish]) -> list[Any]:
+        """Each shard is asked about its own, in pieces, one after the other; the answers come back in the wishes' order."""
+        by_shard: dict[int, list[int]] = defaultdict(list)
+        for position, wish in enumerate(wishes):
+            by_shard[shard_of(slot_of(wish.site), len(self._handles))].append(position)
+        answers: list[Any] = [None] * len(wishes)
+
+        async def ask(shard: int, positions: list[int]) -> None:
+            for start in range(0, len(positions), ORDERS_AT_ONCE):
+                piece = positions[start : start + ORDERS_AT_ONCE]
+                theirs = [wishes[position] for position in piece]
+                told = await self._ask(self._handles[shard], question, theirs, timeout_s=ORDERS_TIMEOUT_S)
+                for position, answer in zip(piece, told, strict=True):
+                    answers[position] = answer
+
+        await asyncio.gather(*(ask(shard, positions) for shard, positions in by_shard.items()))
+        return answers
 
     async def _ask_about(self, site: SiteId, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
         handle = self._handles[shard_of(slot_of(site), len(self._handles))]

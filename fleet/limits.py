@@ -201,6 +201,7 @@ COMMAND_RESEND_S = (5.0, 10.0, 20.0, 30.0)  # to a device that is there and does
 COMMAND_DETAIL_BYTES_MAX = 16 * 1024  # of a device's answer, that is kept; a log's tail
 COMMANDS_KEPT_DAYS = 400
 ORDERS_AT_ONCE = 500  # changes and answers in one transaction
+ORDERS_TIMEOUT_S = 10.0  # of a piece of a selection: a transaction of so many takes a tenth of it
 ORDERS_WAITING_MAX = 5_000  # of asks; beyond it they are refused: try again
 ORDERS_ROUND_S = 0.5  # how late a deadline may be noticed
 BULK_TARGETS_MAX = 20_000  # devices of one bulk command or rollout

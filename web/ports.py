@@ -41,7 +41,7 @@ class Twins(Protocol):
         ...
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
-        """Each stored, with its receipt, when this returns, and sent if the device is there; one answer per wish, in order."""
+        """Each stored, with its receipt, when this returns, and sent if the device is there; one answer a wish, in order."""
         ...
 
     async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
