@@ -23,6 +23,7 @@ from web.pages import (
     logger_words,
     measures,
     onboarding_words,
+    setting_form,
     times,
     words,
 )
@@ -155,6 +156,9 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "roles": lambda: import_words.roles(language),
         "zones": lambda chosen=None: import_words.zones(language, chosen),
         "alarm": lambda code: onboarding_words.alarm(code, language),
+        "setting": lambda setting: setting_form.label(setting, language),
+        "setting_hint": lambda setting: setting_form.hint(setting, language),
+        "setting_value": lambda setting, value: setting_form.shown(setting, value, language),
     }
 
 
