@@ -16,7 +16,9 @@ from litestar.exceptions import (
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, Unavailable
+from fleet.setting import RefusedValues
 from web.language import Language, language_of
+from web.setting_words import setting_problem
 from web.texts import text_of
 
 PROBLEM_JSON = "application/problem+json"
@@ -107,6 +109,8 @@ def problem_of(
 ) -> Problem:
     """What may be told about any exception. Of an unexpected one: nothing but that it happened."""
     status, code, english, errors = _facts(error)
+    if isinstance(error, RefusedValues):
+        errors = [FieldError(found.key, setting_problem(found, language)) for found in error.problems]
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
     if isinstance(error, Taken) and error.about not in detail:
