@@ -204,8 +204,18 @@ ORDERS_AT_ONCE = 500  # changes and answers in one transaction
 ORDERS_TIMEOUT_S = 10.0  # of a piece of a selection: a transaction of so many takes a tenth of it
 ORDERS_WAITING_MAX = 5_000  # of asks; beyond it they are refused: try again
 ORDERS_ROUND_S = 0.5  # how late a deadline may be noticed
+RECEIPTS_AT_ONCE = 1_000  # lines in memory while the journal is verified: 20 MB, should each hold a whole configuration
+RECEIPTS_NAMED_MAX = 20  # steps without a receipt that are named; of more, the number is told
 BULK_TARGETS_MAX = 20_000  # devices of one bulk command or rollout
 CONFIRM_TARGETS = 20  # a selection of more devices asks for confirmation with the count
+TARGET_VALUES_MAX = 200  # of one field of a query; there are 101 departments
+TARGET_DEVICES_MAX = 1_000  # named one by one; whoever means more has something in common to say
+TARGET_TEXT_CHARS_MAX = 200  # of a model, a firmware, a department; as long as a device may say them
+TARGET_SILENCE_S_MAX = 10 * 366 * 86_400.0  # as long as history is kept, about
+TAGS_PER_DEVICE_MAX = 20
+GROUPS_MAX = 500  # more is nobody's overview
+GROUP_NAME_CHARS_MAX = 80
+GROUP_PREVIEW_DEVICES = 10  # shown beside the count
 
 # Files
 FILE_BYTES_MAX = 4 * 1024**3  # of one file, as sent; ten years of a large site's five-minute rows are 2 GB
