@@ -115,7 +115,7 @@ class Twins:
 
         await asyncio.to_thread(ray.shutdown)
 
-    async def _ask_in_order(self, question: str, wishes: Sequence[ConfigWish] | Sequence[CommandWish]) -> list[Any]:
+    async def _ask_in_order(self, question: str, wishes: Sequence[ConfigWish | CommandWish]) -> list[Any]:
         """Each shard is asked about its own, in pieces, one after the other; the answers come back in the wishes' order."""
         by_shard: dict[int, list[int]] = defaultdict(list)
         for position, wish in enumerate(wishes):
