@@ -17,7 +17,9 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, Unavailable
 from fleet.setting import RefusedValues
+from web.if_match import etag
 from web.language import Language, language_of
+from web.setting_texts import setting_message
 from web.setting_words import setting_problem
 from web.texts import text_of
 
@@ -54,6 +56,18 @@ class Taken(Conflict):
         return type(self), (self.code, self.detail, self.about)
 
 
+class Stale(Conflict):
+    """What If-Match names is not in force any more. version: what is; current: that version, as the answer shows it."""
+
+    def __init__(self, code: str, detail: str, version: int, current: object = None) -> None:
+        super().__init__(code, detail)
+        self.version = version
+        self.current = current
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, int, object]]:
+        return type(self), (self.code, self.detail, self.version, self.current)
+
+
 class Misdirected(FleetError):
     """Sent to a host that we are not."""
 
@@ -62,6 +76,7 @@ _STATUS: dict[type[FleetError], int] = {
     BadInput: 422,
     NotFound: 404,
     Conflict: 409,
+    Stale: 412,
     Unavailable: 503,
     StaleOwner: 503,
     Unauthorised: 401,
@@ -85,7 +100,7 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Problem details. `errors` lists the fields that a 422 is about."""
+    """Problem details. `errors`: the fields that a 422 is about. `version`, `desired`: what is in force, of a 412."""
 
     type: str
     title: str
@@ -95,6 +110,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: str | None = None
     request_id: str | None = None
     errors: list[FieldError] = []
+    version: int | None = None
+    desired: Any = None
 
 
 # What PostgreSQL says of U+0000, as text and within JSON: no text of anybody's holds it by accident.
@@ -108,14 +125,17 @@ def problem_of(
     error: Exception, language: Language, *, instance: str | None = None, request_id: str | None = None
 ) -> Problem:
     """What may be told about any exception. Of an unexpected one: nothing but that it happened."""
-    status, code, english, errors = _facts(error)
+    status, code, english, errors = _facts(error, language)
     if isinstance(error, RefusedValues):
         errors = [FieldError(found.key, setting_problem(found, language)) for found in error.problems]
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
     if isinstance(error, Taken) and error.about not in detail:
         detail = f"{detail} ({error.about})"
-    return Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
+    problem = Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
+    if isinstance(error, Stale):
+        return msgspec.structs.replace(problem, version=error.version, desired=error.current)
+    return problem
 
 
 def problem_response(problem: Problem) -> Response[Problem]:
@@ -124,6 +144,8 @@ def problem_response(problem: Problem) -> Response[Problem]:
         headers["Retry-After"] = str(RETRY_AFTER_S if problem.status == 503 else 60)
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="solarperform"'
+    if problem.version is not None:
+        headers |= etag(problem.version)
     return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
 
 
@@ -150,11 +172,13 @@ def _wants_page(request: Request[Any, Any, Any]) -> bool:
     return not request.scope["path"].startswith(("/api/", "/health/", "/metrics", "/static/"))
 
 
-def _facts(error: Exception) -> tuple[int, str, str, list[FieldError]]:
+def _facts(error: Exception, language: Language) -> tuple[int, str, str, list[FieldError]]:
     """Status, code, English detail ('' = the code's own text), fields."""
     if isinstance(error, FleetError):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-        return status, error.code, error.detail if status != 401 else "", []
+        problems = error.problems if isinstance(error, RefusedValues) else ()
+        fields = [FieldError(each.key, setting_message(each, language)) for each in problems]
+        return status, error.code, "" if status == 401 or fields else error.detail, fields
     if isinstance(error, ValidationException):
         return 422, "invalid_request", "", _field_errors(error)
     if isinstance(error, _NO_TEXT):

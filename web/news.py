@@ -19,6 +19,7 @@ _RECONNECT_S = (0.5, 1.0, 2.0, 5.0)  # the last one repeats; each with jitter
 _ALIVE_S = 15.0  # how often an idle connection is asked whether it still is one
 _AGAIN_S = 1.0
 _SETTLE_S = 0.25  # several notices in a row are one look at the database
+_BURST = 5  # looks in a row that a viewer of one device may take at once, before it is one every _AGAIN_S
 
 log = structlog.get_logger("web.news")
 
@@ -32,12 +33,12 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
-    async def heard(self, within_s: float) -> None:
+    async def heard(self, within_s: float, settle_s: float = _SETTLE_S) -> None:
         """Returns when it rings, and at the latest after this time: a notice may get lost."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._rung.wait()
-                await asyncio.sleep(_SETTLE_S)
+                await asyncio.sleep(settle_s)
         self._rung.clear()
 
 
@@ -110,14 +111,26 @@ class News:
 
 
 class Retold:
-    """A feed for web.streams of a state that is looked up anew whenever the bell rings; the same is not told twice."""
+    """A feed for web.streams of a state that is looked up anew whenever the bell rings; the same is not told twice.
 
-    def __init__(self, bells: AbstractContextManager[Bell], look: Callable[[], Awaitable[bytes]], every_s: float) -> None:
+    at_once: of one device, whose few steps follow each other within milliseconds and are each worth showing.
+    """
+
+    def __init__(
+        self,
+        bells: AbstractContextManager[Bell],
+        look: Callable[[], Awaitable[bytes]],
+        every_s: float,
+        *,
+        at_once: bool = False,
+    ) -> None:
         self._bells = bells
         self._look = look
         self.every_s = every_s
+        self._settle_s = 0.0 if at_once else _SETTLE_S
+        self._credit_s = self._credit_max_s = _AGAIN_S * (_BURST if at_once else 1)
         self._told: bytes | None = None
-        self._looked_s = 0.0
+        self._looked_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bell = self._bells.__enter__()
@@ -133,13 +146,22 @@ class Retold:
         return self._told
 
     async def next(self) -> bytes:
-        """One viewer looks once a second at the most, however much there is to hear: the database has others to answer."""
+        """In the long run one viewer looks once a second, however much there is to hear: the database has others to answer."""
         while True:
-            await self._bell.heard(self.every_s)
-            await asyncio.sleep(max(0.0, self._looked_s + _AGAIN_S - time.monotonic()))
-            self._looked_s = time.monotonic()
+            await self._bell.heard(self.every_s, self._settle_s)
+            await self._my_turn()
             with suppress(FleetError):  # the stream itself asks now and then whether it may go on
                 state = await self._look()
                 if state != self._told:
                     self._told = state
                     return state
+
+    async def _my_turn(self) -> None:
+        """A look costs _AGAIN_S of the time that has passed; some of it may be saved up."""
+        now_s = time.monotonic()
+        self._credit_s = min(self._credit_max_s, self._credit_s + now_s - self._looked_s)
+        if self._credit_s < _AGAIN_S:
+            await asyncio.sleep(_AGAIN_S - self._credit_s)
+            self._credit_s = _AGAIN_S
+        self._credit_s -= _AGAIN_S
+        self._looked_s = time.monotonic()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, Router, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.params import FromPath, JSONBody
 
 from fleet.codecs.registry import CODECS
 from fleet.errors import BadInput
@@ -16,15 +16,11 @@ from fleet.profile_changes import check_profile
 from fleet.profiles import DeviceProfile
 from fleet.storage import audit, profile_versions
 from fleet.storage.profile_versions import ProfileRow, ProfileVersion
+from web.if_match import IfMatch, etag, seen_version
 from web.new_sites import LINE
 from web.paging import Page
 from web.services import Services
 from web.visits import Visit, client_address
-
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(name="If-Match", max_length=20, description='The version that you have read, such as `"3"`'),
-]
 
 
 class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,7 +103,7 @@ async def get_profile(profile: FromPath[str], visit: NamedDependency[Visit]) -> 
     async with visit.enter() as connection:
         row = await profile_versions.profile(connection, _name(profile))
         found = ProfileWithVersions(row, await profile_versions.versions(connection, row.id))
-    return Response(found, headers={"ETag": f'"{row.version}"'})
+    return Response(found, headers=etag(row.version))
 
 
 @post("/", operation_id="makeProfile", summary="A new device profile")
@@ -137,16 +133,8 @@ async def put_profile(
         visit.must_be("ops", "admin")
     if data.definition.id != _name(profile):
         raise BadInput("bad_profile", f"the address names {_name(profile)!r}, the definition {data.definition.id!r}")
-    row = await change_profile(services, visit, data.definition, _version(if_match), data.note, client_address(request))
-    return Response(row, headers={"ETag": f'"{row.version}"'})
-
-
-def _version(if_match: str | None) -> int:
-    """Raises BadInput (version_needed)."""
-    text = (if_match or "").strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise BadInput("version_needed", 'say in If-Match which version you have read, such as "3"')
-    return int(text)
+    row = await change_profile(services, visit, data.definition, seen_version(if_match), data.note, client_address(request))
+    return Response(row, headers=etag(row.version))
 
 
 def _name(text: str) -> str:

@@ -65,6 +65,7 @@ _FRENCH: dict[str, Text] = (
 _ENGLISH: dict[str, Text] = (
     onboarding_texts.ENGLISH
     | import_texts.ENGLISH
+    | remote_texts.ENGLISH
     | {
         "not_signed_in": Text("Sign-in needed", "Sign in, or send a valid access token with the request."),
         "session_ended": Text("Session ended", "This session is no longer valid. Sign in again."),
@@ -112,6 +113,7 @@ _BY_STATUS = {
     403: "not_allowed",
     404: "unknown_route",
     409: "refused",
+    412: "stale_version",
     422: "invalid_request",
     429: "too_many_requests",
     503: "twins_away",

@@ -71,6 +71,23 @@ CREATE INDEX ON remote.command (site_id, id DESC);
 CREATE INDEX ON remote.command (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX ON remote.command (created_at);
 
+-- One command for a selection of devices. devices: how many it is for; skipped: reason → how many of the selection it is
+-- not for. issued_at: when every one of them had become a command; before, some may be missing.
+CREATE TABLE remote.command_batch (
+    id               text COLLATE "C" PRIMARY KEY,
+    name             text NOT NULL,
+    args             jsonb NOT NULL,  -- as they were given
+    selection        jsonb NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    devices          integer NOT NULL,
+    skipped          jsonb NOT NULL DEFAULT '{}',
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    created_by       text COLLATE "C",
+    idempotency_key  text,
+    issued_at        timestamptz
+);
+CREATE UNIQUE INDEX ON remote.command_batch (created_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
 -- The hash-chained journal (fleet.receipts). detail is text: what was hashed, byte for byte.
 CREATE TABLE remote.receipt (
     chain      smallint NOT NULL,
@@ -160,6 +177,16 @@ CREATE TABLE remote.rollout_target (
 CREATE INDEX ON remote.rollout_target (rollout_id, wave, state);
 CREATE INDEX ON remote.rollout_target (device_id);
 
+-- Who has told a device something: operations see all names, others those of their own organisation; NULL is not theirs.
+CREATE FUNCTION accounts.name_of(of_person text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.name FROM accounts.person p
+    WHERE p.id = of_person
+      AND (registry.sees_all_sites()
+           OR p.organisation_id = (SELECT a.organisation_id FROM accounts.person a
+                                   WHERE a.id = accounts.acting_person_id() AND a.disabled_at IS NULL))
+$$;
+
 -- who sees what ----------------------------------------------------------------------------------------------------
 
 DO $$
@@ -188,8 +215,23 @@ BEGIN
     END LOOP;
 END $$;
 
+ALTER TABLE remote.command_batch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY operators ON remote.command_batch FOR ALL TO sp_web USING ((SELECT registry.sees_all_sites()));
+
+-- Who changed it, who gave it: operations see each other's names in histories; others see their own only.
+CREATE FUNCTION accounts.name_in_history(asked text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.name FROM accounts.person p
+    WHERE p.id = asked AND (p.id = accounts.acting_person_id() OR registry.sees_all_sites())
+$$;
+REVOKE EXECUTE ON FUNCTION accounts.name_in_history FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION accounts.name_in_history TO sp_web;
+
 -- least privilege --------------------------------------------------------------------------------------------------
 
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts, remote FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION accounts.name_of TO sp_web;
+GRANT SELECT, INSERT, UPDATE ON remote.command_batch TO sp_web;
 GRANT USAGE ON SCHEMA remote TO sp_twins, sp_web, sp_rollouts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON remote.config, remote.config_change, remote.command TO sp_twins;
 GRANT SELECT, INSERT ON remote.receipt TO sp_twins;
