@@ -42,8 +42,21 @@ class Line(NamedTuple):
     hash: bytes
 
 
+class Head(NamedTuple):
+    """The newest line of a chain, noted apart from it. seq 0: the chain has none."""
+
+    chain: int
+    seq: int
+    hash: bytes
+
+
 class Broken(NamedTuple):
-    """Where a chain does not hold. code: missing_line, changed_line, cut_end (fewer lines than its head says)."""
+    """Where a chain does not hold.
+
+    code: missing_line, changed_line; of its end: cut_end (the head names a later line), added_end (lines that the head does
+    not know), other_head (the newest line is not the one that the head names); rewritten: the chain holds, and once held
+    another line at this place.
+    """
 
     chain: int
     seq: int
@@ -81,7 +94,17 @@ class Verifier:
 
     def end(self, seq: int, head: bytes) -> Broken | None:
         """seq, head: of the newest line, as they were noted apart from the lines."""
-        return None if (self.seq, self.head) == (seq, head) else Broken(self.chain, self.seq + 1, "cut_end")
+        if self.seq < seq:
+            return Broken(self.chain, self.seq + 1, "cut_end")
+        if self.seq > seq:
+            return Broken(self.chain, seq + 1, "added_end")
+        return None if self.head == head else Broken(self.chain, seq, "other_head")
+
+    def against(self, saved: Head) -> Broken | None:
+        """Whether the line that was just checked is the one that was noted for its place, long ago and elsewhere."""
+        if self.seq == saved.seq and self.head != saved.hash:
+            return Broken(self.chain, self.seq, "rewritten")
+        return None
 
 
 def _hash(before: bytes, told: tuple[object, ...]) -> bytes:

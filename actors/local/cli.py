@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.local import checks, doctor, launch, smtp_options
+from actors.local import audit, checks, doctor, launch, smtp_options
 from actors.local.configuration import Options
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
@@ -47,6 +47,8 @@ def _run(chosen: argparse.Namespace, rest: list[str]) -> int:
             return launch.run(_options(chosen))
         case "doctor":
             return doctor.examine(Layout(chosen.data_dir))
+        case "audit":
+            return audit.verify(Layout(chosen.data_dir), save=chosen.save, against=chosen.against)
         case "check":
             return checks.check()
         case "test":
@@ -134,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
             )
             smtp_options.add_to(start)
     command("doctor", "check what the platform needs on this machine", folder=True)
+    audit.add_to(command("audit", "verify the journal of what devices were told to be and to do", folder=True))
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")
     command("bench", "run benchmarks: all, or those named")
