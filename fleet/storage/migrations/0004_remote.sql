@@ -152,7 +152,8 @@ CREATE TABLE remote.rollout (
     state       text NOT NULL CHECK (state IN ('running', 'paused', 'returning', 'aborted', 'completed')),
     wave        integer NOT NULL DEFAULT 0,
     wave_at     timestamptz,
-    stopped     jsonb,             -- why it paused or aborted
+    settled_at  timestamptz,       -- since when all of the wave have an outcome
+    stopped     jsonb,             -- why it paused or aborted last: fleet.rollouts.Stop
     counts      jsonb NOT NULL DEFAULT '{}',
     revision    bigint NOT NULL DEFAULT 1,
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -160,6 +161,9 @@ CREATE TABLE remote.rollout (
     ended_at    timestamptz
 );
 CREATE INDEX ON remote.rollout (created_at DESC);
+-- Two that bring the same group's layer would undo each other.
+CREATE UNIQUE INDEX rollout_one_per_group ON remote.rollout (group_id)
+    WHERE group_id IS NOT NULL AND state IN ('running', 'paused', 'returning');
 
 CREATE TABLE remote.rollout_target (
     rollout_id  text COLLATE "C" NOT NULL REFERENCES remote.rollout ON DELETE CASCADE,
@@ -168,7 +172,8 @@ CREATE TABLE remote.rollout_target (
     wave        integer NOT NULL,
     state       text NOT NULL,
     state_at    timestamptz NOT NULL DEFAULT now(),
-    version     bigint,            -- of the device's configuration, that this rollout made
+    told_at     timestamptz,       -- when its twin was first asked
+    version     bigint,            -- of the device's configuration, in force once the twin had stored what this rollout brings
     was_there   boolean,           -- when it was told
     problem     text NOT NULL DEFAULT '',
     "before"    jsonb,             -- the layer of the same source that it had
@@ -176,6 +181,15 @@ CREATE TABLE remote.rollout_target (
 );
 CREATE INDEX ON remote.rollout_target (rollout_id, wave, state);
 CREATE INDEX ON remote.rollout_target (device_id);
+CREATE INDEX ON remote.rollout_target (rollout_id, told_at);
+
+-- Whom a rollout tells that it has stopped by itself.
+CREATE FUNCTION remote.creator_of(rollout text) RETURNS TABLE (email text, locale text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.email, p.locale FROM remote.rollout r JOIN accounts.person p ON p.id = r.created_by
+    WHERE r.id = rollout AND p.disabled_at IS NULL
+$$;
+REVOKE ALL ON FUNCTION remote.creator_of FROM PUBLIC;
 
 -- Who has told a device something: operations see all names, others those of their own organisation; NULL is not theirs.
 CREATE FUNCTION accounts.name_of(of_person text) RETURNS text
@@ -247,3 +261,6 @@ GRANT SELECT ON registry.site, registry.device, registry.profile, registry.devic
     telemetry.device_latest, supervision.health, supervision.alert, remote.config, remote.config_change TO sp_rollouts;
 GRANT SELECT, INSERT, UPDATE ON remote.device_group, remote.rollout, remote.rollout_target TO sp_rollouts;
 GRANT INSERT (recipient, subject, body) ON accounts.mail TO sp_rollouts;
+GRANT EXECUTE ON FUNCTION remote.creator_of TO sp_rollouts;
+GRANT USAGE ON SCHEMA audit TO sp_rollouts;
+GRANT INSERT ON audit.entry TO sp_rollouts;
