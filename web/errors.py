@@ -20,7 +20,6 @@ from fleet.setting import RefusedValues
 from web.if_match import etag
 from web.language import Language, language_of
 from web.setting_texts import setting_message
-from web.setting_words import setting_problem
 from web.texts import text_of
 
 PROBLEM_JSON = "application/problem+json"
@@ -68,6 +67,17 @@ class Stale(Conflict):
         return type(self), (self.code, self.detail, self.version, self.current)
 
 
+class ConfirmNeeded(Conflict):
+    """So many devices are meant that it has to be said how many. count: what has to be said."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("confirm_needed", f"{count} devices are meant: say so with confirm_count {count}")
+        self.count = count
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
+        return type(self), (self.count,)
+
+
 class Misdirected(FleetError):
     """Sent to a host that we are not."""
 
@@ -100,7 +110,9 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Problem details. `errors`: the fields that a 422 is about. `version`, `desired`: what is in force, of a 412."""
+    """Problem details. `errors`: the fields that a 422 is about. `version`, `desired`: what is in force, of a 412.
+    `count`: what has to be confirmed, of a 409.
+    """
 
     type: str
     title: str
@@ -112,6 +124,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: list[FieldError] = []
     version: int | None = None
     desired: Any = None
+    count: int | None = None
 
 
 # What PostgreSQL says of U+0000, as text and within JSON: no text of anybody's holds it by accident.
@@ -126,13 +139,13 @@ def problem_of(
 ) -> Problem:
     """What may be told about any exception. Of an unexpected one: nothing but that it happened."""
     status, code, english, errors = _facts(error, language)
-    if isinstance(error, RefusedValues):
-        errors = [FieldError(found.key, setting_problem(found, language)) for found in error.problems]
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
     if isinstance(error, Taken) and error.about not in detail:
         detail = f"{detail} ({error.about})"
     problem = Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
+    if isinstance(error, ConfirmNeeded):
+        return msgspec.structs.replace(problem, detail=detail.replace("{count}", str(error.count)), count=error.count)
     if isinstance(error, Stale):
         return msgspec.structs.replace(problem, version=error.version, desired=error.current)
     return problem
