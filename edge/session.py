@@ -18,7 +18,7 @@ _TAKEN = (mqtt5.PubAckReasonCode.SUCCESS, mqtt5.PubAckReasonCode.NO_MATCHING_SUB
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Who connects: client id, last will, and what it wants to hear."""
+    """Who connects: client id, last will ('' as its topic: none), and what it wants to hear."""
 
     client_id: str
     will_topic: str
@@ -69,11 +69,12 @@ class Session:
         return self._inflight_max - len(self._inflight) if self.state == "ready" else 0
 
     def open(self) -> None:
-        will = mqtt5.Will(self._hello.will_topic, payload=self._hello.will_payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
+        hello = self._hello
+        will = mqtt5.Will(hello.will_topic, payload=hello.will_payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         packet = mqtt5.ConnectPacket(
-            self._hello.client_id,
+            hello.client_id,
             clean_start=True,
-            will=will,
+            will=will if hello.will_topic else None,
             keep_alive=KEEP_ALIVE_S,
             max_packet_size=INCOMING_PACKET_BYTES_MAX,
         )
