@@ -1,0 +1,225 @@
+"""Rollouts in the words of people: states of a rollout and of its targets, why it stopped, what is wrong with a plan."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+from fleet.rollouts import RolloutState, Stop, StopCode, TargetState
+from web.language import Language
+
+# What the states of targets come to, in the order of a bar.
+Slice = Literal["done", "under_way", "away", "faults", "left_out", "to_come"]
+
+
+class _Words(NamedTuple):
+    french: str
+    english: str
+
+    def said(self, language: Language) -> str:
+        return self.english if language == "en" else self.french
+
+
+_STATES: Final[Mapping[RolloutState, _Words]] = {
+    "running": _Words("En cours", "Running"),
+    "paused": _Words("En pause", "Paused"),
+    "returning": _Words("Retour en arrière", "Going back"),
+    "aborted": _Words("Arrêté", "Aborted"),
+    "completed": _Words("Terminé", "Completed"),
+}
+SLICES: Final[Mapping[Slice, tuple[TargetState, ...]]] = {
+    "done": ("done",),
+    "under_way": ("telling", "pending", "returning"),
+    "away": ("away",),
+    "faults": ("rejected", "timed_out", "silent", "alerted", "not_returned"),
+    "left_out": ("returned", "skipped", "overruled", "gone"),
+    "to_come": ("held", "waiting"),
+}
+_SLICES: Final[Mapping[Slice, _Words]] = {
+    "done": _Words("appliqué", "done"),
+    "under_way": _Words("en cours", "under way"),
+    "away": _Words("hors ligne", "offline"),
+    "faults": _Words("en défaut", "at fault"),
+    "left_out": _Words("remis ou écartés", "given back or left out"),
+    "to_come": _Words("à venir", "to come"),
+}
+# What it is called, and what that means.
+_TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
+    "waiting": (_Words("À venir", "To come"), _Words("Sa vague n’a pas commencé.", "Its wave has not begun.")),
+    "held": (
+        _Words("Attend son créneau", "Waits for its window"),
+        _Words("Sa vague a commencé, mais pas son créneau horaire ou solaire.", "Its wave has begun, its window is shut."),
+    ),
+    "telling": (
+        _Words("Part maintenant", "Being told"),
+        _Words("Son jumeau est en train de l’apprendre.", "Its twin is told."),
+    ),
+    "pending": (
+        _Words("Envoyé", "Sent"),
+        _Words("L’appareil est là ; sa réponse est attendue.", "The device is there; its answer is awaited."),
+    ),
+    "away": (
+        _Words("Hors ligne", "Offline"),
+        _Words("Il l’aura à son retour, et ne compte pas comme défaut.", "It gets it when it returns, and is no fault."),
+    ),
+    "done": (_Words("Appliqué", "Done"), _Words("L’appareil l’a confirmé.", "The device has confirmed it.")),
+    "rejected": (
+        _Words("Refusé", "Rejected"),
+        _Words("L’appareil l’a refusé, ou applique autre chose.", "The device refused it, or runs something else."),
+    ),
+    "timed_out": (
+        _Words("Sans réponse", "No answer"),
+        _Words("L’appareil est là, mais n’a rien répondu à temps.", "The device is there, but did not answer in time."),
+    ),
+    "silent": (
+        _Words("S’est tu", "Went silent"),
+        _Words("Il était là quand il l’a reçu, et ne l’est plus.", "It was there when it was told, and has gone since."),
+    ),
+    "alerted": (
+        _Words("A levé une alerte", "Raised an alert"),
+        _Words("Une alerte s’est ouverte depuis qu’il l’a reçu.", "An alert was opened since it was told."),
+    ),
+    "skipped": (
+        _Words("Écarté", "Skipped"),
+        _Words("La plateforme ne le lui a pas envoyé.", "The platform did not send it."),
+    ),
+    "returning": (
+        _Words("Retour en cours", "Going back"),
+        _Words("Il retrouve ce qu’il avait avant.", "It gets back what it had before."),
+    ),
+    "returned": (
+        _Words("Remis comme avant", "As before"),
+        _Words("Il doit de nouveau appliquer ce qu’il avait avant.", "It shall run what it had before again."),
+    ),
+    "not_returned": (
+        _Words("Retour refusé", "Not given back"),
+        _Words("Ce qu’il avait avant n’est plus permis : voyez sa configuration.", "What it had is no longer allowed."),
+    ),
+    "overruled": (
+        _Words("Changé entre-temps", "Changed since"),
+        _Words("Quelqu’un a changé sa configuration depuis.", "Somebody has changed its configuration since."),
+    ),
+    "gone": (
+        _Words("Parti", "Gone"),
+        _Words("Retiré, révoqué, ou passé derrière une passerelle.", "Retired, revoked, or put behind a gateway."),
+    ),
+}
+# {faults}: "3 témoins sur 5"; {measured}, {limit}: shares. Verb first, so that it stands in a sentence.
+_STOPS: Final[Mapping[StopCode, _Words]] = {
+    "person": _Words("par {person}", "by {person}"),
+    "rejected": _Words("{faults} ont refusé ces valeurs", "{faults} refused these values"),
+    "timed_out": _Words("{faults} n’ont pas répondu à temps", "{faults} did not answer in time"),
+    "went_silent": _Words("{faults} se sont tus après les avoir reçues", "{faults} went silent after they were told"),
+    "raised_alerts": _Words("{faults} ont levé une alerte depuis", "{faults} raised an alert since"),
+    "energy": _Words(
+        "{faults} produisent {measured} de moins que leurs voisins ne le laissent attendre",
+        "{faults} yield {measured} less than their neighbours let expect",
+    ),
+    "energy_unknown": _Words(
+        "la production des témoins n’a pas pu être comparée à celle de leurs voisins ; à vous de décider",
+        "the canaries’ yield could not be compared with their neighbours’; it is for you to decide",
+    ),
+}
+_STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
+    # By itself, and by somebody.
+    "running": (_Words("Avant cela, en pause de lui-même", "Before that, paused by itself"),
+                _Words("Avant cela, mis en pause", "Before that, paused")),
+    "paused": (_Words("En pause de lui-même", "Paused by itself"), _Words("Mis en pause", "Paused")),
+    "returning": (_Words("Arrêté de lui-même", "Stopped by itself"), _Words("Arrêté", "Stopped")),
+    "aborted": (_Words("Arrêté de lui-même", "Stopped by itself"), _Words("Arrêté", "Stopped")),
+    "completed": (_Words("Avant cela, en pause de lui-même", "Before that, paused by itself"),
+                  _Words("Avant cela, mis en pause", "Before that, paused")),
+}  # fmt: skip
+_CANARIES: Final = (_Words("{0} témoin sur {1}", "{0} canary of {1}"), _Words("{0} témoins sur {1}", "{0} canaries of {1}"))
+_DEVICES: Final = (
+    _Words("{0} appareil sur {1}", "{0} device of {1}"),
+    _Words("{0} appareils sur {1}", "{0} devices of {1}"),
+)
+_ALL_CANARIES: Final = _Words("les témoins", "the canaries")
+_ITSELF: Final = _Words("; limite {limit}", "; limit {limit}")
+_SOMEBODY: Final = _Words("quelqu’un", "somebody")
+
+# Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for.
+_PLAN: Final[Mapping[str, _Words]] = {
+    "waves": _Words(
+        "Vagues : chacune va plus loin que la précédente (5, 10 %, 50 %), et la dernière atteint tout le monde (100 %).",
+        "Waves: each goes further than the one before (5, 10 %, 50 %), and the last one reaches all devices (100 %).",
+    ),
+    "per_minute": _Words("Appareils par minute : {0}.", "Devices per minute: {0}."),
+    "observe_s": _Words("Observation après chaque vague, en secondes : {0}.", "Watching after each wave, in seconds: {0}."),
+    "timeout_s": _Words("Délai de réponse, en secondes : {0}.", "Time to answer, in seconds: {0}."),
+    "silent_after_s": _Words("Silence toléré, en secondes : {0}.", "Silence borne, in seconds: {0}."),
+    "abort_at": _Words("Seuils d’arrêt : un de chaque sorte au plus.", "Thresholds: one of each kind at the most."),
+    "rejected": _Words("Seuil des refus : {0}.", "Threshold of refusals: {0}."),
+    "timed_out": _Words("Seuil des sans-réponse : {0}.", "Threshold of missing answers: {0}."),
+    "went_silent": _Words("Seuil de ceux qui se taisent : {0}.", "Threshold of those that go silent: {0}."),
+    "raised_alerts": _Words("Seuil des alertes : {0}.", "Threshold of alerts: {0}."),
+    "energy": _Words("Comparaison de la production : {0}.", "Comparison of the yield: {0}."),
+    "window": _Words(
+        "Créneau : une part de 0,1 à 100 % de la puissance crête, et deux heures différentes de 0 à 24.",
+        "Window: a share of 0.1 to 100 % of the peak power, and two different hours from 0 to 24.",
+    ),
+}
+
+
+def state(code: RolloutState, language: Language) -> str:
+    return _STATES[code].said(language)
+
+
+def target_state(code: TargetState, language: Language) -> str:
+    return _TARGETS[code][0].said(language)
+
+
+def target_meaning(code: TargetState, language: Language) -> str:
+    return _TARGETS[code][1].said(language)
+
+
+def slice_name(code: Slice, language: Language) -> str:
+    return _SLICES[code].said(language)
+
+
+def stop(found: Stop, rollout: RolloutState, person: str | None, language: Language) -> str:
+    """Why it stopped, as a sentence. person: who did it, where that is known. rollout: the state that it is in now."""
+    by_itself, by_somebody = _STOPPED[rollout]
+    reason = (
+        _STOPS[found.code]
+        .said(language)
+        .format(
+            person=person or _SOMEBODY.said(language),
+            faults=_faults(found, language),
+            measured=_share(abs(found.measured_pct or 0.0), language),
+        )
+    )
+    if found.code == "person":
+        said = f"{by_somebody.said(language)} {reason}"
+        return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
+    limit = _ITSELF.said(language).format(limit=_share(found.limit_pct, language)) if found.limit_pct is not None else ""
+    if found.measured_pct is not None and found.code != "energy":
+        limit = f"{_share(found.measured_pct, language)}{limit}"
+    more = f" ({limit.removeprefix('; ')})" if limit else ""
+    return f"{by_itself.said(language)}{_colon(language)}{reason}{more}."
+
+
+def plan_problem(detail: str, language: Language) -> str:
+    """detail: what fleet.rollout_plan says: "per_minute: 1 to 3000, not 0"."""
+    field, _, allowed = detail.partition(": ")
+    words = _PLAN.get(field)
+    if words is None:
+        return detail
+    numbers = allowed.partition(", not ")[0]
+    return words.said(language).format(numbers if language == "en" else numbers.replace(" to ", " à "))
+
+
+def _faults(found: Stop, language: Language) -> str:
+    canary = found.wave == 0
+    if found.code == "energy" and not found.count:
+        return _ALL_CANARIES.said(language)
+    one, many = _CANARIES if canary else _DEVICES
+    return (one if found.count == 1 else many).said(language).format(found.count, found.of)
+
+
+def _share(share_pct: float | None, language: Language) -> str:
+    text = f"{share_pct or 0.0:.3g}"
+    return f"{text}%" if language == "en" else f"{text.replace('.', ',')}\u202f%"
+
+
+def _colon(language: Language) -> str:
+    return ": " if language == "en" else "\u00a0: "
