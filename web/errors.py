@@ -55,6 +55,17 @@ class Taken(Conflict):
         return type(self), (self.code, self.detail, self.about)
 
 
+class Elsewhere(BadInput):
+    """For something else to do, whose name every reader is told. about: that name, in no language."""
+
+    def __init__(self, code: str, detail: str, about: str) -> None:
+        super().__init__(code, detail)
+        self.about = about
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+        return type(self), (self.code, self.detail, self.about)
+
+
 class Stale(Conflict):
     """What If-Match names is not in force any more. version: what is; current: that version, as the answer shows it."""
 
@@ -141,7 +152,7 @@ def problem_of(
     status, code, english, errors = _facts(error, language)
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
-    if isinstance(error, Taken) and error.about not in detail:
+    if isinstance(error, Taken | Elsewhere) and error.about not in detail:
         detail = f"{detail} ({error.about})"
     problem = Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)
     if isinstance(error, ConfirmNeeded):

@@ -146,7 +146,7 @@ class Retold:
         return self._told
 
     async def next(self) -> bytes:
-        """In the long run one viewer looks once a second, however much there is to hear: the database has others to answer."""
+        """In the long run one viewer looks once a second, whatever there is to hear: the database has others to answer."""
         while True:
             await self._bell.heard(self.every_s, self._settle_s)
             await self._my_turn()

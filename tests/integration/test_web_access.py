@@ -28,6 +28,11 @@ _BODIES: dict[tuple[str, str], Any] = {
     },
     ("POST", "/api/v1/devices/{device}/revoke"): {"reason": "lost"},
     ("POST", "/api/v1/devices/{device}/serial"): {"serial": "ABC124"},
+    ("PUT", "/api/v1/devices/{device}/config"): {"values": {}},
+    ("POST", "/api/v1/devices/{device}/config/preview"): {"values": {}},
+    ("POST", "/api/v1/devices/{device}/config/return"): {"version": 1},
+    ("POST", "/api/v1/groups"): {"name": "G", "query": {}},
+    ("POST", "/api/v1/groups/preview"): {"query": {}},
     ("PATCH", "/api/v1/formats/{format_id}"): {"version": 1, "name": "mine now"},
     ("POST", "/api/v1/sites/{site}/loggers"): {"name": "Logger"},
     ("POST", "/api/v1/loggers/{device}/keys"): {"public_key": "ssh-ed25519 AAAA"},
@@ -44,7 +49,7 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/profiles"): _PROFILE,
     ("PUT", "/api/v1/profiles/{profile}"): _PROFILE,
 }  # fmt: skip
-_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-")
+_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-|/groups")
 _BARE = ("/ack", "/cancel", "/undo")  # what takes no body
 
 
@@ -76,6 +81,7 @@ def filled(path: str, site: str = ALPHA, device: str = ALPHA_METER, alert: str =
     names |= {
         "file": "1.pdf" if "/reports/" in path else alert,
         "format_id": alert,
+        "group": alert.replace("-", ""),
         "source": alert.replace("-", ""),
         "profile": "no-such",
     }
@@ -89,7 +95,7 @@ def body(method: str, path: str) -> Any:
 
 
 def extra(method: str) -> dict[str, str]:
-    return {"If-Match": '"1"'} if method == "PUT" else {}
+    return {"If-Match": '"1"'} if method in ("PUT", "PATCH") else {}
 
 
 def query(path: str) -> dict[str, str]:

@@ -1,0 +1,60 @@
+"""What a change of a configuration would change, value by value, before anything is stored or sent."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged
+from fleet.remote import ConfigValue
+from fleet.setting import Setting, SettingProblem, check_values, defaults_of, is_same
+
+
+class ValueChange(msgspec.Struct, frozen=True):
+    """before: as wished until now; reported: as the device says it runs; None: no such value. origin_*: where from."""
+
+    key: str
+    before: ConfigValue | None
+    after: ConfigValue | None
+    reported: ConfigValue | None = None
+    origin_before: Origin | None = None
+    origin_after: Origin | None = None
+
+
+def wished(state: ConfigState, settings: tuple[Setting, ...]) -> Values:
+    """What a device shall run; of one that nobody has wished anything of, its profile's defaults."""
+    return dict(state.desired.values) if state.desired is not None else defaults_of(settings)
+
+
+def origins_of(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Origin]:
+    layers, own = _layers_and_own(state)
+    return merged(settings, layers, own)[1]
+
+
+def preview(
+    state: ConfigState, settings: tuple[Setting, ...], own: Mapping[str, ConfigValue]
+) -> tuple[list[ValueChange], list[SettingProblem]]:
+    """What would change if these became the device's own values, all of them, in the settings' order; and what is wrong."""
+    layers, own_before = _layers_and_own(state)
+    below, _ = inherited(settings, layers)
+    kept = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
+    after, origins_after = merged(settings, layers, kept)
+    before, (_, origins_before) = wished(state, settings), merged(settings, layers, own_before)
+    said = state.reported.values if state.reported is not None else {}
+    changes = [
+        ValueChange(key, before.get(key), after.get(key), said.get(key), origins_before.get(key), origins_after.get(key))
+        for key in dict.fromkeys((*after, *before))
+        if not (is_same(before.get(key), after.get(key)) and origins_before.get(key) == origins_after.get(key))
+    ]
+    return changes, check_values(settings, after, before)
+
+
+def differences(
+    before: Mapping[str, ConfigValue], after: Mapping[str, ConfigValue]
+) -> dict[str, tuple[ConfigValue | None, ConfigValue | None]]:
+    """Key → (before, after), where they differ."""
+    keys = dict.fromkeys((*after, *before))
+    return {key: (before.get(key), after.get(key)) for key in keys if not is_same(before.get(key), after.get(key))}
+
+
+def _layers_and_own(state: ConfigState) -> tuple[tuple[Layer, ...], Values]:
+    return (state.desired.layers, state.desired.own) if state.desired is not None else ((), {})

@@ -1,0 +1,253 @@
+"""Changing a device's configuration: values of its own, back to an earlier version, accepting or overwriting a drift."""
+
+import time
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from fleet.config_diff import preview
+from fleet.configuration import Change, ChangeKind, Values, plan
+from fleet.errors import Conflict
+from fleet.orders import ConfigAnswer, ConfigWish
+from fleet.remote import ConfigValue
+from fleet.storage import audit, configs, orders, registry
+from fleet.storage.configs import DeviceConfig
+from fleet.storage.database import Connection
+from fleet.storage.registry import DeviceRow
+from web.config_views import ConfigView, OriginView, config_view, current
+from web.device_ids import parse_device
+from web.errors import Elsewhere, FieldError, Stale
+from web.if_match import IfMatch, etag, seen_version
+from web.language import language_of
+from web.new_sites import LINE
+from web.services import Services
+from web.setting_texts import setting_message
+from web.visits import Visit, client_address
+
+WHY_CHARS_MAX = 300
+Why = Annotated[str, msgspec.Meta(max_length=WHY_CHARS_MAX, pattern=LINE)]
+_ACTIONS: dict[ChangeKind, str] = {"set": "config.change"}
+
+
+class NewValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """values: the device's own, all of them. One that equals what it would inherit is inherited."""
+
+    values: Values
+    why: Why = ""
+
+
+class Proposed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    values: Values
+
+
+class Return(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+    why: Why = ""
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    why: Why = ""
+
+
+class ProposedChange(msgspec.Struct, frozen=True):
+    """One value that would change, or whose origin would. reported: what the device runs now."""
+
+    key: str
+    before: ConfigValue | None
+    after: ConfigValue | None
+    reported: ConfigValue | None
+    origin_before: OriginView | None
+    origin_after: OriginView | None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """version: the one that the values were compared with. problems: why they would be refused."""
+
+    version: int
+    changes: list[ProposedChange]
+    problems: list[FieldError]
+
+
+def must_listen(row: DeviceRow) -> None:
+    """Raises Elsewhere (behind_gateway), Conflict (device_revoked)."""
+    if row.gateway is not None:
+        raise Elsewhere("behind_gateway", f"{row.id} does not listen itself: turn to its gateway {row.gateway}", row.gateway)
+    if row.revoked_at is not None:
+        raise Conflict("device_revoked", f"{row.id} is shut out: it is not told anything any more")
+
+
+async def change_config(
+    services: Services, visit: Visit, device: str, if_match: str | None, change: Change, address: str
+) -> tuple[DeviceConfig, ConfigAnswer]:
+    """Stored, and on its way if the device is there, when this returns. change: without who wishes it and what they saw.
+
+    Raises NotFound (unknown_device), Forbidden (not_allowed), BadInput (version_needed), Elsewhere (behind_gateway),
+    Conflict (device_revoked, not_drifted, unknown_version), Stale (stale_version), RefusedValues (bad_config), Unavailable.
+    """
+    async with visit.enter() as connection:
+        row = await registry.device(connection, parse_device(device))
+        visit.must_be("ops", "admin")
+        must_listen(row)
+        wish = msgspec.structs.replace(change, expected=seen_version(if_match), person_id=visit.person.id)
+        await _check(connection, wish, await configs.config_of(connection, row.id))
+    (answer,) = await services.door.twins().change_configs([ConfigWish(row.site, row.id, wish)])
+    async with visit.enter() as connection:
+        after = await configs.config_of(connection, row.id)
+        if answer.problem is not None:
+            raise _stale(after, wish) if answer.problem.code == "stale_version" else answer.problem.error()
+        if answer.changed:
+            await audit.record(
+                connection,
+                _ACTIONS.get(change.kind, f"config.{change.kind}"),
+                person_id=visit.person.id,
+                subject=row.id,
+                detail={"site": row.site, "version": answer.version, "why": change.why},
+                address=address,
+            )
+    return after, answer
+
+
+async def _check(connection: Connection, wish: Change, found: DeviceConfig) -> None:
+    """What the twin would refuse is refused without asking it."""
+    if wish.expected != found.state.version:
+        raise _stale(found, wish)
+    earlier = None
+    if wish.version is not None:
+        earlier = await orders.change(connection, found.site, found.device, wish.version)
+    plan(found.state, wish, found.settings, earlier, time.time_ns() // 1_000_000)
+
+
+def _stale(found: DeviceConfig, wish: Change) -> Stale:
+    detail = f"the configuration is at version {found.state.version}, not {wish.expected}: look at it, then try again"
+    return Stale("stale_version", detail, found.state.version, current(found))
+
+
+async def preview_config(visit: Visit, device: str, values: Values, request: Request[Any, Any, Any]) -> Preview:
+    """Raises NotFound (unknown_device), Forbidden (not_allowed), Elsewhere (behind_gateway), Conflict (device_revoked)."""
+    async with visit.enter() as connection:
+        row = await registry.device(connection, parse_device(device))
+        visit.must_be("ops", "admin")
+        must_listen(row)
+        found = await configs.config_of(connection, row.id)
+    changes, problems = preview(found.state, found.settings, values)
+    language = language_of(request)
+    rollouts = {layer.source: layer.rollout for layer in found.state.desired.layers} if found.state.desired else {}
+
+    def told(origin: Any) -> OriginView | None:
+        if origin is None:
+            return None
+        return OriginView(origin.kind, origin.name or None, rollouts.get(origin.source))
+
+    return Preview(
+        found.state.version,
+        [
+            ProposedChange(
+                each.key, each.before, each.after, each.reported, told(each.origin_before), told(each.origin_after)
+            )
+            for each in changes
+        ],
+        [FieldError(each.key, setting_message(each, language)) for each in problems],
+    )
+
+
+@put("/devices/{device:str}/config", operation_id="changeConfig", summary="What a device shall run")
+async def put_config(
+    device: FromPath[str],
+    data: JSONBody[NewValues],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    if_match: IfMatch = None,
+) -> Response[ConfigView]:
+    """For operations. Putting back what was read changes nothing. A device that is away gets it when it returns."""
+    change = Change("set", data.why, own=data.values)
+    return await _changed(services, visit, device, if_match, change, request)
+
+
+@post(
+    "/devices/{device:str}/config/return",
+    status_code=200,
+    operation_id="returnConfig",
+    summary="Back to what an earlier version was",
+)
+async def return_config(
+    device: FromPath[str],
+    data: JSONBody[Return],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    if_match: IfMatch = None,
+) -> Response[ConfigView]:
+    """A new version with the earlier one's values; the history only grows."""
+    change = Change("return", data.why, version=data.version)
+    return await _changed(services, visit, device, if_match, change, request)
+
+
+@post(
+    "/devices/{device:str}/config/accept-drift",
+    status_code=200,
+    operation_id="acceptDrift",
+    summary="Wish what the device runs",
+)
+async def accept_drift(
+    device: FromPath[str],
+    data: JSONBody[Reason],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    if_match: IfMatch = None,
+) -> Response[ConfigView]:
+    return await _changed(services, visit, device, if_match, Change("accept_drift", data.why), request)
+
+
+@post(
+    "/devices/{device:str}/config/overwrite",
+    status_code=200,
+    operation_id="overwriteDrift",
+    summary="Send what is wished once more, as a new version",
+)
+async def overwrite_drift(
+    device: FromPath[str],
+    data: JSONBody[Reason],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    if_match: IfMatch = None,
+) -> Response[ConfigView]:
+    """Of a device that drifted, or that refused it."""
+    return await _changed(services, visit, device, if_match, Change("overwrite", data.why), request)
+
+
+@post(
+    "/devices/{device:str}/config/preview",
+    status_code=200,
+    operation_id="previewConfig",
+    summary="What a change would change; nothing is stored or sent",
+)
+async def post_preview(
+    device: FromPath[str],
+    data: JSONBody[Proposed],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+) -> Preview:
+    return await preview_config(visit, device, data.values, request)
+
+
+async def _changed(
+    services: Services,
+    visit: Visit,
+    device: str,
+    if_match: str | None,
+    change: Change,
+    request: Request[Any, Any, Any],
+) -> Response[ConfigView]:
+    found, _ = await change_config(services, visit, device, if_match, change, client_address(request))
+    return Response(config_view(found), headers=etag(found.state.version))
+
+
+router = Router(
+    "/", route_handlers=[put_config, return_config, accept_drift, overwrite_drift, post_preview], tags=["configuration"]
+)

@@ -1,0 +1,134 @@
+"""A device's configuration, its history and its journal as the API tells them."""
+
+import msgspec
+
+from fleet.config_diff import differences, origins_of, wished
+from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift, inherited
+from fleet.remote import ConfigValue, RejectedConfig
+from fleet.setting import Setting, defaults_of
+from fleet.storage.configs import ChangeRow, DeviceConfig
+from fleet.telemetry import UnixMs
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    version: int
+    values: Values
+
+
+class ReportedView(msgspec.Struct, frozen=True):
+    """version: of what it was told; at: when it said so."""
+
+    version: int
+    values: Values
+    at: UnixMs
+
+
+class OriginView(msgspec.Struct, frozen=True):
+    """Where a value comes from. name: the group's; rollout: the id of the one that brought it."""
+
+    kind: OriginKind
+    name: str | None = None
+    rollout: str | None = None
+
+
+class Drifted(msgspec.Struct, frozen=True):
+    wished: ConfigValue | None
+    reported: ConfigValue | None
+
+
+class ConfigView(msgspec.Struct, frozen=True):
+    """desired: version 0 with the profile's defaults while nobody has wished anything.
+
+    inherited: what the device would run without values of its own; own: those. drift: what it runs that was not wished.
+    changed_by: a name, where you may know it.
+    """
+
+    desired: Versioned
+    reported: ReportedView | None
+    status: ConfigStatus
+    status_at: UnixMs | None
+    sent_at: UnixMs | None
+    rejected: RejectedConfig | None
+    drift: dict[str, Drifted]
+    own: Values
+    inherited: Values
+    origins: dict[str, OriginView]
+    changed_at: UnixMs | None
+    changed_by: str | None
+    change: ChangeKind | None
+    why: str
+    settings: tuple[Setting, ...]
+
+
+class Step(msgspec.Struct, frozen=True):
+    before: ConfigValue | None
+    after: ConfigValue | None
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    """One version. changes: what it changed in the one before it. person: a name, where you may know it."""
+
+    version: int
+    at: UnixMs
+    kind: ChangeKind
+    person_id: str | None
+    person: str | None
+    rollout: str | None
+    rollout_name: str | None
+    why: str
+    changes: dict[str, Step]
+    values: Values
+
+
+def config_view(found: DeviceConfig) -> ConfigView:
+    state, desired, said = found.state, found.state.desired, found.state.reported
+    layers = desired.layers if desired is not None else ()
+    return ConfigView(
+        desired=current(found),
+        reported=None if said is None else ReportedView(said.version, said.values, said.at),
+        status=state.status,
+        status_at=state.status_at or None,
+        sent_at=state.sent_at,
+        rejected=said.rejected if said is not None and state.status == "rejected" else None,
+        drift={key: Drifted(*each) for key, each in drift(state, found.settings).items()},
+        own=desired.own if desired is not None else {},
+        inherited=inherited(found.settings, layers)[0],
+        origins=origins(state, found.settings),
+        changed_at=desired.at if desired is not None else None,
+        changed_by=found.person,
+        change=desired.kind if desired is not None else None,
+        why=desired.why if desired is not None else "",
+        settings=found.settings,
+    )
+
+
+def current(found: DeviceConfig) -> Versioned:
+    return Versioned(found.state.version, wished(found.state, found.settings))
+
+
+def origins(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, OriginView]:
+    layers: tuple[Layer, ...] = state.desired.layers if state.desired is not None else ()
+    by_source = {layer.source: layer for layer in layers}
+    told = {}
+    for key, origin in origins_of(state, settings).items():
+        layer = by_source.get(origin.source) if origin.kind == "group" else None
+        told[key] = OriginView(origin.kind) if layer is None else OriginView(origin.kind, layer.name, layer.rollout)
+    return told
+
+
+def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:
+    """settings: the first version changed their defaults."""
+    desired = row.desired
+    before = row.before if row.before is not None else defaults_of(settings)
+    return ChangeView(
+        version=desired.version,
+        at=desired.at,
+        kind=desired.kind,
+        person_id=desired.person_id,
+        person=row.person,
+        rollout=desired.rollout,
+        rollout_name=row.rollout,
+        why=desired.why,
+        changes={key: Step(*each) for key, each in differences(before, desired.values).items()},
+        values=desired.values,
+    )
