@@ -45,7 +45,8 @@ CATALOG: Final[dict[str, CommandSpec]] = {
     spec.name: spec
     for spec in (
         CommandSpec(
-            "blink", "Faire clignoter", "Blink", 60.0, keepers=True,
+            "blink", "Faire clignoter", "Blink", 330.0, keepers=True,
+            args=(Setting("duration_s", "integer", "Pendant", "For", 10, unit="s", minimum=1, maximum=300),),
             help_fr="Le voyant de l’appareil clignote un moment : pour le trouver sur place.",
             help_en="The device's light blinks for a while: to find it on site.",
         ),
@@ -99,7 +100,10 @@ def commands_of(profile: DeviceProfile) -> list[CommandSpec]:
     """
     settings = {setting.key: setting for setting in profile.settings}
     specs = [CATALOG[name] for name in profile.commands if name in CATALOG]
-    return [msgspec.structs.replace(spec, args=tuple(settings.get(arg.key, arg) for arg in spec.args)) for spec in specs]
+    return [
+        msgspec.structs.replace(spec, args=tuple(_bounded(arg, settings.get(arg.key)) for arg in spec.args))
+        for spec in specs
+    ]
 
 
 def checked(profile: DeviceProfile, name: str, args: Mapping[str, Any]) -> tuple[CommandSpec, dict[str, ConfigValue]]:
@@ -118,3 +122,17 @@ def checked(profile: DeviceProfile, name: str, args: Mapping[str, Any]) -> tuple
     if problems:
         raise refusal("bad_args", problems)
     return spec, values
+
+
+def _bounded(arg: Setting, setting: Setting | None) -> Setting:
+    """What else a setting depends on stands in the configuration, and not among the command's arguments."""
+    if setting is None:
+        return arg
+    return msgspec.structs.replace(
+        arg,
+        minimum=setting.minimum,
+        maximum=setting.maximum,
+        grid_minimum=setting.grid_minimum,
+        grid_maximum=setting.grid_maximum,
+        grid_code=setting.grid_code,
+    )

@@ -123,11 +123,17 @@ class IssuedCommand(msgspec.Struct, frozen=True):
         if (self.state, event) in REPEATS:
             return None
         if self.state in GIVEN_UP:
-            if self.late is not None and self.late.status == result.status:
+            if self._was_said(result.status):
                 return None
             late = LateAnswer(now, result.status, result.detail)
             return msgspec.structs.replace(self, late=late, revision=self.revision + 1)
         return self.moved(event, now, result.detail)
+
+    def _was_said(self, status: CommandStatus) -> bool:
+        """Whether the device has said this before of a command that was given up, or already how it ended."""
+        if self.late is not None and self.late.status != "accepted":
+            return True
+        return status == "accepted" and (self.late is not None or self.accepted_at is not None)
 
     def overdue(self, now: UnixMs) -> CommandEvent | None:
         """Whether time is up for it.

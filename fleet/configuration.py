@@ -4,6 +4,7 @@ Where a value comes from, the lowest first: the profile's default, the groups' r
 newest wins), and the device's own. Versions are the device's, and only grow.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
@@ -14,6 +15,7 @@ from fleet.limits import (
     CONFIG_LAYERS_MAX,
     CONFIG_RESEND_S,
     CONFIG_VERSION_AHEAD_MAX,
+    SETTING_KEY_CHARS_MAX,
     SETTING_TEXT_CHARS_MAX,
     SETTINGS_PER_DEVICE_MAX,
 )
@@ -117,26 +119,30 @@ class ConfigState(msgspec.Struct, frozen=True):
 
 def settings_of(profile: DeviceProfile, reported: Mapping[str, ConfigValue] | None = None) -> tuple[Setting, ...]:
     """What a device of this profile can be told: the profile's settings with its defaults, what older definitions name in
-    default_config only, and the switches of inputs that the device itself reports.
+    default_config only, and the switches of inputs that the device itself reports. The default of what is only shown is
+    what the device says of it.
     """
+    said = reported or {}
     settings = [
-        msgspec.structs.replace(setting, default=profile.default_config.get(setting.key, setting.default))
+        msgspec.structs.replace(
+            setting, default=(said if setting.read_only else profile.default_config).get(setting.key, setting.default)
+        )
         for setting in profile.settings
     ]
     known = {setting.key for setting in settings}
     settings += [_inferred(key, value) for key, value in profile.default_config.items() if key not in known]
     known.update(profile.default_config)
-    for key, value in (reported or {}).items():
+    for key, value in said.items():
         if key.startswith(_SWITCHES) and isinstance(value, bool) and key not in known:
             settings.append(_inferred(key, True))
     return tuple(settings)
 
 
 def inherited(settings: Iterable[Setting], layers: Iterable[Layer]) -> tuple[Values, dict[str, Origin]]:
-    """Values without the device's own, and where each comes from. A layer's values that the profile does not know are left
-    out: the profile may have changed since.
+    """Values without the device's own, and where each comes from. What is only shown is not among them. A layer's values
+    that the profile does not know are left out: the profile may have changed since.
     """
-    values = defaults_of(settings)
+    values = defaults_of(setting for setting in settings if not setting.read_only)
     origins = {key: Origin("profile") for key in values}
     for layer in layers:
         for key, value in layer.values.items():
@@ -167,39 +173,45 @@ def plan(
     """
     if change.expected is not None and change.expected != state.version:
         raise Conflict("stale_version", f"the configuration is at version {state.version}, not {change.expected}")
-    own, layers = _wished(state, change, earlier, {setting.key for setting in settings})
-    values_before, _ = merged(settings, layers, {})
-    own = {key: value for key, value in own.items() if not is_same(value, values_before.get(key))}
+    own, layers = _wished(state, change, earlier, settings)
+    if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
+        below, _ = inherited(settings, layers)
+        own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
     values, _ = merged(settings, layers, own)
-    before = state.desired.values if state.desired is not None else defaults_of(settings)
-    problems = check_values(settings, values, before)
+    problems = check_values(settings, values)
     if problems:
         raise refusal("bad_config", problems)
-    repeats = state.desired is not None and same_values(values, state.desired.values) and change.kind != "overwrite"
-    if repeats and state.desired is not None and (own, layers) == (state.desired.own, state.desired.layers):
-        return None
+    if change.kind not in ("accept_drift", "overwrite") and state.desired is not None:
+        wished = state.desired
+        if same_values(values, wished.values) and same_values(own, wished.own) and layers == wished.layers:
+            return None
     reported_version = state.reported.version if state.reported is not None else 0
     version = max(state.version, reported_version) + 1  # a device only takes what is newer than what it runs
     return Desired(version, values, own, layers, now, change.kind, change.person_id, change.rollout, change.why)
 
 
 def _wished(
-    state: ConfigState, change: Change, earlier: Desired | None, known: set[str]
+    state: ConfigState, change: Change, earlier: Desired | None, settings: tuple[Setting, ...]
 ) -> tuple[Values, tuple[Layer, ...]]:
-    """The device's own values and its layers, as the change wants them."""
-    own: Values = dict(state.desired.own) if state.desired is not None else {}
+    """The device's own values and its layers, as the change wants them. Of what was wished earlier only what the profile
+    still knows: it may have changed since.
+    """
+    shown = {setting.key: setting.default for setting in settings if setting.read_only}
+    known = {setting.key for setting in settings if not setting.read_only}
+    own = _known(state.desired.own, known) if state.desired is not None else {}
     layers = state.desired.layers if state.desired is not None else ()
     match change.kind:
-        case "set":
-            return dict(change.own or {}), layers
+        case "set":  # what is only shown may be repeated
+            told = change.own or {}
+            return {key: value for key, value in told.items() if not (key in shown and is_same(value, shown[key]))}, layers
         case "return":
             if earlier is None:
                 raise Conflict("unknown_version", f"the configuration has no version {change.version}")
-            return dict(earlier.own), earlier.layers
+            return _known(earlier.own, known), earlier.layers
         case "accept_drift":
             if state.status != "drifted" or state.reported is None:
                 raise Conflict("not_drifted", "the device runs what it was told")
-            return own | {key: value for key, value in state.reported.values.items() if key in known}, layers
+            return own | _known(state.reported.values, known), layers
         case "overwrite":
             if state.status not in ("drifted", "rejected"):
                 raise Conflict("not_drifted", "the device runs what it was told")
@@ -210,6 +222,10 @@ def _wished(
             if len(layers) > CONFIG_LAYERS_MAX:
                 raise BadInput("too_many_layers", f"more than {CONFIG_LAYERS_MAX} groups bear upon this device")
             return own, layers
+
+
+def _known(values: Mapping[str, ConfigValue], known: set[str]) -> Values:
+    return {key: value for key, value in values.items() if key in known}
 
 
 def adopted(state: ConfigState, desired: Desired, now: UnixMs) -> ConfigState:
@@ -247,20 +263,25 @@ def reported(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, 
 
     Raises BadInput (bad_version) for a version that no mistake explains, and (bad_report) for what is no configuration.
     """
-    if not 0 <= said.version <= state.version + CONFIG_VERSION_AHEAD_MAX:
-        raise BadInput("bad_version", f"version {said.version} was reported; {state.version} is the newest that there is")
-    if len(said.values) > SETTINGS_PER_DEVICE_MAX or any(_is_too_long(value) for value in said.values.values()):
-        raise BadInput("bad_report", f"more than {SETTINGS_PER_DEVICE_MAX} values, or texts beyond what a setting may hold")
+    for version in (said.version, said.rejected.version if said.rejected is not None else 0):
+        if not 0 <= version <= state.version + CONFIG_VERSION_AHEAD_MAX:
+            raise BadInput("bad_version", f"version {version} was reported; {state.version} is the newest that there is")
+    if len(said.values) > SETTINGS_PER_DEVICE_MAX or not all(_is_storable(*value) for value in said.values.items()):
+        raise BadInput(
+            "bad_report",
+            f"more than {SETTINGS_PER_DEVICE_MAX} values, or some that no setting may have: long texts, infinities",
+        )
+    rejected = _readable(said.rejected) if said.rejected is not None else None
     known = state.reported
     if (
         known is not None
         and known.version == said.version
         and same_values(known.values, said.values)
-        and known.rejected == said.rejected
+        and known.rejected == rejected
     ):
         return state
     after = msgspec.structs.replace(
-        state, reported=Reported(said.version, dict(said.values), now, said.rejected), revision=state.revision + 1
+        state, reported=Reported(said.version, dict(said.values), now, rejected), revision=state.revision + 1
     )
     return _judged(after, settings, now)
 
@@ -268,13 +289,14 @@ def reported(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, 
 def judge(state: ConfigState, settings: tuple[Setting, ...] | None) -> ConfigStatus:
     """How desired and reported stand to each other.
 
-    settings: for a device that nobody has wished anything of, whose profile's defaults then count as wished.
+    settings: for a device that nobody has wished anything of, whose profile's defaults then count as wished; what it does
+    not say it was not told.
     """
     said = state.reported
     if state.desired is None:
         if said is None:
             return "unknown"
-        wanted: Mapping[str, ConfigValue] = defaults_of(settings or ())
+        wanted = _known(defaults_of(settings or ()), set(said.values))
         return "in_sync" if _agrees(wanted, said.values) else "drifted"
     if said is None or said.version < state.version:
         if said is not None and said.rejected is not None and said.rejected.version == state.version:
@@ -289,8 +311,8 @@ def drift(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, tuple[
     """Key → (wished, reported), where they differ; empty unless the device drifted."""
     if state.reported is None or state.status != "drifted":
         return {}
-    wanted = state.desired.values if state.desired is not None else defaults_of(settings)
     said = state.reported.values
+    wanted = state.desired.values if state.desired is not None else _known(defaults_of(settings), set(said))
     return {key: (value, said.get(key)) for key, value in wanted.items() if not is_same(value, said.get(key))}
 
 
@@ -303,8 +325,21 @@ def _agrees(wanted: Mapping[str, ConfigValue], said: Mapping[str, ConfigValue]) 
     return all(key in said and is_same(value, said[key]) for key, value in wanted.items())
 
 
-def _is_too_long(value: ConfigValue) -> bool:
-    return isinstance(value, str) and (len(value) > SETTING_TEXT_CHARS_MAX or "\x00" in value)
+def _is_storable(key: str, value: ConfigValue) -> bool:
+    if len(key) > SETTING_KEY_CHARS_MAX or "\x00" in key:
+        return False
+    if isinstance(value, str):
+        return len(value) <= SETTING_TEXT_CHARS_MAX and "\x00" not in value
+    return math.isfinite(value)
+
+
+def _readable(rejected: RejectedConfig) -> RejectedConfig:
+    """A device's reasons, however it words them, cut to what is kept."""
+    errors = {
+        key[:SETTING_KEY_CHARS_MAX].replace("\x00", ""): why[:SETTING_TEXT_CHARS_MAX].replace("\x00", "")
+        for key, why in list(rejected.errors.items())[:SETTINGS_PER_DEVICE_MAX]
+    }
+    return RejectedConfig(rejected.version, errors)
 
 
 def _judged(state: ConfigState, settings: tuple[Setting, ...] | None, now: UnixMs) -> ConfigState:

@@ -147,7 +147,8 @@ def _problem(
                 return SettingProblem(key, "needs", f"{other} = {_spelt(wanted)}")
     if setting.below is not None and setting.below in known:
         bound = values.get(setting.below, known[setting.below].default)
-        if _is_number(value) and _is_number(bound) and not value < bound:  # type: ignore[operator]
+        number, limit = _finite(value), _finite(bound)
+        if number is not None and limit is not None and number >= limit:
             return SettingProblem(key, "not_below", f"< {setting.below} = {_spelt(bound)}")
     return None
 
@@ -171,13 +172,14 @@ def _wrong_in_itself(setting: Setting, value: ConfigValue) -> SettingProblem | N
 
 def _wrong_number(setting: Setting, value: ConfigValue) -> SettingProblem | None:
     unit = f" {setting.unit}" if setting.unit else ""
-    if not _is_number(value) or not math.isfinite(value):  # type: ignore[arg-type]
+    number = _finite(value)
+    if number is None:
         return SettingProblem(setting.key, "wrong_type", f"123{unit}")
-    if setting.kind == "integer" and float(value) != int(value):
+    if setting.kind == "integer" and not number.is_integer():
         return SettingProblem(setting.key, "wrong_type", f"1, 2, 3 …{unit}")
-    if not _within(float(value), setting.minimum, setting.maximum):
+    if not _within(number, setting.minimum, setting.maximum):
         return SettingProblem(setting.key, "out_of_range", range_of(setting.minimum, setting.maximum, setting.unit))
-    if not _within(float(value), setting.grid_minimum, setting.grid_maximum):
+    if not _within(number, setting.grid_minimum, setting.grid_maximum):
         allowed = range_of(setting.grid_minimum, setting.grid_maximum, setting.unit)
         return SettingProblem(setting.key, "grid_code", f"{allowed} ({setting.grid_code})" if setting.grid_code else allowed)
     return None
@@ -212,8 +214,15 @@ def _within(value: float, minimum: float | None, maximum: float | None) -> bool:
     return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _finite(value: object) -> float | None:
+    """None for what is no number, for NaN and infinities, and for an integer that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _spelt(value: ConfigValue) -> str:
