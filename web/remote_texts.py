@@ -25,7 +25,28 @@ FRENCH: dict[str, Text] = {
         "Appareil derrière une passerelle", "Cet appareil n'écoute pas lui-même : adressez-vous à sa passerelle."
     ),
     "device_revoked": Text("Appareil révoqué", "Cet appareil est exclu : il ne reçoit plus rien."),
+    "bad_query": Text(
+        "Sélection incorrecte", "Un critère au moins ne peut pas être compris ; le détail en anglais le nomme."
+    ),
+    "unknown_group": Text("Groupe introuvable", "Ce groupe n'existe pas, ou n'existe plus."),
+    "group_name_taken": Text("Nom déjà pris", "Un autre groupe porte ce nom : choisissez-en un autre."),
+    "group_changed": Text(
+        "Groupe modifié entre-temps",
+        "Quelqu'un a changé ce groupe depuis que vous l'avez lu. Regardez-le, puis recommencez.",
+    ),
+    "group_in_use": Text("Groupe utilisé", "Un déploiement en cours travaille sur ce groupe : terminez-le d'abord."),
+    "too_many_groups": Text("Trop de groupes", "Il y a déjà beaucoup de groupes : supprimez-en un."),
+    "too_many_tags": Text("Trop d'étiquettes", "Cet appareil a déjà beaucoup d'étiquettes : retirez-en une."),
+    "bad_tag": Text(
+        "Étiquette incorrecte", "Une étiquette est faite de 1 à 31 lettres minuscules sans accent, chiffres et tirets."
+    ),
     "orders_full": Text("Trop de demandes", "Les jumeaux ont trop de demandes en attente. Réessayez dans un instant."),
+    "confirm_needed": Text("Confirmation demandée", "{count} appareils sont concernés : confirmez ce nombre."),
+    "empty_selection": Text(
+        "Aucun appareil concerné", "Aucun appareil ne correspond, ou aucun de ceux-ci ne peut recevoir cette commande."
+    ),
+    "too_many_targets": Text("Trop d'appareils", "Cette sélection est trop grande : restreignez-la."),
+    "unknown_batch": Text("Envoi introuvable", "Cet envoi groupé n'existe pas."),
 }
 
 ENGLISH: dict[str, Text] = {
@@ -47,5 +68,19 @@ ENGLISH: dict[str, Text] = {
     ),
     "behind_gateway": Text("Device behind a gateway", "This device does not listen itself: turn to its gateway."),
     "device_revoked": Text("Device revoked", "This device is shut out: it is not told anything any more."),
+    "bad_query": Text("Bad query", "A criterion at least cannot be understood; the detail names it."),
+    "unknown_group": Text("No such group", "This group does not exist, or not any more."),
+    "group_name_taken": Text("Name taken", "Another group has this name: choose another one."),
+    "group_changed": Text(
+        "Group changed meanwhile", "Somebody has changed this group since you read it. Look at it, then start again."
+    ),
+    "group_in_use": Text("Group in use", "A running rollout works on this group: end it first."),
+    "too_many_groups": Text("Too many groups", "There are many groups already: remove one."),
+    "too_many_tags": Text("Too many tags", "This device has many tags already: take one away."),
+    "bad_tag": Text("Bad tag", "A tag is 1 to 31 lower case letters without accents, digits and hyphens."),
     "orders_full": Text("Too many requests", "Too many requests wait for the twins. Try again in a moment."),
+    "confirm_needed": Text("Confirmation needed", "{count} devices are meant: confirm this number."),
+    "empty_selection": Text("No device meant", "No device matches, or none of those can be given this command."),
+    "too_many_targets": Text("Too many devices", "This selection is too large: narrow it."),
+    "unknown_batch": Text("No such bulk command", "This bulk command does not exist."),
 }

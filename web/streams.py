@@ -18,9 +18,9 @@ _RETRY_MS = 3_000  # how long a browser waits before it connects again
 
 
 class Feed(Protocol):
-    """next: waits for what the browser has not been told yet."""
+    """next: waits for what the browser has not been told yet; None: nothing more will come, and the stream ends."""
 
-    async def next(self) -> bytes: ...
+    async def next(self) -> bytes | None: ...
 
 
 Now = Callable[[], Awaitable[bytes | None]]  # the state to begin with; None when nobody can tell it
@@ -74,7 +74,9 @@ async def _messages(
                     if not await _is_allowed(still_allowed):
                         return
                 if waiting in done:
-                    yield _message(event, waiting.result())
+                    if (news := waiting.result()) is None:
+                        return
+                    yield _message(event, news)
                     waiting = asyncio.ensure_future(source.next())
                 elif not done:
                     yield _sign_of_life()

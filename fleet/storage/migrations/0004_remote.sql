@@ -64,7 +64,7 @@ CREATE TABLE remote.command (
     detail           jsonb,             -- the device's answer
     late             jsonb              -- and one that came after it was given up
 );
-CREATE UNIQUE INDEX command_key ON remote.command (created_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX command_key ON remote.command (device_id, created_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX command_open ON remote.command (site_id, device_id, number) WHERE state IN ('queued', 'sent', 'accepted');
 CREATE INDEX ON remote.command (device_id, id DESC);
 CREATE INDEX ON remote.command (site_id, id DESC);
@@ -132,6 +132,7 @@ CREATE TABLE remote.device_group (
     query       jsonb NOT NULL,
     "values"    jsonb NOT NULL DEFAULT '{}',
     rollout_id  text COLLATE "C",  -- the one that brought the values
+    revision    bigint NOT NULL DEFAULT 1,  -- of name and query; what rollouts bring does not count
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text COLLATE "C",
     updated_at  timestamptz NOT NULL DEFAULT now(),
@@ -154,6 +155,7 @@ CREATE TABLE remote.rollout (
     wave_at     timestamptz,
     settled_at  timestamptz,       -- since when all of the wave have an outcome
     stopped     jsonb,             -- why it paused or aborted last: fleet.rollouts.Stop
+    energy      jsonb,             -- what the canaries yielded: fleet.rollout_energy.EnergyFinding
     counts      jsonb NOT NULL DEFAULT '{}',
     revision    bigint NOT NULL DEFAULT 1,
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -190,16 +192,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE r.id = rollout AND p.disabled_at IS NULL
 $$;
 REVOKE ALL ON FUNCTION remote.creator_of FROM PUBLIC;
-
--- Who has told a device something: operations see all names, others those of their own organisation; NULL is not theirs.
-CREATE FUNCTION accounts.name_of(of_person text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT p.name FROM accounts.person p
-    WHERE p.id = of_person
-      AND (registry.sees_all_sites()
-           OR p.organisation_id = (SELECT a.organisation_id FROM accounts.person a
-                                   WHERE a.id = accounts.acting_person_id() AND a.disabled_at IS NULL))
-$$;
 
 -- who sees what ----------------------------------------------------------------------------------------------------
 
@@ -241,10 +233,14 @@ $$;
 REVOKE EXECUTE ON FUNCTION accounts.name_in_history FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION accounts.name_in_history TO sp_web;
 
+-- Tags are for who keeps the site, and on a device of that site.
+CREATE POLICY makers ON registry.device_tag AS RESTRICTIVE FOR INSERT TO sp_web
+    WITH CHECK (registry.keeps(site_id)
+                AND EXISTS (SELECT FROM registry.device d WHERE d.id = device_id AND d.site_id = device_tag.site_id));
+CREATE POLICY removers ON registry.device_tag AS RESTRICTIVE FOR DELETE TO sp_web USING (registry.keeps(site_id));
+
 -- least privilege --------------------------------------------------------------------------------------------------
 
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA accounts, remote FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION accounts.name_of TO sp_web;
 GRANT SELECT, INSERT, UPDATE ON remote.command_batch TO sp_web;
 GRANT USAGE ON SCHEMA remote TO sp_twins, sp_web, sp_rollouts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON remote.config, remote.config_change, remote.command TO sp_twins;

@@ -1,0 +1,189 @@
+"""One command for many devices: POST /commands, and /command-batches/{batch}: how far those of a selection have got."""
+
+import time
+from collections import Counter
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from litestar.response import ServerSentEvent
+
+from fleet.errors import NotFound
+from fleet.limits import BULK_TARGETS_MAX, COMMAND_EXPIRES_S, PAGE_ITEMS
+from fleet.orders import CommandWish
+from fleet.storage import audit, command_batches, notices
+from fleet.storage import commands as stored
+from fleet.storage.command_batches import BatchRow, NewBatch
+from fleet.storage.commands import CommandRow
+from web.command_giving import CommandName, ExpiresIn, new_id
+from web.command_selection import Plan, Selection, plan, query_of
+from web.commands import IdempotencyKey, StateQuery, command_page, parse_position
+from web.news import Retold
+from web.paging import Cursor, Limit, Page
+from web.services import Services
+from web.streams import EVENTS, event_stream
+from web.visits import Visit, client_address, operators
+
+
+class BulkCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """confirm_count: so many devices you expect it to be for; needed for a large selection, and held to whenever given."""
+
+    target: Selection
+    name: CommandName
+    args: dict[str, Any] = {}
+    expires_in_s: ExpiresIn = COMMAND_EXPIRES_S
+    confirm_count: Annotated[int, msgspec.Meta(ge=0, le=BULK_TARGETS_MAX)] | None = None
+
+
+async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: str | None, address: str) -> BatchRow:
+    """For ops and admins. Every device's command is stored when this returns; the same key completes what was cut short.
+
+    Raises Forbidden (not_allowed), BadInput (empty_selection, too_many_targets), RefusedValues (bad_args), Conflict
+    (confirm_needed, key_reused), Unavailable.
+    """
+    now = time.time_ns() // 1_000_000
+    selection = msgspec.to_builtins(new.target)
+    async with visit.enter() as connection:
+        visit.must_be("ops", "admin")
+        person_id = visit.person.id
+        began = await command_batches.earlier(connection, person_id, key, new.name, new.args, selection)
+        if began is not None and began.issued_at is not None:
+            return began
+        planned = await plan(connection, await query_of(connection, new.target), new.name, new.args)
+        if began is None:
+            planned.check(new.confirm_count)
+            expires_at = now + round(new.expires_in_s * 1000)
+            wanted = NewBatch(
+                new_id(now),
+                new.name,
+                new.args,
+                selection,
+                expires_at,
+                len(planned.addressed),
+                planned.skipped,
+                person_id,
+                key,
+            )
+            began, is_new = await command_batches.begin(connection, wanted)
+            if is_new:
+                detail = {"name": new.name, "args": new.args, "target": selection, "devices": began.devices}
+                await audit.record(
+                    connection, "command.bulk", person_id=person_id, subject=began.id, detail=detail, address=address
+                )
+    given, refused = await _issue(services, began, planned, person_id, now)
+    async with visit.enter() as connection:
+        skipped = Counter(planned.skipped) + refused
+        await command_batches.finish(connection, began.id, given, skipped)
+        return await command_batches.batch(connection, began.id)
+
+
+async def _issue(services: Services, batch: BatchRow, planned: Plan, person_id: str, now: int) -> tuple[int, Counter[str]]:
+    """How many have their command now, and why others do not."""
+    wishes = [
+        CommandWish(
+            new_id(now),
+            each.site,
+            each.device,
+            each.spec.name,
+            dict(each.args),
+            expires_at=batch.expires_at,
+            run_s=each.spec.run_s,
+            person_id=person_id,
+            idempotency_key=f"{batch.id}/{each.device}",  # whoever completes this one later gives no device a second one
+            batch=batch.id,
+        )
+        for each in planned.addressed
+    ]
+    answers = await services.door.twins().issue_commands(wishes)
+    refused = Counter(answer.problem.code for answer in answers if answer.problem is not None)
+    return len(answers) - refused.total(), refused
+
+
+@post(
+    "/commands",
+    status_code=202,
+    operation_id="giveCommandToMany",
+    summary="Ask a selection of devices to do something",
+)
+async def post_commands(
+    data: JSONBody[BulkCommand],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    key: IdempotencyKey = None,
+) -> Response[BatchRow]:
+    """409 `confirm_needed` with the count when many are meant, or all. `skipped`: reason → devices that cannot be told."""
+    row = await give_to_many(services, visit, data, key, client_address(request))
+    return Response(row, status_code=202, headers={"Location": f"/api/v1/command-batches/{row.id}"})
+
+
+@get("/command-batches", operation_id="listCommandBatches", summary="The newest commands for many devices")
+async def list_batches(visit: NamedDependency[Visit]) -> Page[BatchRow]:
+    async with visit.enter() as connection:
+        return Page(await command_batches.newest(connection, PAGE_ITEMS), None)
+
+
+@get(
+    "/command-batches/{batch:str}",
+    operation_id="getCommandBatch",
+    summary="A command for many devices, and how many of them have got how far",
+)
+async def get_batch(batch: FromPath[str], visit: NamedDependency[Visit]) -> BatchRow:
+    async with visit.enter() as connection:
+        return await command_batches.batch(connection, parse_batch(batch))
+
+
+@get("/command-batches/{batch:str}/commands", operation_id="listBatchCommands", summary="Its commands, newest first")
+async def list_batch_commands(
+    batch: FromPath[str],
+    visit: NamedDependency[Visit],
+    state: StateQuery = None,
+    limit: Limit = PAGE_ITEMS,
+    cursor: Cursor = None,
+) -> Page[CommandRow]:
+    before = parse_position(cursor)
+    async with visit.enter() as connection:
+        row = await command_batches.batch(connection, parse_batch(batch))
+        states = [state] if state else None
+        found = await stored.commands(connection, batch=row.id, states=states, before=before, limit=limit + 1)
+    return command_page(found, limit)
+
+
+@get(
+    "/command-batches/{batch:str}/events",
+    operation_id="streamCommandBatch",
+    summary="`batch` events: its counts, whenever they change",
+    media_type=EVENTS,
+)
+async def stream_batch(
+    batch: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> ServerSentEvent:
+    batch_id = parse_batch(batch)
+
+    async def look() -> bytes:
+        async with visit.enter() as connection:
+            return msgspec.json.encode(await command_batches.batch(connection, batch_id))
+
+    async def may_see() -> None:
+        await look()
+
+    await may_see()
+    feed = Retold(services.news.watch(notices.ORDER), look, every_s=notices.POLL_S)
+    return event_stream(services, visit, "batch", feed.first, feed, may_see)
+
+
+def parse_batch(text: str) -> str:
+    """Raises NotFound: what cannot be an id names none."""
+    if not (text.isascii() and text.replace("-", "").isalnum() and len(text) <= 40):
+        raise NotFound("unknown_batch", "no such command for several devices")
+    return text
+
+
+router = Router(
+    "/",
+    route_handlers=[post_commands, list_batches, get_batch, list_batch_commands, stream_batch],
+    guards=[operators],
+    tags=["commands"],
+)
