@@ -15,6 +15,7 @@ import msgspec
 from fleet.configuration import Layer, Values
 from fleet.errors import Conflict
 from fleet.ids import DeviceId, SiteId
+from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_plan import FaultKind, RolloutPlan
 from fleet.targets import TargetQuery
 from fleet.telemetry import UnixMs
@@ -43,8 +44,8 @@ TargetState = Literal[
     "returning", "returned", "not_returned", "overruled", "gone",
 ]  # fmt: skip
 TargetEvent = Literal[
-    "hold", "tell", "store", "store_away", "refuse", "come", "report", "reject", "time_out", "silence", "alert", "return",
-    "restore", "overrule", "vanish",
+    "hold", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence", "alert",
+    "return", "restore", "overrule", "vanish",
 ]  # fmt: skip
 TARGET_STATES: Final[tuple[TargetState, ...]] = get_args(TargetState)
 TARGET_EVENTS: Final[tuple[TargetEvent, ...]] = get_args(TargetEvent)
@@ -62,7 +63,7 @@ WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(("pending", "away", "r
 
 # waiting   its wave has not come           held      its wave has, and its window is shut
 # telling   recorded before the twin is asked; after a crash it is asked again, which changes nothing
-# pending   told, and it is there           away      told, and not there: it gets it when it returns, and is no fault
+# pending   told, and it is there           away      told, and not there (or asleep): it gets it when it returns; no fault
 # rejected  the device refused it, or runs it with other values (drifted); silent: it was there and has gone
 # skipped   the platform refused it: the device's own values do not go with it, or it is nobody to be told anything
 # overruled somebody has changed the device since, so that it no longer holds what the rollout brought
@@ -74,7 +75,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("telling", "store"): "pending", ("telling", "store_away"): "away", ("telling", "refuse"): "skipped",
     ("telling", "return"): "returning", ("telling", "vanish"): "gone",
     ("pending", "report"): "done", ("pending", "reject"): "rejected", ("pending", "time_out"): "timed_out",
-    ("pending", "silence"): "silent", ("pending", "alert"): "alerted",
+    ("pending", "silence"): "silent", ("pending", "alert"): "alerted", ("pending", "sleep"): "away",
     ("away", "come"): "pending", ("away", "report"): "done", ("away", "reject"): "rejected",
     ("done", "silence"): "silent", ("done", "alert"): "alerted",
     ("rejected", "report"): "done",
@@ -116,7 +117,8 @@ class Rollout(msgspec.Struct, frozen=True):
     group       the saved group whose template they become; None: a rollout to a query
     wave        the one at work; len(plan.waves) once all are over
     wave_at     since when; settled_at: since when all its devices have an outcome, and it is watched
-    counts      target state → devices, as of the last look; they always add up to `targets`
+    counts      target state → devices; in lists as of the last look. They always add up to `targets`
+    energy      what the canaries yielded, as of the last look
     stopped     why it paused or aborted last
     """
 
@@ -134,6 +136,7 @@ class Rollout(msgspec.Struct, frozen=True):
     wave_at: UnixMs | None
     settled_at: UnixMs | None
     stopped: Stop | None
+    energy: EnergyFinding | None
     counts: dict[TargetState, int]
     targets: int
     revision: int
