@@ -27,7 +27,7 @@ class TargetQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     installers         ids of organisations
     health             a device that was never judged is 'unknown', one that was never told anything has config 'unknown'
     silent_for_s       nothing came for so long, or never; seen_within_s: something did
-    Raises BadInput (bad_query), also when it is decoded.
+    Raises BadInput (bad_query, bad_tag), also when it is decoded.
     """
 
     kinds: tuple[DeviceKind, ...] = ()
@@ -106,9 +106,9 @@ class TargetDevice(msgspec.Struct, frozen=True):
 
 
 def check_tag(tag: str) -> str:
-    """Raises BadInput (bad_query)."""
+    """Raises BadInput (bad_tag)."""
     if not _TAG.fullmatch(tag):
-        raise BadInput("bad_query", f"a tag is 1 to 31 of a-z, 0-9 and hyphens, not at its beginning: {tag[:40]!r}")
+        raise BadInput("bad_tag", f"a tag is 1 to 31 of a-z, 0-9 and hyphens, not at its beginning: {tag[:40]!r}")
     return tag
 
 

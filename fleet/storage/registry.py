@@ -93,6 +93,7 @@ class DeviceRow(msgspec.Struct, frozen=True):
     gateway: DeviceId | None
     enrolled_at: UnixMs | None
     revoked_at: UnixMs | None
+    tags: list[str] = []
 
 
 _SITE = """
@@ -140,6 +141,8 @@ SELECT d.id, d.site_id, d.profile_id, p.definition, d.name, d.serial,
        (extract(epoch FROM l.sample_time) * 1000)::bigint AS sample_at, l.readings, l.info,
        d.gateway_id, (extract(epoch FROM d.enrolled_at) * 1000)::bigint AS enrolled_at,
        (extract(epoch FROM d.revoked_at) * 1000)::bigint AS revoked_at,
+       ARRAY(SELECT t.tag FROM registry.device_tag t WHERE t.site_id = d.site_id AND t.device_id = d.id
+             ORDER BY t.tag) AS tags,
        h.status, (extract(epoch FROM h.since) * 1000)::bigint AS since, h.reason
 FROM registry.device d
 JOIN registry.profile p ON p.id = d.profile_id
@@ -283,6 +286,7 @@ def _device(row: asyncpg.Record) -> DeviceRow:
         gateway=row["gateway_id"],
         enrolled_at=row["enrolled_at"],
         revoked_at=row["revoked_at"],
+        tags=row["tags"],
     )
 
 
