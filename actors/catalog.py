@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -47,6 +47,7 @@ class Catalog:
         self._relearning = asyncio.Lock()  # what was read first is taken over first
         self.sites: dict[SiteId, SiteTwin] = {}
         self.devices = 0
+        self.on_loaded: Callable[[SiteTwin], None] = lambda _: None
 
     async def load_all(self, now: UnixMs) -> None:
         """The slots' twins at the shard's start, as many as fit."""
@@ -140,6 +141,7 @@ class Catalog:
         live = self.sites.setdefault(site, loaded[0])
         if live is loaded[0]:
             self.devices += len(live.devices)
+            self.on_loaded(live)
         else:
             self.devices -= len(live.devices)
             live.relearn(loaded[0])
@@ -151,9 +153,9 @@ class Catalog:
     def passivate(self, now: UnixMs) -> int:
         """Lets go of sites that are silent and settled and, over the bound, of the longest silent. Returns how many.
 
-        Only twins without an unsaved snapshot go.
+        Only twins without an unsaved snapshot go, and without orders that have to be told or waited for.
         """
-        clean = [twin for twin in self.sites.values() if not any(device.snapshot_due for device in twin.devices.values())]
+        clean = [twin for twin in self.sites.values() if not any(map(_is_held, twin.devices.values()))]
         idle_since = now - TWIN_IDLE_S * 1000
         idle = [twin for twin in clean if twin.heard_at < idle_since and _is_settled(twin)]
         excess = self.devices - sum(len(twin.devices) for twin in idle) - TWINS_PER_SHARD_MAX
@@ -223,6 +225,10 @@ class Catalog:
                 self.devices += len(twin.devices)
             else:  # live already: it keeps what it knows, and learns of devices that are new in the registry
                 self.devices += live.adopt(twin.devices.values())
+
+
+def _is_held(device: DeviceTwin) -> bool:
+    return device.snapshot_due or (device.orders is not None and device.orders.is_open)
 
 
 def _is_settled(twin: SiteTwin) -> bool:

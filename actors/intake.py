@@ -10,6 +10,7 @@ from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
 from actors.counters import Counters
 from actors.manual_ack import Received
+from actors.orders import Orders
 from actors.sources import Kept, Sources
 from fleet.codecs import native
 from fleet.errors import BadInput
@@ -32,8 +33,9 @@ class Intake:
     sources: who is behind which gateway.
     """
 
-    def __init__(self, catalog: Catalog, counters: Counters) -> None:
+    def __init__(self, catalog: Catalog, counters: Counters, orders: Orders) -> None:
         self._catalog = catalog
+        self._orders = orders
         self._counters = counters
         self._strangers = TokenBucket(DEAD_LETTERS_PER_DEVICE_PER_MIN, 0)  # shared by whoever cannot be named
         self.sources = Sources()
@@ -70,8 +72,17 @@ class Intake:
         if route.channel == "up/telemetry":
             return self._take_telemetry(text, payload, route, now)
         if route.channel == "up/state":
-            route.device.take_state(native.decode_state(payload))
+            state = native.decode_state(payload)
+            route.device.take_state(state)
             self.changed[route.site.record.id] = route.site
+            if state.online:
+                self._orders.connected(route, now)
+            return Entry(text, route.site, None, [], [])
+        if route.channel == "up/config":
+            self._orders.take_report(route, payload, now)
+            return Entry(text, route.site, None, [], [])
+        if route.channel == "up/result":
+            self._orders.take_result(route, text, payload, now)
             return Entry(text, route.site, None, [], [])
         if route.channel.startswith(_RAW_CHANNEL):
             message = RawMessage(now, route.channel.removeprefix(_RAW_CHANNEL), payload)

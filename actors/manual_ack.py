@@ -17,19 +17,21 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import aiomqtt
 from paho.mqtt import client as paho
 
-from fleet.limits import INFLIGHT_MESSAGES_MAX
+from fleet.limits import INFLIGHT_MESSAGES_MAX, PUBLISHES_INFLIGHT_MAX
 from fleet.settings import BrokerSettings
 
 _KEEPALIVE_S = 30
 _GOODBYE_S = 1.0  # what a broker may take to let us go
 _SUBSCRIBE_CHUNK = 64  # filters per SUBSCRIBE packet
 _PUBACK = b"\x40\x02"
+_URGENT = ("/up/result", "/up/config")  # people wait for these
 
 
 class Received(NamedTuple):
@@ -54,6 +56,7 @@ class ManualAckSession:
             identifier=client_id,
             clean_session=False,
             keepalive=_KEEPALIVE_S,
+            max_inflight_messages=PUBLISHES_INFLIGHT_MAX,
             tls_context=tls,
         )
         self._paho: paho.Client = self._client._client
@@ -64,6 +67,7 @@ class ManualAckSession:
         self._paused: socket.socket | None = None  # what we have stopped reading from
         self._subscribed = False
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()  # somebody waits for an answer that has come
         self._lost: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -107,7 +111,8 @@ class ManualAckSession:
         self._subscribed = True
 
     async def receive(self, limit: int, age_s: float) -> list[Received]:
-        """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company.
+        """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company, but not
+        when a device has answered somebody.
 
         Raises aiomqtt.MqttError when the connection is lost.
         """
@@ -116,7 +121,10 @@ class ManualAckSession:
             self._wake.clear()
             await self._wake.wait()
         if len(self._waiting) < limit:
-            await asyncio.sleep(age_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(age_s):
+                    await self._urgent.wait()
+        self._urgent.clear()
         self._check_connected()
         taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return taken
@@ -151,6 +159,8 @@ class ManualAckSession:
         except UnicodeDecodeError:
             topic = None
         self._waiting.append(Received(topic, body[payload_at:], packet_id))
+        if topic is not None and topic.endswith(_URGENT):
+            self._urgent.set()
         self._unacked += 1
         if self._unacked >= INFLIGHT_MESSAGES_MAX and self._subscribed:
             self._stop_reading()

@@ -24,6 +24,8 @@ from actors.counters import Counters
 from actors.feeds import Feeds
 from actors.intake import Intake
 from actors.manual_ack import ManualAckSession, Received, drop_session
+from actors.order_asks import OrderAsks
+from actors.orders import Orders
 from actors.placing import Placing
 from actors.rollup import Rollup
 from actors.supervision import Supervision
@@ -42,6 +44,7 @@ from fleet.limits import (
     SLICE_MESSAGES_MAX,
     SLOTS,
 )
+from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.placement import slots_of
 from fleet.settings import TwinsSettings
 from fleet.site import SiteTwin
@@ -84,9 +87,17 @@ class TwinShard:
                 await intake_sql.housekeeping(connection, datetime.now(UTC))
             self._vanished = [number for number in self._lease.superseded if number >= settings.shards]
             self._catalog = Catalog(self._pool, self._slots)
-            await self._catalog.load_all(now_ms())
             self._writer = Writer(settings.database, self._lease, self._counters)
-            self._intake = Intake(self._catalog, self._counters)
+            self._orders = Orders(
+                settings=settings.database,
+                pool=self._pool,
+                lease=self._lease,
+                slots=self._slots,
+                catalog=self._catalog,
+                counters=self._counters,
+            )
+            self._order_asks = OrderAsks(self._pool, self._catalog, self._orders)
+            self._intake = Intake(self._catalog, self._counters, self._orders)
             self._bulk = Bulk(settings.database, self._lease, self._catalog, self._is_busy)
             self._feeds = Feeds(self._catalog, self._intake, self._counters)
             self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake)
@@ -113,6 +124,8 @@ class TwinShard:
                 intake=self._intake,
                 upkeep=self._upkeep,
             )
+            self._catalog.on_loaded = self._orders.adopt
+            await self._catalog.load_all(now_ms())
             log.info("shard_started", shard=self.shard, epoch=self._lease.epoch, twins=self._catalog.devices)
             self._ready.set()
             await self._work()
@@ -137,7 +150,8 @@ class TwinShard:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve_broker(), name="broker")
-                for name, period_s, work in [*self._upkeep.works(), *self._correcting.works()]:
+                tasks.create_task(self._orders.book.run(), name="order book")
+                for name, period_s, work in [*self._upkeep.works(), *self._correcting.works(), *self._orders.works()]:
                     tasks.create_task(self._upkeep.repeat(name, period_s, work), name=name)
         except* StaleOwner as group:
             log.error("shard_superseded", shard=self.shard, epoch=self._lease.epoch)
@@ -162,6 +176,7 @@ class TwinShard:
                     log.info("broker_connected", shard=self.shard)
                     self._supervision.listens_anew(now_ms())
                     self._upkeep.session = session
+                    self._orders.listens_anew(session)
                     delay_s = 0.1
                     while True:
                         messages = await session.receive(BATCH_MESSAGES_MAX, BATCH_AGE_MAX_S)
@@ -170,7 +185,7 @@ class TwinShard:
             except aiomqtt.MqttError as error:
                 log.warning("broker_lost", shard=self.shard, error=str(error), next_try_s=round(delay_s, 1))
             finally:
-                self._upkeep.session = None
+                self._upkeep.session = self._orders.session = None
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay_s = min(delay_s * 2, _RECONNECT_MAX_S)
 
@@ -197,7 +212,7 @@ class TwinShard:
             entry = self._intake.take(message, arrived_at)
             if entry is not None:
                 entries.append(entry)
-        await self._writer.commit(entries, arrived_at)
+        await asyncio.gather(self._writer.commit(entries, arrived_at), self._orders.heard_stored())
         session.ack(messages)
         self._counters.acked_messages += len(messages)
         self._feeds.stored(entries)
@@ -255,7 +270,20 @@ class TwinShard:
 
     async def forget_site(self, site: SiteId) -> None:
         async with self._taking_in:
+            await self._orders.book.settled()  # a twin that is built anew must find all that it has ordered
             self._catalog.forget(site)
+
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        """See actors.order_asks."""
+        return await self._order_asks.change_configs(wishes)
+
+    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+        """See actors.order_asks."""
+        return await self._order_asks.issue_commands(wishes)
+
+    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
+        """See actors.order_asks."""
+        await self._order_asks.cancel_command(site, device, command_id, person_id)
 
     async def place_waiting(self, site: SiteId, serial: str) -> int:
         """After a device got this serial: what was kept for it becomes its samples; see Placing.place."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fleet.codecs.memory import Memory
 from fleet.corrections import Corrector
+from fleet.device_orders import DeviceOrders
 from fleet.errors import BadInput
 from fleet.ids import DeviceId
 from fleet.limits import (
@@ -77,6 +78,7 @@ class DeviceTwin:
         "judged",
         "name",
         "online",
+        "orders",
         "profile",
         "readings",
         "replaced_at",
@@ -100,6 +102,7 @@ class DeviceTwin:
         corrector: Corrector | None = None,
         replaced_at: UnixMs = 0,
         memory: Memory | None = None,
+        orders: DeviceOrders | None = None,
     ) -> None:
         self.id = device
         self.name = name
@@ -116,6 +119,7 @@ class DeviceTwin:
         self.judged = health
         self.snapshot_due = False
         self._memory = memory
+        self.orders = orders  # None: nothing was ever wished of it, and it has never said what it runs
         self.corrector = corrector
         self._newest: tuple[UnixMs, Readings] | None = None  # when the sample arrived that is shown, and all that it said
         self.replaced_at = replaced_at

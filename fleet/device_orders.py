@@ -4,7 +4,7 @@ Pure: every method takes (…, now), changes this object, and returns a Step: wh
 the device once it is. `there`: whether it can be told anything now.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -48,25 +48,28 @@ class Step(NamedTuple):
     command_out: Command | None = None
 
     @property
+    def needs_storing(self) -> bool:
+        return self.config is not None or bool(self.commands)
+
+    @property
     def is_empty(self) -> bool:
-        return not (self.config or self.commands or self.config_out or self.command_out)
+        return not (self.needs_storing or self.config_out or self.command_out)
 
 
 class DeviceOrders:
     """One command at a time: the next is sent once the one before has ended, whatever became of it."""
 
-    __slots__ = ("_reports", "commands", "config", "device", "profile", "site")
+    __slots__ = ("_reports", "commands", "config", "device", "site")
 
     def __init__(
         self,
         site: SiteId,
         device: DeviceId,
-        profile: DeviceProfile,
         config: ConfigState | None = None,
-        commands: tuple[IssuedCommand, ...] = (),
+        commands: Iterable[IssuedCommand] = (),
         now: UnixMs = 0,
     ) -> None:
-        self.site, self.device, self.profile = site, device, profile
+        self.site, self.device = site, device
         self.config = config or ConfigState()
         self.commands = {command.id: command for command in sorted(commands, key=lambda each: each.number)}
         self._reports = TokenBucket(CONFIG_REPORTS_PER_H, now)
@@ -78,13 +81,15 @@ class DeviceOrders:
 
     # what people want -------------------------------------------------------------------------------------------------
 
-    def wish(self, change: Change, earlier: Desired | None, *, there: bool, now: UnixMs) -> Step | None:
-        """A new version of its configuration; None when that would change nothing.
+    def wish(
+        self, change: Change, earlier: Desired | None, profile: DeviceProfile, *, there: bool, now: UnixMs
+    ) -> Step | None:
+        """A new version of its configuration; None when that would change nothing. earlier: see configuration.plan.
 
         Raises Conflict (stale_version, not_drifted, unknown_version), RefusedValues (bad_config), BadInput (too_many_layers)
         """
         said = self.config.reported
-        settings = configuration.settings_of(self.profile, said.values if said is not None else None)
+        settings = configuration.settings_of(profile, said.values if said is not None else None)
         desired = configuration.plan(self.config, change, settings, earlier, now)
         if desired is None:
             return None
@@ -123,9 +128,9 @@ class DeviceOrders:
 
     # what the device says -----------------------------------------------------------------------------------------
 
-    def report(self, said: ReportedConfig, *, there: bool, now: UnixMs) -> Step | None:
+    def report(self, said: ReportedConfig, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step | None:
         """None when it says nothing new. Raises BadInput (bad_version, bad_report)."""
-        settings = configuration.settings_of(self.profile, said.values)
+        settings = configuration.settings_of(profile, said.values)
         after = configuration.reported(self.config, said, settings, now)
         if after is self.config:
             return None

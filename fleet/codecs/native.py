@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from fleet.errors import BadInput
-from fleet.limits import PAYLOAD_BYTES_MAX
+from fleet.limits import COMMAND_DETAIL_BYTES_MAX, PAYLOAD_BYTES_MAX
+from fleet.remote import CommandResult, ReportedConfig
 from fleet.telemetry import Seq, State, Stream, Telemetry
 
 T = TypeVar("T")
@@ -25,6 +26,11 @@ _telemetry_json = msgspec.json.Decoder(Telemetry)
 _telemetry_msgpack = msgspec.msgpack.Decoder(Telemetry)
 _state_json = msgspec.json.Decoder(State)
 _state_msgpack = msgspec.msgpack.Decoder(State)
+_report_json = msgspec.json.Decoder(ReportedConfig)
+_report_msgpack = msgspec.msgpack.Decoder(ReportedConfig)
+_result_json = msgspec.json.Decoder(CommandResult)
+_result_msgpack = msgspec.msgpack.Decoder(CommandResult)
+_NUL_IN_JSON = b"\\u0000"  # PostgreSQL's jsonb holds none
 
 
 def decode_telemetry(payload: bytes) -> Telemetry:
@@ -35,6 +41,28 @@ def decode_telemetry(payload: bytes) -> Telemetry:
 def decode_state(payload: bytes) -> State:
     """Raises BadInput (malformed, too_large)."""
     return _decode(payload, _state_json, _state_msgpack)
+
+
+def decode_report(payload: bytes) -> ReportedConfig:
+    """`up/config`. Raises BadInput (malformed, too_large)."""
+    report = _decode(payload, _report_json, _report_msgpack)
+    if _NUL_IN_JSON in msgspec.json.encode(report):
+        raise BadInput("malformed", "a text in it holds U+0000")
+    return report
+
+
+def decode_result(payload: bytes) -> CommandResult:
+    """`up/result`; a detail too long to be kept is cut to its beginning, as text. Raises BadInput (malformed, too_large)."""
+    result = _decode(payload, _result_json, _result_msgpack)
+    try:
+        detail = msgspec.json.encode(result.detail)
+    except (TypeError, ValueError, OverflowError):  # MessagePack knows more than JSON does
+        return msgspec.structs.replace(result, detail=None)
+    if len(detail) > COMMAND_DETAIL_BYTES_MAX:
+        return msgspec.structs.replace(result, detail=detail[:COMMAND_DETAIL_BYTES_MAX].decode(errors="ignore"))
+    if _NUL_IN_JSON in detail:
+        return msgspec.structs.replace(result, detail=msgspec.json.decode(detail.replace(_NUL_IN_JSON, b"\\ufffd")))
+    return result
 
 
 def numbering(payload: bytes) -> Numbering | None:

@@ -3,6 +3,8 @@
 A notice is a hint: it may get lost while a connection is down, so whoever listens also looks by itself every POLL_S seconds.
 """
 
+from collections.abc import Sequence
+
 from fleet.storage.database import Connection
 
 CLAIM = "sp_claim"  # payload: id of a claim that was made, tried, used or cancelled
@@ -19,3 +21,7 @@ POLL_S = 5.0
 async def notify(connection: Connection, channel: str, payload: str) -> None:
     """Outside of a transaction where that is possible: PostgreSQL lets transactions with notices commit one by one only."""
     await connection.execute("SELECT pg_notify($1, $2)", channel, payload)
+
+
+async def notify_all(connection: Connection, channel: str, payloads: Sequence[str]) -> None:
+    await connection.execute("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload", channel, payloads)

@@ -10,10 +10,12 @@ import msgspec
 from fleet.codecs.memory import Memory
 from fleet.corrections import Corrector, corrector
 from fleet.device import DeviceTwin, Snapshot
+from fleet.device_orders import DeviceOrders
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
 from fleet.site import SiteRecord, SiteTwin
 from fleet.storage import codec_memory
+from fleet.storage import orders as orders_sql
 from fleet.storage.corrections import changes_of
 from fleet.storage.database import Connection
 from fleet.storage.supervision import load_health, load_open_alerts
@@ -81,6 +83,8 @@ async def load_twins(
     health = await load_health(connection, list(devices))
     changes = await changes_of(connection, list(devices))
     memories = await codec_memory.load(connection, list(devices))
+    configs = await orders_sql.load_configs(connection, list(devices))
+    commands = await orders_sql.load_open_commands(connection, list(devices))
     for row in await connection.fetch(_DEVICES, list(devices)):
         judged = health.get(row["site_id"], {}).get(row["id"])
         swaps, profile = changes.replacements.get(row["id"], ()), profiles[row["profile_id"]]
@@ -88,7 +92,11 @@ async def load_twins(
         replaced_at = max((swap.at for swap in swaps), default=0)
         learned = memories.get((row["site_id"], row["id"]))
         memory = None if learned is None else Memory(learned)
-        devices[row["site_id"]].append(_device(row, profile, judged, corrects, replaced_at, memory, now))
+        twin = _device(row, profile, judged, corrects, replaced_at, memory, now)
+        key = (row["site_id"], row["id"])
+        if key in configs or key in commands:
+            twin.orders = DeviceOrders(*key, configs.get(key), commands.get(key, ()), now)
+        devices[row["site_id"]].append(twin)
     return [
         SiteTwin(site, devices[site.id], now, health.get(site.id, {}).get(""), alerts.get(site.id, ())) for site in sites
     ]

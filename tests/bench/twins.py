@@ -16,10 +16,12 @@ from actors.clock import now_ms
 from actors.counters import Counters
 from actors.intake import Intake
 from actors.manual_ack import Received
+from actors.orders import Orders
 from fleet import topics
 from fleet.limits import SLOTS
 from fleet.settings import DatabaseSettings
 from fleet.storage.database import connect, open_pool
+from fleet.storage.lease import Lease
 from tests.bench.figures import Figure, figure
 from tests.fleet_rig import seed_fleet
 from tests.servers import Database, postgres_server
@@ -74,7 +76,11 @@ async def measure(settings: DatabaseSettings) -> dict[str, float]:
     began = time.perf_counter()
     await catalog.load_all(now_ms())
     seconds = time.perf_counter() - began
-    make_active(catalog)
+    counters = Counters()
+    orders = Orders(
+        settings=settings, pool=pool, lease=Lease(0, 0), slots=range(SLOTS), catalog=catalog, counters=counters
+    )
+    make_active(catalog, orders, counters)
     gc.collect()
     grown = process.memory_info().rss - before
     pool.terminate()
@@ -85,9 +91,9 @@ async def measure(settings: DatabaseSettings) -> dict[str, float]:
     }
 
 
-def make_active(catalog: Catalog) -> None:
+def make_active(catalog: Catalog, orders: Orders, counters: Counters) -> None:
     """Every twin has heard a message: its route is known, its live values are its own."""
-    intake, now = Intake(catalog, Counters()), now_ms()
+    intake, now = Intake(catalog, counters, orders), now_ms()
     for site in list(catalog.sites.values()):
         for device in site.devices.values():
             channel = device.profile.channels[0]

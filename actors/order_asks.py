@@ -1,0 +1,174 @@
+"""What people ask of a shard's devices: a configuration, a command, to cancel one. One answer a wish, once all are kept."""
+
+from collections.abc import Sequence
+
+from actors.catalog import Catalog
+from actors.clock import now_ms
+from actors.orders import Orders
+from fleet.commands import IssuedCommand
+from fleet.configuration import Desired
+from fleet.device import DeviceTwin
+from fleet.device_orders import Step
+from fleet.errors import BadInput, Conflict, FleetError, NotFound, Unavailable
+from fleet.ids import DeviceId, SiteId
+from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish, problem_of
+from fleet.storage import orders as orders_sql
+from fleet.storage.database import AWAY, Pool
+
+_Key = tuple[DeviceId, str, str]  # device, person, idempotency key
+
+
+class OrderAsks:
+    """Belongs to one shard. Every method raises Unavailable (database_away, orders_full, order_unsure).
+
+    Nothing waits between looking at a twin and changing it, so two wishes about one device never see the same version.
+    """
+
+    def __init__(self, pool: Pool, catalog: Catalog, orders: Orders) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._orders = orders
+        self._last_number = 0
+        self._being_stored: dict[_Key, IssuedCommand] = {}
+
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        self._orders.book.require_open()
+        twins = [await self._twin(wish.site, wish.device) for wish in wishes]
+        earlier = [await self._earlier(wish) for wish in wishes]
+        steps: list[Step] = []
+        answers = []
+        for wish, twin, version in zip(wishes, twins, earlier, strict=True):
+            answer, step = self._changed(wish, twin, version)
+            answers.append(answer)
+            if step is not None:
+                self._orders.note(step.site, step.device)
+                steps.append(step)
+        await self._orders.book.written(steps)
+        return answers
+
+    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+        """The same key of the same person for the same device is the same command."""
+        self._orders.book.require_open()
+        twins = [await self._twin(wish.site, wish.device) for wish in wishes]
+        known = [await self._known(wish) for wish in wishes]
+        steps: list[Step] = []
+        answers = []
+        for wish, twin, before in zip(wishes, twins, known, strict=True):
+            try:
+                answer, step = self._issued(wish, twin, before)
+            except (BadInput, Conflict, NotFound) as error:
+                answer, step = CommandAnswer(wish.id, "failed", problem=problem_of(error)), None
+            answers.append(answer)
+            if step is not None:
+                self._orders.note(step.site, step.device)
+                steps.append(step)
+        try:
+            await self._orders.book.written(steps)
+        finally:
+            for key in map(_key, wishes):
+                if key is not None:
+                    self._being_stored.pop(key, None)
+        return answers
+
+    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
+        """Raises NotFound (unknown_site, unknown_device, unknown_command_id), Conflict (illegal_move) once it was sent."""
+        self._orders.book.require_open()
+        twin = await self._twin(site, device)
+        if isinstance(twin, NotFound):
+            raise twin
+        mine = self._orders.of(site, twin)
+        if command_id not in mine.commands:
+            async with self._pool.acquire() as connection:
+                ended = (await orders_sql.commands_by_id(connection, [command_id])).get(command_id)
+            if ended is not None and ended.device == device:
+                raise Conflict("illegal_move", f"the command has ended: it is {ended.state}")
+        step = mine.cancel(command_id, person_id, there=self._orders.is_there(twin), now=now_ms())
+        self._orders.note(site, device)
+        await self._orders.book.written([step])
+
+    def _changed(
+        self, wish: ConfigWish, twin: DeviceTwin | NotFound, earlier: Desired | None
+    ) -> tuple[ConfigAnswer, Step | None]:
+        if isinstance(twin, NotFound):
+            refused = problem_of(twin)
+            return ConfigAnswer(wish.device, 0, changed=False, status="unknown", there=False, problem=refused), None
+        there, mine = self._orders.is_there(twin), self._orders.of(wish.site, twin)
+        step, problem = None, None
+        try:
+            step = mine.wish(wish.change, earlier, twin.profile, there=there, now=now_ms())
+        except (BadInput, Conflict) as error:
+            problem = problem_of(error, mine.config.version)
+        version, status = mine.config.version, mine.config.status
+        return ConfigAnswer(wish.device, version, step is not None, status, there, problem), step
+
+    def _issued(
+        self, wish: CommandWish, twin: DeviceTwin | NotFound, before: IssuedCommand | None
+    ) -> tuple[CommandAnswer, Step | None]:
+        if isinstance(twin, FleetError):
+            raise twin
+        key = _key(wish)
+        before = before or (None if key is None else self._being_stored.get(key))
+        if before is not None:
+            if (before.name, before.args) != (wish.name, wish.args):
+                raise Conflict("key_reused", "this idempotency key was used for another command; take a new one")
+            return CommandAnswer(before.id, before.state, repeated=True), None
+        now, mine = now_ms(), self._orders.of(wish.site, twin)
+        command = IssuedCommand(
+            id=wish.id,
+            site=wish.site,
+            device=wish.device,
+            number=self._next_number(now, [each.number for each in mine.commands.values()]),
+            name=wish.name,
+            args=wish.args,
+            state="queued",
+            created_at=now,
+            expires_at=wish.expires_at,
+            run_s=wish.run_s,
+            created_by=wish.person_id,
+            idempotency_key=wish.idempotency_key,
+            batch=wish.batch,
+        )
+        step = mine.issue(command, there=self._orders.is_there(twin), now=now)
+        if key is not None:
+            self._being_stored[key] = command
+        return CommandAnswer(command.id, step.commands[-1].state), step
+
+    def _next_number(self, now: int, taken: Sequence[int]) -> int:
+        """Grows from command to command, over restarts as well; after those of the device that are open in any case."""
+        self._last_number = max(now * 1000, self._last_number + 1, *(number + 1 for number in taken))
+        return self._last_number
+
+    async def _twin(self, site: SiteId, device: DeviceId) -> DeviceTwin | NotFound:
+        """Raises Unavailable (database_away)."""
+        try:
+            live = await self._catalog.site(site, now_ms())
+        except AWAY as error:
+            raise Unavailable("database_away", "the device's twin cannot be loaded now; try again in a moment") from error
+        if live is None:
+            return NotFound("unknown_site", f"no site is called {site}")
+        return live.devices.get(device) or NotFound("unknown_device", f"site {site} has no device {device}")
+
+    async def _earlier(self, wish: ConfigWish) -> Desired | None:
+        if wish.change.version is None:
+            return None
+        try:
+            async with self._pool.acquire() as connection:
+                return await orders_sql.change(connection, wish.site, wish.device, wish.change.version)
+        except AWAY as error:
+            raise Unavailable("database_away", "the earlier version cannot be read now; try again in a moment") from error
+
+    async def _known(self, wish: CommandWish) -> IssuedCommand | None:
+        key = _key(wish)
+        if key is None:
+            return None
+        try:
+            async with self._pool.acquire() as connection:
+                return await orders_sql.command_by_key(connection, *key)
+        except AWAY as error:
+            raise Unavailable("database_away", "the database does not answer; try again in a moment") from error
+
+
+def _key(wish: CommandWish) -> _Key | None:
+    if wish.idempotency_key is None or wish.person_id is None:
+        return None
+    return wish.device, wish.person_id, wish.idempotency_key
