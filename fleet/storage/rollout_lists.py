@@ -1,0 +1,75 @@
+"""Rollouts' targets as operations look through them: how many of each wave are in which state, and page by page."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from fleet.ids import DeviceId, SiteId
+from fleet.rollouts import TargetState
+from fleet.storage.database import Connection
+from fleet.telemetry import UnixMs
+
+
+class TargetLine(msgspec.Struct, frozen=True):
+    """problem: why it was skipped, what the device said of what it refused, which alert it raised. online: as of now."""
+
+    site: SiteId
+    site_name: str
+    timezone: str
+    device: DeviceId
+    name: str
+    wave: int
+    state: TargetState
+    state_at: UnixMs
+    version: int | None
+    was_there: bool | None
+    problem: str
+    online: bool
+
+
+class TargetCursor(msgspec.Struct, frozen=True, array_like=True):
+    """The last target of a page."""
+
+    wave: Annotated[int, msgspec.Meta(ge=0, le=1_000)]
+    device: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$", max_length=64)]
+
+
+_TARGETS: Final = """
+    SELECT t.site_id AS site, s.name AS site_name, s.timezone, t.device_id AS device, d.name, t.wave, t.state,
+           (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at, t.version, t.was_there, t.problem,
+           coalesce(l.online, false) AS online
+    FROM remote.rollout_target t
+    JOIN registry.site s ON s.id = t.site_id
+    JOIN registry.device d ON d.id = t.device_id
+    LEFT JOIN telemetry.device_latest l ON l.site_id = t.site_id AND l.device_id = t.device_id
+    WHERE t.rollout_id = $1 AND ($2::text[] IS NULL OR t.state = ANY($2)) AND ($3::int IS NULL OR t.wave = $3)
+      AND ($4::int IS NULL OR (t.wave, t.device_id) > ($4, $5))
+    ORDER BY t.wave, t.device_id LIMIT $6
+"""
+_TALLY: Final = """
+    SELECT wave, state, count(*)::int AS devices FROM remote.rollout_target WHERE rollout_id = $1
+    GROUP BY wave, state ORDER BY wave, state
+"""
+
+
+async def tally(connection: Connection, rollout_id: str) -> dict[int, dict[TargetState, int]]:
+    """Wave → state → devices; what there is none of is not there."""
+    found: dict[int, dict[TargetState, int]] = {}
+    for row in await connection.fetch(_TALLY, rollout_id):
+        found.setdefault(row["wave"], {})[row["state"]] = row["devices"]
+    return found
+
+
+async def target_lines(
+    connection: Connection,
+    rollout_id: str,
+    *,
+    states: tuple[TargetState, ...] | None,
+    wave: int | None,
+    after: TargetCursor | None,
+    limit: int,
+) -> list[TargetLine]:
+    """By wave; within one by the device's id."""
+    place = (after.wave, after.device) if after is not None else (None, None)
+    rows = await connection.fetch(_TARGETS, rollout_id, states, wave, *place, limit)
+    return [msgspec.convert(dict(row), TargetLine) for row in rows]
