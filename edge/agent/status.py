@@ -1,15 +1,16 @@
 """What `solarperform-agent status` says: who this is, until when, and how it goes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from edge.agent import presence
+from edge.agent.configuration import CONFIG_FILE, site_changes
 from edge.agent.home import Home, Identity
 from edge.agent.texts import text
 from edge.spool import DiskSpool
-from fleet.remote import ReportedConfig
+from fleet.remote import ConfigValue, ReportedConfig
 
 
 def lines(home: Home, now: datetime) -> Iterator[str]:
@@ -24,7 +25,7 @@ def lines(home: Home, now: datetime) -> Iterator[str]:
     yield text("status_server", server=identity.intent().server)
     yield text("status_broker", host=me.mqtt.host, port=me.mqtt.port)
     yield from _certificate(home, identity, now)
-    yield _configuration(home)
+    yield from _configuration(home)
     yield from _agent(home, me.device)
 
 
@@ -41,13 +42,23 @@ def _certificate(home: Home, identity: Identity, now: datetime) -> Iterator[str]
         yield text("status_pending")
 
 
-def _configuration(home: Home) -> str:
+def _configuration(home: Home) -> Iterator[str]:
+    file = home.folder / CONFIG_FILE
+    version = 0
     try:
-        config = msgspec.json.decode((home.folder / "config.json").read_bytes(), type=ReportedConfig)
+        config = msgspec.json.decode(file.read_bytes(), type=ReportedConfig)
     except (OSError, msgspec.DecodeError):
-        return text("status_no_config")
-    values = ", ".join(f"{key} = {value}" for key, value in sorted(config.values.items()))
-    return text("status_config", version=config.version, values=values)
+        yield text("status_no_config")
+    else:
+        version = config.version
+        yield text("status_config", version=version, values=_listed(config.values))
+    changed = site_changes(file, version)
+    if changed:
+        yield text("status_changed", values=_listed(changed))
+
+
+def _listed(values: Mapping[str, ConfigValue]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in sorted(values.items()))
 
 
 def _agent(home: Home, device: str) -> Iterator[str]:

@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.agent import configuration, enrolment, files, presence, settings, trust, unit
+from edge.agent import enrolment, files, presence, settings, trust, unit
 from edge.agent.cli import main
 from edge.agent.commands import Commands
-from edge.agent.configuration import Configuration, known_keys
 from edge.agent.inputs import SimulatedSettings
 from edge.agent.journal import Entry, Journal
 from edge.agent.recorder import Recorder
@@ -30,7 +29,7 @@ from fleet import claim_code
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import device_id, site_id
 from fleet.limits import SAMPLES_PER_MESSAGE_MAX
-from fleet.remote import Command, DesiredConfig
+from fleet.remote import Command
 from fleet.telemetry import RawMessage, Sample, State, Telemetry
 
 SITE, DEVICE = site_id("s-1"), device_id("s-1-gw")
@@ -222,28 +221,6 @@ def test_a_full_disk_keeps_the_newest_in_memory_and_loses_no_number(desk: Desk) 
     said = [sample.t for message in desk.wire.said for sample in message.samples]
     assert said == [1, *range(12, AGENT_PENDING_SAMPLES_MAX + 12)]
     assert [message.seq for message in desk.wire.said] == list(range(1, len(desk.wire.said) + 1))
-
-
-# configuration
-
-
-def test_a_configuration_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
-    known = known_keys("gateway", ["mqtt"], 60.0)
-    config = Configuration(tmp_path / "config.json", known)
-    assert config.report_interval_s is None  # its own settings count until somebody says otherwise
-    assert config.take(DesiredConfig(2, {configuration.INTERVAL: 30, "input.mqtt": False})).version == 2
-    assert config.report_interval_s == 30.0
-    assert not config.runs("mqtt")
-    refused = config.take(DesiredConfig(3, {configuration.INTERVAL: 0.1, "input.mqtt": "no", "input.other": True}))
-    assert refused.version == 2
-    assert refused.rejected
-    assert set(refused.rejected.errors) == {configuration.INTERVAL, "input.mqtt", "input.other"}
-    assert config.take(DesiredConfig(1, {})).version == 2  # an older one that comes late
-    again = Configuration(tmp_path / "config.json", known)
-    assert again.running == config.running
-    assert again.running.rejected is None
-    (tmp_path / "config.json").write_text("{")
-    assert Configuration(tmp_path / "config.json", known).running.version == 0
 
 
 # commands
