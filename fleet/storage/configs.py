@@ -118,12 +118,10 @@ async def config_of(connection: Connection, device: DeviceId) -> DeviceConfig:
     return DeviceConfig(site, device, settings, state, person, rollout)
 
 
-async def status_of(connection: Connection, site: SiteId, device: DeviceId) -> ConfigStatus | None:
-    """None of a device that has never been told or said anything of its configuration."""
-    status: ConfigStatus | None = await connection.fetchval(
-        "SELECT status FROM remote.config WHERE site_id = $1 AND device_id = $2", site, device
-    )
-    return status
+async def standing_of(connection: Connection, device: DeviceId) -> ConfigStatus | None:
+    """None of a device that has nothing to set and has never said anything of its configuration."""
+    found = await config_of(connection, device)
+    return found.state.status if found.settings or found.state.revision else None
 
 
 async def history(

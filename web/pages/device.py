@@ -9,9 +9,10 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from fleet.commissioning import Fix
+from fleet.configuration import ConfigStatus
 from fleet.corrections import Correction, Replacement
 from fleet.errors import BadInput, FleetError
-from fleet.storage import certificates, corrections, registry, revocations
+from fleet.storage import certificates, configs, corrections, registry, revocations
 from fleet.storage.certificates import CertificateRow
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow, SiteRow
@@ -26,6 +27,7 @@ from web.device_ids import parse_device
 from web.errors import Problem, problem_of
 from web.language import language_of
 from web.pages.claim_cookie import remember
+from web.pages.command_card import CommandCard, command_card
 from web.pages.forms import fields_of, new_request_id, number, request_id_of
 from web.pages.rendering import now_ms, page
 from web.replacement import replace_serial
@@ -43,6 +45,7 @@ class DevicePage(msgspec.Struct, frozen=True):
     """certificate: the one in force. live False: health and readings as they were stored last.
 
     may_revoke: operations and the owner's people; the database has the last word.
+    configuration: how it stands; None when there is nothing to configure.
     """
 
     site: SiteRow
@@ -57,6 +60,8 @@ class DevicePage(msgspec.Struct, frozen=True):
     corrections: list[Correction]
     replacements: list[Replacement]
     revocations: list[RevocationRow]
+    configuration: ConfigStatus | None
+    commands: CommandCard
     may_change: bool
     may_revoke: bool
 
@@ -167,7 +172,7 @@ async def _shown(services: Services, visit: Visit, device: str) -> DevicePage:
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
         site = await registry.site(connection, row.site)
-        stored = await _stored(connection, row)
+        stored = await _stored(connection, visit, row)
     health, sample_at, readings, live = row.health, row.sample_at, row.readings, False
     try:
         found = await services.door.twins().site_live(row.site)
@@ -190,6 +195,8 @@ async def _shown(services: Services, visit: Visit, device: str) -> DevicePage:
         corrections=stored.corrections,
         replacements=stored.replacements,
         revocations=stored.revocations,
+        configuration=stored.configuration,
+        commands=stored.commands,
         may_change=stored.keeper,
         may_revoke=role != "installer" and row.gateway is None and row.enrolled_at is not None,
     )
@@ -201,16 +208,20 @@ class _Stored(msgspec.Struct, frozen=True):
     corrections: list[Correction]
     replacements: list[Replacement]
     revocations: list[RevocationRow]
+    configuration: ConfigStatus | None
+    commands: CommandCard
     keeper: bool
 
 
-async def _stored(connection: Connection, row: DeviceRow) -> _Stored:
+async def _stored(connection: Connection, visit: Visit, row: DeviceRow) -> _Stored:
     return _Stored(
         gateway=await registry.device(connection, row.gateway) if row.gateway else None,
         certificates=await certificates.certificates_of(connection, row.id),
         corrections=await corrections.corrections_of(connection, row.site, row.id),
         replacements=await corrections.replacements_of(connection, row.site, row.id),
         revocations=await revocations.revocations_of(connection, row.id),
+        configuration=await configs.standing_of(connection, row.id) if row.gateway is None else None,
+        commands=await command_card(connection, visit, row),
         keeper=await registry.keeps(connection, row.site),
     )
 
@@ -246,5 +257,6 @@ def _page(
         reasons=REASONS,
         is_new=is_new,
         request_id=new_request_id(),
+        new_request_id=new_request_id,
         now=now_ms(),
     )

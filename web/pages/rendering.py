@@ -17,6 +17,8 @@ from web.i18n import say, translations
 from web.language import Language, language_of
 from web.pages import (
     check_words,
+    command_words,
+    config_words,
     figures,
     format_words,
     import_words,
@@ -95,7 +97,7 @@ def environment(language: Language) -> Environment:
     )
     # What the i18n extension adds to the environment has no types.
     cast("Any", made).install_gettext_translations(translations(language), newstyle=True)
-    made.globals["words"] = _bound_words(language)
+    made.globals["words"] = _bound_words(language) | command_words.bound(language) | config_words.bound(language)
     made.filters |= _filters(language)
     return made
 

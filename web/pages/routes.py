@@ -7,11 +7,20 @@ from web.pages.add_device import add_device, add_device_page
 from web.pages.alerts import acknowledge
 from web.pages.checks import checks_page
 from web.pages.claim import cancel_claim, claim_page, new_code
+from web.pages.commands import cancel_command, command_page, commands_page, give_command, new_command_page
+from web.pages.configuration import (
+    configuration_page,
+    review_configuration,
+    send_configuration,
+    settle_configuration,
+)
+from web.pages.configurations import configurations_page
 from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
 from web.pages.formats import describe_format, format_page, formats_page, remove_format
 from web.pages.import_file import attach_from_file, import_page, read_file_again, undo_file
 from web.pages.imports import imports_page, send_files, site_imports_page
 from web.pages.invitation import accept_invitation, invitation_page
+from web.pages.journal import journal_page
 from web.pages.logger import change_logger_page, logger_page
 from web.pages.loggers import loggers_page, open_account
 from web.pages.login import log_in, log_out, login_page
@@ -53,6 +62,16 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     take_back,
     replace_device,
     revoke_device,
+    configuration_page,
+    review_configuration,
+    send_configuration,
+    settle_configuration,
+    journal_page,
+    commands_page,
+    new_command_page,
+    give_command,
+    command_page,
+    cancel_command,
     imports_page,
     send_files,
     site_imports_page,
@@ -80,5 +99,6 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     edit_profile,
     acknowledge,
     operations_page,
+    configurations_page,
     audit_page,
 ]
