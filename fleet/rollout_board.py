@@ -120,18 +120,21 @@ def _wave_step(rollout: Rollout, tally: Tally, energy: EnergyFinding | None, now
         return Step("advance")
     if here.get("pending") or _untold(tally, rollout.wave):
         return None
-    if rollout.settled_at is None:
-        return Step("settle")
-    if now - rollout.settled_at < rollout.plan.observe_s * 1000:
+    return Step("settle") if rollout.settled_at is None else _after_watching(rollout, energy, now)
+
+
+def _after_watching(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs) -> Step | None:
+    watched_ms = now - (rollout.settled_at or now)
+    if watched_ms < rollout.plan.observe_s * 1000:
         return None
-    if not needs_energy(rollout, now) or _was_waived(rollout) or (energy is not None and energy.verdict == "fine"):
-        return Step("advance")
-    return _wait_for_sun(rollout, energy, now)
-
-
-def _wait_for_sun(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs) -> Step | None:
     limit = rollout.plan.energy
-    if limit is None or energy is None or now - (rollout.settled_at or now) < limit.wait_max_s * 1000:
+    if limit is None or rollout.wave > 0 or _was_waived(rollout):
+        return Step("advance")
+    if energy is None or energy.verdict == "dropped":
+        return None
+    if energy.verdict == "fine":
+        return Step("advance")
+    if watched_ms < limit.wait_max_s * 1000:
         return None
     return Step("pause", Stop("energy_unknown", now, rollout.wave, of=energy.canaries))
 

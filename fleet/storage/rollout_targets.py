@@ -1,0 +1,255 @@
+"""The targets of a rollout: whose turn it is, what becomes of those that were told, and what people see of them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from fleet.configuration import Layer
+from fleet.ids import DeviceId
+from fleet.limits import ROLLOUT_HELD_LOOK_S
+from fleet.rollout_facts import TargetFacts
+from fleet.rollout_window import SiteNow
+from fleet.rollouts import TOLD_STATES, WATCHED_STATES, Rollout, Target, TargetState
+from fleet.storage.database import Connection
+from fleet.storage.rollouts import when
+from fleet.telemetry import UnixMs
+
+_PROBLEM_CHARS_MAX: Final = 500  # of what a device says; its page shows all of it
+
+
+class TargetRow(msgspec.Struct, frozen=True):
+    """A target as its page shows it."""
+
+    target: Target
+    name: str
+    site_name: str
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A target whose turn it is. before: the layer of the same source that it has; there: connected, and heard of."""
+
+    target: Target
+    registered: bool
+    there: bool
+    before: Layer | None
+    site: SiteNow
+
+
+class Watched(msgspec.Struct, frozen=True):
+    target: Target
+    facts: TargetFacts
+
+
+class TargetMove(msgspec.Struct, frozen=True):
+    """A move that was decided. was: the state it was decided in; if it is another one by now, nothing happens."""
+
+    device: DeviceId
+    was: TargetState
+    state: TargetState
+    problem: str = ""
+    version: int | None = None
+    was_there: bool | None = None
+
+
+_TARGET: Final = """
+    t.site_id AS site, t.device_id AS device, t.wave, t.state, (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at,
+    (extract(epoch FROM t.told_at) * 1000)::bigint AS told_at, t.version, t.was_there, t.problem, t.before
+"""
+_PAGE: Final = f"""
+    SELECT {_TARGET}, coalesce(d.name, t.device_id) AS name, coalesce(s.name, t.site_id) AS site_name
+    FROM remote.rollout_target t
+    LEFT JOIN registry.device d ON d.id = t.device_id LEFT JOIN registry.site s ON s.id = t.site_id
+    WHERE t.rollout_id = $1 AND ($2::int IS NULL OR t.wave = $2) AND ($3::text[] IS NULL OR t.state = ANY($3))
+          AND ($4::text IS NULL OR t.device_id > $4) ORDER BY t.device_id LIMIT $5
+"""  # noqa: S608 - put together from constants
+# What is still there to be told, and whether somebody is there to hear it.
+_PRESENCE: Final = """
+    LEFT JOIN registry.device d ON d.id = t.device_id AND d.site_id = t.site_id AND d.profile_id = $2
+        AND d.retired_at IS NULL AND d.revoked_at IS NULL AND d.gateway_id IS NULL
+    LEFT JOIN telemetry.device_latest l ON l.site_id = t.site_id AND l.device_id = t.device_id
+    LEFT JOIN supervision.health h ON h.site_id = t.site_id AND h.device_id = t.device_id
+    LEFT JOIN remote.config c ON c.site_id = t.site_id AND c.device_id = t.device_id
+    LEFT JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
+"""
+_IS_THERE: Final = "(coalesce(l.online, false) AND coalesce(h.status, 'unknown') NOT IN ('offline', 'asleep')) AS there"
+_CANDIDATES: Final = f"""
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE}, v.layers,
+           s.latitude, s.longitude, s.timezone, s.peak_power_w, p.pv_power_w,
+           (extract(epoch FROM p.power_at) * 1000)::bigint AS power_at
+    FROM (
+        SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3
+            AND (state = 'waiting' OR (state = 'held' AND state_at < $4)) ORDER BY wave, device_id LIMIT $5
+    ) t
+    JOIN registry.site s ON s.id = t.site_id {_PRESENCE}
+    LEFT JOIN LATERAL (
+        SELECT sum(y.readings[y.place]) AS pv_power_w, min(y.sample_time) AS power_at FROM (
+            SELECT yl.readings, yl.sample_time, (
+                SELECT c.place FROM jsonb_array_elements_text(yp.definition -> 'channels') WITH ORDINALITY AS c (name, place)
+                WHERE c.name = 'pv_power_w'
+            )::int AS place
+            FROM registry.device yd JOIN registry.profile yp ON yp.id = yd.profile_id
+            JOIN telemetry.device_latest yl ON yl.site_id = yd.site_id AND yl.device_id = yd.id
+            WHERE yd.site_id = t.site_id AND yd.retired_at IS NULL AND yp.definition -> 'channels' ? 'pv_power_w'
+        ) y WHERE y.readings[y.place] IS NOT NULL
+    ) p ON $6
+    ORDER BY t.wave, t.device_id
+"""  # noqa: S608 - put together from constants
+_WATCHED: Final = f"""
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE}, coalesce(h.status = 'asleep', false) AS asleep,
+           (extract(epoch FROM CASE WHEN l.online THEN h.since ELSE l.seen_at END) * 1000)::bigint AS heard_at,
+           coalesce(v.layers @> $7::jsonb, false) AS holds, coalesce(c.version, 0) AS config_version,
+           coalesce(c.status, 'unknown') AS status, c.reported_version, c.rejected_version, c.rejected_errors,
+           (SELECT a.rule FROM supervision.alert a WHERE a.site_id = t.site_id AND a.device_id = t.device_id
+                AND a.raised_at >= t.told_at AND a.severity <> 'info' AND a.rule <> 'device_offline'
+                ORDER BY a.raised_at LIMIT 1) AS alert
+    FROM (
+        SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND device_id > $3
+            AND (state = ANY($4::text[]) OR (state = 'done' AND (wave >= $5 OR state_at > $6)))
+        ORDER BY device_id LIMIT $8
+    ) t {_PRESENCE}
+    ORDER BY t.device_id
+"""  # noqa: S608 - put together from constants
+_IN_STATE: Final = f"""
+    SELECT {_TARGET} FROM remote.rollout_target t
+    WHERE t.rollout_id = $1 AND t.state = $2 AND t.device_id > $3 ORDER BY t.device_id LIMIT $4
+"""  # noqa: S608 - put together from constants
+_HOLD_STILL: Final = "SELECT true FROM remote.rollout WHERE id = $1 AND revision = $2 FOR SHARE"
+_TELLING: Final = """
+    UPDATE remote.rollout_target t SET state = 'telling', state_at = $5, told_at = $5, was_there = m.there,
+           "before" = m.before::jsonb
+    FROM unnest($2::text[], $3::boolean[], $4::text[]) AS m (device_id, there, before)
+    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state IN ('waiting', 'held')
+"""
+_RECORD: Final = """
+    UPDATE remote.rollout_target t SET state = m.state, state_at = $8, problem = m.problem,
+           version = coalesce(m.version, t.version), was_there = coalesce(m.was_there, t.was_there)
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[])
+        AS m (device_id, was, state, problem, version, was_there)
+    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state = m.was
+"""
+
+
+async def targets(
+    connection: Connection,
+    rollout_id: str,
+    *,
+    limit: int,
+    wave: int | None = None,
+    states: Sequence[TargetState] | None = None,
+    after: DeviceId | None = None,
+) -> list[TargetRow]:
+    """By device, beyond `after`."""
+    rows = await connection.fetch(_PAGE, rollout_id, wave, states, after, limit)
+    return [TargetRow(_target(row), row["name"], row["site_name"]) for row in rows]
+
+
+async def candidates(connection: Connection, rollout: Rollout, *, limit: int, now: UnixMs) -> list[Candidate]:
+    """Whose turn it is: of this wave and those before it, untold; those whose window was shut are looked at now and then."""
+    held_before = when(now - round(ROLLOUT_HELD_LOOK_S * 1000))
+    is_windowed = rollout.plan.window is not None
+    rows = await connection.fetch(_CANDIDATES, rollout.id, rollout.profile, rollout.wave, held_before, limit, is_windowed)
+    return [_candidate(row, rollout.source) for row in rows]
+
+
+async def watched(connection: Connection, rollout: Rollout, *, after: str, limit: int, now: UnixMs) -> list[Watched]:
+    """Targets of which something may still come, with what is known of them: by device, beyond `after`."""
+    states = sorted(WATCHED_STATES)
+    watched_since = when(now - round(rollout.plan.observe_s * 1000))
+    # Of a rollout that is over nobody who is done is looked at any more.
+    wave = rollout.wave if rollout.state in ("running", "paused") else len(rollout.plan.waves) + 1
+    ours = [{"source": rollout.source, "rollout": rollout.id}]
+    rows = await connection.fetch(_WATCHED, rollout.id, rollout.profile, after, states, wave, watched_since, ours, limit)
+    return [Watched(_target(row), _facts(row)) for row in rows]
+
+
+async def in_state(
+    connection: Connection, rollout_id: str, state: TargetState, *, limit: int, after: str = ""
+) -> list[Target]:
+    rows = await connection.fetch(_IN_STATE, rollout_id, state, after, limit)
+    return [_target(row) for row in rows]
+
+
+async def told_since(connection: Connection, rollout_id: str, since: UnixMs) -> int:
+    """How many were first told after this instant."""
+    statement = "SELECT count(*) FROM remote.rollout_target WHERE rollout_id = $1 AND told_at > $2"
+    return int(await connection.fetchval(statement, rollout_id, when(since)))
+
+
+async def record_telling(connection: Connection, rollout: Rollout, chosen: Sequence[Candidate], now: UnixMs) -> bool:
+    """Within a transaction, before their twins are asked. False, and nothing recorded, when it was moved meanwhile."""
+    if await connection.fetchval(_HOLD_STILL, rollout.id, rollout.revision) is None:
+        return False
+    await connection.execute(
+        _TELLING,
+        rollout.id,
+        [each.target.device for each in chosen],
+        [each.there for each in chosen],
+        [None if each.before is None else msgspec.json.encode(each.before).decode() for each in chosen],
+        when(now),
+    )
+    return True
+
+
+async def record_moves(connection: Connection, rollout_id: str, moves: Iterable[TargetMove], now: UnixMs) -> None:
+    rows = list(moves)
+    if rows:
+        await connection.execute(
+            _RECORD,
+            rollout_id,
+            [each.device for each in rows],
+            [each.was for each in rows],
+            [each.state for each in rows],
+            [each.problem for each in rows],
+            [each.version for each in rows],
+            [each.was_there for each in rows],
+            when(now),
+        )
+
+
+async def begin_return(connection: Connection, rollout_id: str, now: UnixMs) -> None:
+    """All that were told, or are being told, are to get back what they had."""
+    await connection.execute(
+        "UPDATE remote.rollout_target SET state = 'returning', state_at = $3 WHERE rollout_id = $1 AND state = ANY($2)",
+        rollout_id,
+        sorted((*TOLD_STATES, "telling")),
+        when(now),
+    )
+
+
+async def clock(connection: Connection) -> UnixMs:
+    """The database's: one for all processes that may lead rollouts, one after the other."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return int(now.astimezone(UTC).timestamp() * 1000)
+
+
+def _target(row: asyncpg.Record) -> Target:
+    return msgspec.convert(dict(row), Target)
+
+
+def _candidate(row: asyncpg.Record, source: str) -> Candidate:
+    layers = msgspec.convert(row["layers"] or [], list[Layer])
+    before = next((layer for layer in layers if layer.source == source), None)
+    site = SiteNow(*(row[name] for name in SiteNow.__struct_fields__))
+    return Candidate(_target(row), row["registered"], row["there"], before, site)
+
+
+def _facts(row: asyncpg.Record) -> TargetFacts:
+    errors = row["rejected_errors"] or {}
+    why = "; ".join(f"{key}: {error}" if key else str(error) for key, error in errors.items())
+    return TargetFacts(
+        device=row["device"],
+        registered=row["registered"],
+        there=row["there"],
+        asleep=row["asleep"],
+        heard_at=row["heard_at"],
+        holds=row["holds"],
+        version=row["config_version"],
+        status=row["status"],
+        reported_version=row["reported_version"],
+        rejected_version=row["rejected_version"],
+        rejected_why=why[:_PROBLEM_CHARS_MAX],
+        alert=row["alert"],
+    )
