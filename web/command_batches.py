@@ -139,14 +139,14 @@ async def get_batch(batch: FromPath[str], visit: NamedDependency[Visit]) -> Batc
 async def list_batch_commands(
     batch: FromPath[str],
     visit: NamedDependency[Visit],
-    state: StateQuery = None,
+    wanted: StateQuery = None,
     limit: Limit = PAGE_ITEMS,
     cursor: Cursor = None,
 ) -> Page[CommandRow]:
     before = parse_position(cursor)
     async with visit.enter() as connection:
         row = await command_batches.batch(connection, parse_batch(batch))
-        states = [state] if state else None
+        states = [wanted] if wanted else None
         found = await stored.commands(connection, batch=row.id, states=states, before=before, limit=limit + 1)
     return command_page(found, limit)
 

@@ -125,14 +125,14 @@ async def post_command(
 async def list_device_commands(
     device: FromPath[str],
     visit: NamedDependency[Visit],
-    state: StateQuery = None,
+    wanted: StateQuery = None,
     limit: Limit = PAGE_ITEMS,
     cursor: Cursor = None,
 ) -> Page[CommandRow]:
     before = parse_position(cursor)
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
-        states = [state] if state else None
+        states = [wanted] if wanted else None
         return command_page(
             await stored.commands(connection, device=row.id, states=states, before=before, limit=limit + 1), limit
         )
@@ -167,11 +167,11 @@ async def stream_device_commands(
 
 @get("/commands", operation_id="listCommands", summary="Commands of all devices, newest first", guards=[operators])
 async def list_commands(
-    visit: NamedDependency[Visit], state: StateQuery = None, limit: Limit = PAGE_ITEMS, cursor: Cursor = None
+    visit: NamedDependency[Visit], wanted: StateQuery = None, limit: Limit = PAGE_ITEMS, cursor: Cursor = None
 ) -> Page[CommandRow]:
     before = parse_position(cursor)
     async with visit.enter() as connection:
-        states = [state] if state else None
+        states = [wanted] if wanted else None
         return command_page(await stored.commands(connection, states=states, before=before, limit=limit + 1), limit)
 
 
