@@ -19,6 +19,7 @@ from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, U
 from fleet.setting import RefusedValues
 from web.if_match import etag
 from web.language import Language, language_of
+from web.rollout_texts import plan_problem
 from web.setting_texts import setting_message
 from web.texts import text_of
 
@@ -152,6 +153,8 @@ def problem_of(
     status, code, english, errors = _facts(error, language)
     text = text_of(code, status, language)
     detail = english if language == "en" and english else text.detail
+    if code == "bad_plan":
+        detail = plan_problem(english, language)
     if isinstance(error, Taken | Elsewhere) and error.about not in detail:
         detail = f"{detail} ({error.about})"
     problem = Problem(f"urn:solarperform:problem:{code}", text.title, status, detail, code, instance, request_id, errors)

@@ -16,7 +16,9 @@ FRENCH: dict[str, Text] = {
     "unknown_command": Text("Commande inconnue", "Les appareils de ce modèle ne connaissent pas cette commande."),
     "unknown_command_id": Text("Commande introuvable", "Cette commande n'existe pas, ou ne vous est pas accessible."),
     "bad_args": Text("Commande refusée", "Un argument au moins n'est pas permis ; chacun est nommé avec ce qui le serait."),
-    "illegal_move": Text("Trop tard", "La commande est déjà partie, ou déjà terminée : elle ne peut plus être annulée."),
+    "illegal_move": Text(
+        "Trop tard", "La commande, ou le déploiement, n'est plus dans un état qui le permet : regardez où il en est."
+    ),
     "key_reused": Text("Clé déjà utilisée", "Cette clé d'idempotence a servi à une autre commande."),
     "too_many_open_commands": Text(
         "Trop de commandes en attente", "Cet appareil a déjà beaucoup de commandes en attente : annulez-en, ou attendez."
@@ -43,10 +45,18 @@ FRENCH: dict[str, Text] = {
     "orders_full": Text("Trop de demandes", "Les jumeaux ont trop de demandes en attente. Réessayez dans un instant."),
     "confirm_needed": Text("Confirmation demandée", "{count} appareils sont concernés : confirmez ce nombre."),
     "empty_selection": Text(
-        "Aucun appareil concerné", "Aucun appareil ne correspond, ou aucun de ceux-ci ne peut recevoir cette commande."
+        "Aucun appareil concerné", "Aucun appareil ne correspond, ou aucun de ceux-ci ne peut recevoir cela."
     ),
     "too_many_targets": Text("Trop d'appareils", "Cette sélection est trop grande : restreignez-la."),
     "unknown_batch": Text("Envoi introuvable", "Cet envoi groupé n'existe pas."),
+    "unknown_rollout": Text("Déploiement introuvable", "Ce déploiement n'existe pas."),
+    "rollout_running": Text(
+        "Déploiement déjà en cours", "Un autre déploiement vers ce groupe est en cours : terminez-le ou arrêtez-le d'abord."
+    ),
+    "not_finished": Text("Pas encore fini", "Ses vagues ne sont pas finies : laissez-le continuer, ou arrêtez-le."),
+    "bad_plan": Text("Plan refusé", "Le plan du déploiement n'est pas possible ainsi."),
+    "bad_target": Text("Cible à préciser", "Nommez soit un groupe, soit ce que les appareils ont en commun."),
+    "no_values": Text("Aucune valeur", "Choisissez au moins un réglage à changer."),
 }
 
 ENGLISH: dict[str, Text] = {
@@ -61,7 +71,9 @@ ENGLISH: dict[str, Text] = {
     "unknown_command": Text("Unknown command", "Devices of this profile do not know this command."),
     "unknown_command_id": Text("No such command", "This command does not exist, or is not yours to see."),
     "bad_args": Text("Command refused", "One argument at least is not allowed; each is named with what would be."),
-    "illegal_move": Text("Too late", "The command has left already, or has ended: it cannot be cancelled any more."),
+    "illegal_move": Text(
+        "Too late", "The command, or the rollout, is no longer in a state that allows it: look how far it is."
+    ),
     "key_reused": Text("Key used already", "This idempotency key was used for another command."),
     "too_many_open_commands": Text(
         "Too many commands waiting", "Many commands wait for this device already: cancel some, or wait."
@@ -80,7 +92,13 @@ ENGLISH: dict[str, Text] = {
     "bad_tag": Text("Bad tag", "A tag is 1 to 31 lower case letters without accents, digits and hyphens."),
     "orders_full": Text("Too many requests", "Too many requests wait for the twins. Try again in a moment."),
     "confirm_needed": Text("Confirmation needed", "{count} devices are meant: confirm this number."),
-    "empty_selection": Text("No device meant", "No device matches, or none of those can be given this command."),
+    "empty_selection": Text("No device meant", "No device matches, or none of those can be given this."),
     "too_many_targets": Text("Too many devices", "This selection is too large: narrow it."),
     "unknown_batch": Text("No such bulk command", "This bulk command does not exist."),
+    "unknown_rollout": Text("No such rollout", "This rollout does not exist."),
+    "rollout_running": Text("Rollout at work", "Another rollout to this group is at work: end or abort it first."),
+    "not_finished": Text("Not finished", "Its waves are not over: let it go on, or abort it."),
+    "bad_plan": Text("Plan refused", "The rollout's plan is not possible like this."),
+    "bad_target": Text("Whom it is for", "Name either a group, or what the devices have in common."),
+    "no_values": Text("No value", "Choose at least one setting to change."),
 }

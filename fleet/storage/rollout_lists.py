@@ -1,4 +1,4 @@
-"""Rollouts' targets as operations look through them: how many of each wave are in which state, and page by page."""
+"""Rollouts' targets as operations look through them, page by page."""
 
 from typing import Annotated, Final
 
@@ -46,18 +46,6 @@ _TARGETS: Final = """
       AND ($4::int IS NULL OR (t.wave, t.device_id) > ($4, $5))
     ORDER BY t.wave, t.device_id LIMIT $6
 """
-_TALLY: Final = """
-    SELECT wave, state, count(*)::int AS devices FROM remote.rollout_target WHERE rollout_id = $1
-    GROUP BY wave, state ORDER BY wave, state
-"""
-
-
-async def tally(connection: Connection, rollout_id: str) -> dict[int, dict[TargetState, int]]:
-    """Wave → state → devices; what there is none of is not there."""
-    found: dict[int, dict[TargetState, int]] = {}
-    for row in await connection.fetch(_TALLY, rollout_id):
-        found.setdefault(row["wave"], {})[row["state"]] = row["devices"]
-    return found
 
 
 async def target_lines(
