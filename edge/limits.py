@@ -56,6 +56,7 @@ SPARKPLUG_NODES_MAX = 200  # of one broker; more are forwarded, but not asked
 SPARKPLUG_DEVICES_PER_NODE_MAX = 1_000
 SUNSPEC_MODEL_REGISTERS_MAX = 1_000  # of a model that we read; model 160 with 24 inputs has 490
 SUNSPEC_MODELS_MAX = 50  # in one device; more is a register map that never ends
+SUNSPEC_LIMIT_AGAIN_S = 60.0  # an inverter that does not keep its limit is told again so often: its memory wears out
 
 # The agent
 AGENT_REQUEST_TIMEOUT_S = 20.0  # one answer of the enrolment server, over a phone's hotspot in a cellar
@@ -75,13 +76,13 @@ AGENT_INPUT_RETRY_FIRST_S = 1.0
 AGENT_INPUT_RETRY_MAX_S = 60.0
 AGENT_INPUTS_MAX = 32  # of one agent; each is a connection
 AGENT_COMMANDS_KEPT = 256  # ids remembered, so that none is executed twice; those that have expired go first
-AGENT_COMMAND_DETAIL_CHARS_MAX = 500
-AGENT_CONFIG_KEYS_MAX = 100
-AGENT_CONFIG_TEXT_CHARS_MAX = 500
+AGENT_COMMAND_DETAIL_CHARS_MAX = 500  # of why one failed
+AGENT_LOG_LINES_KEPT = 500  # in memory, for take_log: a quiet week
+AGENT_LOG_LINE_CHARS_MAX = 1_000  # a traceback's end says more than its middle; 500 such lines are half a megabyte
+AGENT_LIMIT_PERIOD_S = 1.0  # how late a power limit begins or ends
+AGENT_SITE_PERIOD_S = 1.0  # how often it looks whether somebody beside it has changed what it runs
 AGENT_REPORT_INTERVAL_MIN_S = 1.0
 AGENT_REPORT_INTERVAL_MAX_S = 3_600.0
-AGENT_BLINK_S = 10.0
-AGENT_BLINK_S_MAX = 300.0
 AGENT_RENEWAL_WAIT_MAX_S = 24 * 3600.0  # between two tries while much of the certificate's life is left
 AGENT_RENEWAL_WAIT_MIN_S = 3600.0  # ... and near its end
 AGENT_REVOKED_WAIT_S = 6 * 3600.0  # a revoked device asks again so rarely: somebody may have erred

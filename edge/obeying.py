@@ -1,6 +1,7 @@
 """What a device makes of what it is told, without I/O: every device of ours obeys by these two functions."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from fleet.command_catalog import checked
 from fleet.errors import BadInput
@@ -8,6 +9,10 @@ from fleet.profiles import DeviceProfile
 from fleet.remote import Command, ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
 from fleet.setting import Setting, check_values, defaults_of
 from fleet.telemetry import UnixMs
+
+INTERVAL: Final = "report_interval_s"
+LIMIT: Final = "active_power_limit_pct"  # of rated power
+FULL_PCT: Final = 100.0
 
 
 def factory_config(settings: Iterable[Setting]) -> ReportedConfig:

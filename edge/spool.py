@@ -55,6 +55,12 @@ class Spool(Protocol):
     def close(self) -> None: ...
 
 
+def held(spool: Spool, device: DeviceId) -> int:
+    """How many messages wait there."""
+    shelf = spool.shelf(device)
+    return shelf.last - shelf.oldest + 1
+
+
 class MemorySpool:
     """For the load generator: the same behaviour, gone with the process."""
 

@@ -13,6 +13,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from sunspec2.device import Group, Model
 
 BASE = 40_000
+RATED_POWER_W = 10_000
 LOOPBACK = "127.0.0.1"
 
 
@@ -59,13 +60,25 @@ def meter(**points: float) -> Model:
     return _filled(Model(203), scales | said | points)
 
 
+def controls(**points: float) -> Model:
+    """Model 123, in steps of a hundredth of a percent, and without a limit."""
+    said = {"WMaxLimPct": 10_000, "WMaxLimPct_RvrtTms": 0, "WMaxLim_Ena": 0, "WMaxLimPct_SF": -2, "Conn": 1}
+    return _filled(Model(123), said | points)
+
+
 class SunSpecDevice:
-    """holding the models in their order; what is not set is "not implemented"."""
+    """holding the models in their order; what is not set is "not implemented".
+
+    What is written stays, unless it is stubborn. An inverter with controls gives no more than they say of RATED_POWER_W.
+    writes  (register, value) of all that was written, in their order
+    """
 
     def __init__(self, *models: Model, base: int = BASE, unit_id: int = 1, port: int = 0) -> None:
         self.models = list(models)
         self.port = port
         self.reads = 0
+        self.writes: list[tuple[int, int]] = []
+        self.stubborn = False
         self._base = base
         self._unit_id = unit_id
         self._server: ModbusTcpServer | None = None
@@ -74,6 +87,14 @@ class SunSpecDevice:
     def inverter(cls, serial: str = "INV-0001", **more: Any) -> "SunSpecDevice":
         """Three phases and two DC inputs."""
         return cls(common(serial), three_phase_inverter(), mppt((6_012, 410, 2_465), (5_988, 822, 4_922)), **more)
+
+    @classmethod
+    def limited_inverter(cls, serial: str = "INV-0001", **points: float) -> "SunSpecDevice":
+        return cls(common(serial), three_phase_inverter(), controls(**points))
+
+    def said(self, model_id: int, point: str) -> int:
+        """As it stands in the register."""
+        return int(next(model for model in self.models if model.model_id == model_id).points[point].value)
 
     def tell(self, model_id: int, **points: float | None) -> None:
         """None: not implemented from now on."""
@@ -96,14 +117,44 @@ class SunSpecDevice:
         await self._server.shutdown()  # type: ignore[no-untyped-call]
 
     async def _refresh(
-        self, function: int, start: int, address: int, count: int, registers: list[int], values: object
+        self,
+        function: int,
+        start: int,
+        address: int,
+        count: int,
+        registers: list[int],
+        values: list[int] | list[bool] | None,
     ) -> None:
         self.reads += 1
+        for position, value in enumerate(values or ()):
+            self._write(address + position, value)
         registers[:] = self._registers()
 
+    def _write(self, address: int, value: int) -> None:
+        """Of points of one register, which are all that anybody writes."""
+        self.writes.append((address, value))
+        begin = self._base + 2
+        for model in self.models:
+            for point in model.points.values():
+                if begin + point.offset == address and not self.stubborn:
+                    point.value = value
+            begin += len(model.get_mb()) // 2
+
     def _registers(self) -> list[int]:
-        data = b"SunS" + b"".join(model.get_mb() for model in self.models) + b"\xff\xff\x00\x00"
+        data = b"SunS" + b"".join(map(self._block, self.models)) + b"\xff\xff\x00\x00"
         return [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+
+    def _block(self, model: Model) -> bytes:
+        power = model.points.get("W") if model.model_id == 103 else None
+        limit = next((each.points for each in self.models if each.model_id == 123), None)
+        if power is None or limit is None or power.value is None or limit["WMaxLim_Ena"].value != 1:
+            return bytes(model.get_mb())
+        able_w, scale = power.value, limit["WMaxLimPct_SF"].value
+        power.value = min(able_w, int(RATED_POWER_W * limit["WMaxLimPct"].value * 10.0**scale / 100))
+        try:
+            return bytes(model.get_mb())
+        finally:
+            power.value = able_w
 
 
 def _filled(model: Model, points: dict[str, Any]) -> Model:

@@ -1,7 +1,6 @@
 """The agent at work: inputs, disk, one MQTT link, configuration, commands, renewal."""
 
 import asyncio
-import platform
 import secrets
 import sqlite3
 import time
@@ -9,20 +8,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from random import uniform
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 
 from edge.agent import presence
-from edge.agent.commands import RESTART, Commands, Deed, blink, number
-from edge.agent.configuration import Configuration, known_keys
+from edge.agent.commands import Commands
+from edge.agent.configuration import configuration_of
+from edge.agent.deeds import Deeds, profile_named, version
 from edge.agent.home import Home, Identity
 from edge.agent.journal import Entry, Journal
 from edge.agent.keeping import Inputs
+from edge.agent.log_tail import LogTail
+from edge.agent.power_limit import PowerLimit
 from edge.agent.recorder import Recorder
 from edge.agent.renewal import Renewal
 from edge.agent.server import showing
@@ -30,19 +31,21 @@ from edge.agent.settings import AgentSettings
 from edge.agent.texts import text
 from edge.limits import (
     AGENT_COMMIT_PERIOD_S,
+    AGENT_LIMIT_PERIOD_S,
     AGENT_LINK_REFUSED_WAIT_S,
+    AGENT_SITE_PERIOD_S,
     AGENT_WATCH_PERIOD_S,
     RATE_NOTICE_LASTS_S,
     STOP_TIMEOUT_S,
 )
 from edge.link import Endpoint, Link, reconnect_wait_s
+from edge.obeying import FULL_PCT, LIMIT
 from edge.outbox import Outbox
 from edge.session import Hello
-from edge.spool import DiskSpool
+from edge.spool import DiskSpool, held
 from fleet import topics
-from fleet.errors import Conflict
-from fleet.limits import SEQUENCE_MAX
-from fleet.remote import Command, CommandStatus, DesiredConfig
+from fleet.errors import Conflict, FleetError
+from fleet.remote import Command, CommandStatus, ConfigValue, DesiredConfig
 from fleet.telemetry import RateNotice, State, UnixMs
 
 log = structlog.get_logger()
@@ -57,27 +60,28 @@ _BAD_CERTIFICATE: Final = ("CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIF
 class Agent:
     """Runs until stop(). Raises NotFound (not_enrolled), Conflict (spool_in_use), BadInput (bad_state)."""
 
-    def __init__(self, home: Home, settings: AgentSettings) -> None:
+    def __init__(self, home: Home, settings: AgentSettings, log_tail: LogTail) -> None:
         self._home = home
         self._settings = settings
         self._me = home.enrolled().connection()
-        self._began = time.monotonic()
         self._exit_code = 0
         self._stopping = asyncio.Event()
         self._spool = _open_spool(home.folder, settings.spool_bytes_max)
         self._link = self._make_link()
-        state = State(online=True, model="Site agent", firmware=_version(), boot=secrets.token_hex(4))
+        state = State(online=True, model="Site agent", firmware=version(), boot=secrets.token_hex(4))
         self._outbox = Outbox(
             self._me.site, self._me.device, wire=self._link, spool=self._spool, state=state, monotonic=time.monotonic
         )
         self._outbox.on_rate = self._slow_down
         self._recorder = Recorder(self._outbox, self._spool)
-        names = [each.name for each in settings.inputs]
-        known = known_keys(self._me.profile, names, self._me.interval_s)
-        self._configuration = Configuration(home.folder / "config.json", known)
-        self._inputs = Inputs(settings.inputs, self._configuration, self._recorder, self._me.profile, home.folder)
+        self._configuration = configuration_of(home, settings)
+        self._config_due = False  # what it runs could not be told yet
+        self._limit = PowerLimit(home.folder / "limit.json", self._configured_limit_pct, _now_ms)
+        self._inputs = Inputs(
+            settings.inputs, self._configuration, self._recorder, self._limit, self._me.profile, home.folder
+        )
         self._journal = Journal(home.folder / "commands.json")
-        self._commands = Commands(self._journal, self._deeds(), tell=self._tell, now=_now_ms)
+        self._commands = self._make_commands(log_tail)
         self._up = topics.up(self._me.site, self._me.device)
         self._down = topics.down(self._me.site, self._me.device)
         self._slow_interval_s = self._slow_until = 0.0
@@ -94,7 +98,17 @@ class Agent:
         )
         linked = asyncio.create_task(self._link.run(self))
         renewal = Renewal(self._home, now=lambda: datetime.now(UTC), switched=self._use)
-        duties = [asyncio.create_task(duty) for duty in (self._record(), self._watch(), self._commands.run(), renewal.run())]
+        duties = [
+            asyncio.create_task(duty)
+            for duty in (
+                self._record(),
+                self._watch(),
+                self._heed_site(),
+                self._keep_limit(),
+                self._commands.run(),
+                renewal.run(),
+            )
+        ]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             self._inputs.apply()
@@ -117,8 +131,7 @@ class Agent:
 
     def ready(self) -> None:
         self._outbox.ready()
-        if self._configuration.running.version:
-            self._publish(self._up.config, msgspec.json.encode(self._configuration.running))
+        self._tell_config()
         self._tell_untold()
 
     def room_again(self) -> None:
@@ -165,10 +178,33 @@ class Agent:
             presence.note(self._home.folder, up=was_up, failure=failure, held=self._held)
             await asyncio.sleep(AGENT_WATCH_PERIOD_S if was_up else AGENT_WATCH_PERIOD_S / 5)
 
+    async def _keep_limit(self) -> None:
+        """When a limit begins or ends by itself. An input that cannot be told now does what it says when it can."""
+        told = self._limit.pct
+        while True:
+            await asyncio.sleep(AGENT_LIMIT_PERIOD_S)
+            if self._limit.pct == told:
+                continue
+            told = self._limit.pct
+            log.info("agent.power_limit", limit_pct=told)
+            try:
+                await self._inputs.obey_limit()
+            except FleetError as error:
+                log.warning("agent.not_limited", reason=error.detail)
+
+    async def _heed_site(self) -> None:
+        """Somebody beside the machine may change what it runs."""
+        while True:
+            await asyncio.sleep(AGENT_SITE_PERIOD_S)
+            if self._configuration.heed_site(self._impossible):
+                self._inputs.apply()
+                self._config_due = True
+            if self._config_due:
+                self._tell_config()
+
     @property
     def _held(self) -> int:
-        shelf = self._spool.shelf(self._me.device)
-        return shelf.last - shelf.oldest + 1
+        return held(self._spool, self._me.device)
 
     # Certificate
 
@@ -196,10 +232,48 @@ class Agent:
 
     # Configuration and commands
 
+    def _make_commands(self, log_tail: LogTail) -> Commands:
+        """Also takes back a limit of whose command the process before this one could not say that it succeeded."""
+        deeds = Deeds(
+            self._home,
+            self._outbox,
+            self._spool,
+            self._inputs,
+            self._limit,
+            log_tail,
+            led_file=self._settings.led_file,
+            restart=partial(self.stop, RESTART_CODE),
+            now=_now_ms,
+        )
+        commands = Commands(self._journal, profile_named(self._me.profile), deeds.all(), tell=self._tell, now=_now_ms)
+        holding = self._journal.find(self._limit.held_by or "")
+        if holding is not None and holding.status == "failed":
+            self._limit.release()
+        return commands
+
+    def _configured_limit_pct(self) -> float | None:
+        """None while nobody has set one."""
+        running = self._configuration.running
+        value = running.values.get(LIMIT)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value) if running.version or value < FULL_PCT else None
+
+    def _impossible(self, values: Mapping[str, ConfigValue]) -> dict[str, str]:
+        """What the devices behind the inputs cannot do is not called applied. Key → why."""
+        limit_pct = values.get(LIMIT, FULL_PCT)
+        problem = self._inputs.limit_problem if isinstance(limit_pct, int | float) and limit_pct < FULL_PCT else None
+        return {LIMIT: problem} if problem else {}
+
     def _take_config(self, desired: DesiredConfig) -> None:
-        reported = self._configuration.take(desired)
+        self._configuration.take(desired, self._impossible)
         self._inputs.apply()
-        self._publish(self._up.config, msgspec.json.encode(reported))
+        self._tell_config()
+
+    def _tell_config(self) -> None:
+        self._config_due = not (self._link.up and self._link.room)
+        if not self._config_due:
+            self._link.publish(self._up.config, msgspec.json.encode(self._configuration.running))
 
     def _tell(self, entry: Entry) -> None:
         told = partial(self._note_told, entry, entry.status)
@@ -214,40 +288,9 @@ class Agent:
         for entry in self._journal.untold():
             self._tell(entry)
 
-    def _publish(self, topic: str, payload: bytes) -> None:
-        if self._link.up and self._link.room:
-            self._link.publish(topic, payload)
-
     def _slow_down(self, notice: RateNotice) -> None:
         self._slow_interval_s = min(notice.min_interval_s, _RATE_MAX_S)
         self._slow_until = time.monotonic() + RATE_NOTICE_LASTS_S
-
-    def _deeds(self) -> dict[str, Deed]:
-        led_file = Path(self._settings.led_file) if self._settings.led_file else None
-        return {"blink": blink(led_file), RESTART: self._restart, "resend": self._resend, "read_info": self._read_info}
-
-    async def _restart(self, _args: Mapping[str, Any]) -> None:
-        """Its success is told by the process that starts then."""
-        self.stop(RESTART_CODE)
-        await asyncio.Event().wait()
-
-    async def _resend(self, args: Mapping[str, Any]) -> dict[str, int]:
-        """args: from_seq. What is acked is gone."""
-        first = self._outbox.again(int(number(args, "from_seq", 0, SEQUENCE_MAX)))
-        return {"from_seq": first, "messages": max(self._spool.shelf(self._me.device).ready - first + 1, 0)}
-
-    async def _read_info(self, _args: Mapping[str, Any]) -> dict[str, Any]:
-        identity = self._home.enrolled()
-        return {
-            "version": _version(),
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "uptime_s": round(time.monotonic() - self._began),
-            "held_messages": self._held,
-            "given_up_messages": self._outbox.given_up,
-            "inputs": dict(self._inputs.states()),
-            "certificate_until": identity.expires_at().isoformat(),
-        }
 
 
 def _link_wait_s(failures: int, reason: str) -> float:
@@ -262,13 +305,6 @@ def _open_spool(folder: Path, bytes_max: int) -> DiskSpool:
         return DiskSpool(folder / "spool.sqlite", bytes_max)
     except Conflict as error:
         raise Conflict(error.code, text("spool_in_use", folder=folder)) from None
-
-
-def _version() -> str:
-    try:
-        return metadata.version("solarperform")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _now_ms() -> UnixMs:

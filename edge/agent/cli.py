@@ -12,10 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from edge.agent import enrolment, settings, status, unit
+from edge.agent import enrolment, on_site, settings, status, unit
+from edge.agent.configuration import configuration_of
 from edge.agent.enrolment import Wish
 from edge.agent.home import Home
 from edge.agent.inputs import SimulatedSettings
+from edge.agent.log_tail import LogTail
 from edge.agent.server import Server
 from edge.agent.settings import AgentSettings
 from edge.agent.texts import text
@@ -35,6 +37,7 @@ _CODES = {
     "not_enrolled": NOT_ENROLLED,
     "bad_settings": FAILED,
     "bad_state": FAILED,
+    "bad_value": REFUSED,
 }
 _STATE = Path("/var/lib/solarperform-agent")
 _CONFIG = Path("/etc/solarperform-agent.toml")
@@ -60,10 +63,17 @@ def _run(chosen: argparse.Namespace, home: Home) -> int:
         case "enrol":
             return _enrol(chosen, home)
         case "run":
-            set_up_logs()
-            return asyncio.run(_work(home, _settings(chosen)))
+            log_tail = LogTail()
+            set_up_logs(log_tail)
+            return asyncio.run(_work(home, _settings(chosen), log_tail))
         case "status":
             print("\n".join(status.lines(home, datetime.now(UTC))))
+        case "config":
+            print("\n".join(on_site.lines(home, configuration_of(home, _settings(chosen)))))
+        case "set":
+            home.enrolled()
+            with on_site.Turn(home):
+                print(on_site.change(home, configuration_of(home, _settings(chosen)), chosen.key, chosen.value))
         case _:
             print(_unit(chosen), end="")
     return 0
@@ -84,10 +94,10 @@ def _enrol(chosen: argparse.Namespace, home: Home) -> int:
     return 0
 
 
-async def _work(home: Home, chosen: AgentSettings) -> int:
+async def _work(home: Home, chosen: AgentSettings, log_tail: LogTail) -> int:
     from edge.agent.agent import Agent  # noqa: PLC0415 - the other commands need neither MQTT nor a disk to queue on
 
-    agent = Agent(home, chosen)
+    agent = Agent(home, chosen, log_tail)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, agent.stop)
     return await agent.run()
@@ -152,9 +162,18 @@ def _parser() -> argparse.ArgumentParser:
         default=AGENT_ENROL_PATIENCE_S,
         help="how long to go on asking a silent server (%(default)s)",
     )
-    run = command("run", "publish what the inputs read, until stopped")
-    run.add_argument("--config", type=Path, metavar="FILE", help=f"agent.toml in the state folder, or {_CONFIG}")
-    run.add_argument("--simulate", action="store_true", help="add an input that plays this device")
+    config_help = f"agent.toml in the state folder, or {_CONFIG}"
+    for name, said in (
+        ("run", "publish what the inputs read, until stopped"),
+        ("config", "what it runs: the platform's version, every value, and what was changed on site"),
+        ("set", "change one value on site; the platform is told of it, and its next version goes before it"),
+    ):
+        added = command(name, said)
+        added.add_argument("--config", type=Path, metavar="FILE", help=config_help)
+        added.add_argument("--simulate", action="store_true", help="add an input that plays this device")
+        if name == "set":
+            added.add_argument("key", metavar="KEY", help="as `config` lists them, such as report_interval_s")
+            added.add_argument("value", metavar="VALUE")
     command("status", "who this is, until when, and how it goes")
     command("unit", "print a service unit for systemd").add_argument("--config", type=Path, metavar="FILE")
     return parser

@@ -9,9 +9,20 @@ import msgspec
 import structlog
 
 from edge.agent.configuration import Configuration
-from edge.agent.inputs import Input, InputSettings, MqttSettings, Sink, make_input
+from edge.agent.inputs import (
+    Input,
+    InputSettings,
+    Limit,
+    Limiting,
+    ModbusSettings,
+    MqttSettings,
+    Registered,
+    Sink,
+    SunspecSettings,
+    make_input,
+)
 from edge.limits import AGENT_INPUT_RETRY_FIRST_S, AGENT_INPUT_RETRY_MAX_S, INPUT_PERIOD_MAX_S, INPUT_PERIOD_MIN_S
-from fleet.errors import FleetError
+from fleet.errors import BadInput, FleetError, NotFound, Unavailable
 from fleet.telemetry import RawMessage, Sample
 
 log = structlog.get_logger()
@@ -25,6 +36,7 @@ class Keeper:
     def __init__(self, name: str, sink: Sink) -> None:
         self.name = name
         self.failure = ""
+        self.at_work: Input | None = None
         self._sink = sink
         self._failures = 0
 
@@ -32,13 +44,16 @@ class Keeper:
         """Until cancelled. Waits are random up to a bound that doubles with every failure in a row."""
         while True:
             try:
-                await make().run(self)
+                self.at_work = make()
+                await self.at_work.run(self)
                 self._note("it ended by itself")
             except (FleetError, OSError) as error:
                 self._note(str(error) or type(error).__name__)
             except Exception as error:  # an input reads what anybody may send: its faults are not the others'
                 log.exception("agent.input_broke", input=self.name)
                 self._note(f"{type(error).__name__}: {error}")
+            finally:
+                self.at_work = None
             bound_s = min(AGENT_INPUT_RETRY_MAX_S, AGENT_INPUT_RETRY_FIRST_S * 2 ** min(self._failures, 10))
             await asyncio.sleep(uniform(bound_s / 2, bound_s))
 
@@ -69,10 +84,17 @@ class Inputs:
     """All of them, as the settings list them and the configuration lets them. apply() after a change of that."""
 
     def __init__(
-        self, settings: tuple[InputSettings, ...], configuration: Configuration, sink: Sink, profile: str, folder: Path
+        self,
+        settings: tuple[InputSettings, ...],
+        configuration: Configuration,
+        sink: Sink,
+        limit: Limit,
+        profile: str,
+        folder: Path,
     ) -> None:
         self._settings = settings
         self._configuration = configuration
+        self._limit = limit
         self._profile, self._folder = profile, folder
         self._keepers = {each.name: Keeper(each.name, sink) for each in settings}
         self._tasks: dict[str, tuple[InputSettings, asyncio.Task[None]]] = {}
@@ -94,6 +116,35 @@ class Inputs:
         """Input → "off", "ok", or why it does not work."""
         return {name: "off" if name not in self._tasks else keeper.failure or "ok" for name, keeper in self._keepers.items()}
 
+    async def obey_limit(self) -> None:
+        """Every device that can be told how much it may give is told now.
+
+        Raises FleetError for the first that does not obey, Unavailable (no_limit_control) where none can.
+        """
+        obeyed = [await each.obey_limit() for each in self._limiting()]
+        if not any(obeyed):
+            raise Unavailable("no_limit_control", "no input that is at work now can limit a device's power")
+
+    @property
+    def limit_problem(self) -> str:
+        """Why a limit would be of no use, as far as it is known; '' otherwise."""
+        return next((each.limit_problem for each in self._limiting() if each.limit_problem), "")
+
+    async def read_registers(self, name: str, address: int, count: int) -> tuple[str, list[int]]:
+        """Of this input, the first one with registers when it is ''; and its name. Raises NotFound (unknown_input), BadInput
+        (no_registers), Unavailable.
+        """
+        known = {settings.name: settings for settings in self._settings}
+        if not name:
+            name = next((each.name for each in known.values() if isinstance(each, ModbusSettings | SunspecSettings)), "")
+        if name not in known:
+            there_are = ", ".join(known) or "none"
+            raise NotFound("unknown_input", f"there is no input {name!r} with registers; the inputs are: {there_are}")
+        source = self._keepers[name].at_work or self._make(known[name])
+        if not isinstance(source, Registered):
+            raise BadInput("no_registers", f"input {name} has no registers: it is neither modbus nor sunspec")
+        return name, await source.read_registers(address, count)
+
     async def stop(self) -> None:
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
@@ -101,8 +152,12 @@ class Inputs:
         if tasks:
             await asyncio.wait(tasks)
 
+    def _limiting(self) -> list[Limiting]:
+        inputs: list[object] = [keeper.at_work for keeper in self._keepers.values()]
+        return [each for each in inputs if isinstance(each, Limiting)]
+
     def _make(self, settings: InputSettings) -> Input:
-        return make_input(settings, profile=self._profile, state_folder=self._folder)
+        return make_input(settings, profile=self._profile, state_folder=self._folder, limit=self._limit)
 
     def _paced(self, settings: InputSettings) -> InputSettings:
         interval_s = self._configuration.report_interval_s

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from edge.agent.inputs import Input, ModbusSettings, MqttSettings, SunspecSettings, make_input
+from edge.agent.inputs import (
+    Input,
+    Limiting,
+    ModbusSettings,
+    MqttSettings,
+    Registered,
+    SunspecSettings,
+    make_input,
+)
 from edge.agent.inputs.settings import Register
 from fleet.codecs.registry import decode_raw
 from fleet.errors import FleetError, Unavailable
@@ -51,9 +59,17 @@ async def running(source: Input, sink: Kept) -> AsyncIterator["asyncio.Task[None
             await task
 
 
-def sunspec(port: int, tmp_path: Path, profile: str = "gateway", **more: object) -> Input:
+class Limited:
+    """full_power_in_s: when it ends."""
+
+    def __init__(self, pct: float | None = None, full_power_in_s: float | None = None) -> None:
+        self.pct = pct
+        self.full_power_in_s = full_power_in_s
+
+
+def sunspec(port: int, tmp_path: Path, profile: str = "gateway", limit: Limited | None = None, **more: object) -> Input:
     settings = SunspecSettings(host=LOOPBACK, port=port, period_s=1.0, **more)  # type: ignore[arg-type]
-    return make_input(settings, profile=profile, state_folder=tmp_path)
+    return make_input(settings, profile=profile, state_folder=tmp_path, limit=limit)
 
 
 async def test_a_sunspec_device_is_found_and_read_again_and_again(tmp_path: Path) -> None:
@@ -97,6 +113,93 @@ async def test_a_device_that_goes_away_is_an_error_and_is_found_when_it_returns(
         assert away.value.code == "modbus_away"
         await device.__aenter__()
         async with running(sunspec(device.port, tmp_path), sink):
+            await sink.latest("INV-0001")
+
+
+async def test_an_inverter_is_told_its_limit_and_gives_less(tmp_path: Path) -> None:
+    sink, limit = Kept(), Limited()
+    async with SunSpecDevice.limited_inverter() as device:
+        source = sunspec(device.port, tmp_path, limit=limit)
+        assert isinstance(source, Limiting)
+        async with running(source, sink):
+            assert (await sink.latest("INV-0001"))["pv_power_w"] == 7_250.0
+            assert device.writes == []  # nobody has said anything of a limit: what is set at the inverter stays
+            limit.pct, limit.full_power_in_s = 33.339, 1_800.0
+            assert await source.obey_limit()
+            said = {point: device.said(123, point) for point in ("WMaxLimPct", "WMaxLim_Ena", "WMaxLimPct_RvrtTms")}
+            assert said == {"WMaxLimPct": 3_333, "WMaxLim_Ena": 1, "WMaxLimPct_RvrtTms": 1_800}
+            assert await until(lambda: said_power(sink, 3_333.0))
+            told = len(device.writes)
+            assert await source.obey_limit()
+            assert len(device.writes) == told  # it keeps to it: nothing is written again
+            device.tell(123, WMaxLim_Ena=0)  # it was without power
+            assert await until(lambda: said_power(sink, 3_333.0))
+            limit.pct, limit.full_power_in_s = 50.0, None
+            await source.obey_limit()
+            assert device.said(123, "WMaxLimPct_RvrtTms") == 0  # the configuration's: for good
+            limit.pct = 100.0
+            await source.obey_limit()
+            assert device.said(123, "WMaxLim_Ena") == 0
+            assert await until(lambda: said_power(sink, 7_250.0))
+
+
+async def said_power(sink: Kept, power_w: float) -> bool:
+    return (await sink.latest("INV-0001"))["pv_power_w"] == power_w
+
+
+async def test_the_limit_is_rounded_down_to_the_inverters_steps(tmp_path: Path) -> None:
+    limit = Limited(29.99, 100_000.0)
+    async with SunSpecDevice.limited_inverter(WMaxLimPct_SF=0, WMaxLimPct=100) as device:
+        sink = Kept()
+        async with running(sunspec(device.port, tmp_path, limit=limit), sink):
+            assert await until(lambda: said_power(sink, 2_900.0))
+            assert device.said(123, "WMaxLimPct_RvrtTms") == 0  # more than its register holds
+
+
+@pytest.mark.parametrize(("make", "code"), [("inverter", "no_limit_control"), ("stubborn", "limit_not_taken")])
+async def test_an_inverter_that_cannot_be_limited_says_why_and_is_read_all_the_same(
+    make: str, code: str, tmp_path: Path
+) -> None:
+    sink, limit = Kept(), Limited()
+    device = SunSpecDevice.inverter() if make == "inverter" else SunSpecDevice.limited_inverter()
+    device.stubborn = make == "stubborn"
+    async with device:
+        source = sunspec(device.port, tmp_path, limit=limit)
+        assert isinstance(source, Limiting)
+        with pytest.raises(Unavailable) as away:
+            await source.obey_limit()
+        assert away.value.code == "input_away"
+        async with running(source, sink):
+            await sink.latest("INV-0001")
+            assert bool(source.limit_problem) == (make == "inverter")
+            limit.pct = 50.0
+            with pytest.raises(Unavailable) as refused:
+                await source.obey_limit()
+            assert refused.value.code == code
+            assert (await sink.latest("INV-0001"))["pv_power_w"] == 7_250.0
+
+
+async def test_a_meter_has_nothing_to_limit(tmp_path: Path) -> None:
+    sink = Kept()
+    async with SunSpecDevice(common("MTR-9"), meter()) as device:
+        source = sunspec(device.port, tmp_path, limit=Limited(50.0))
+        assert isinstance(source, Limiting)
+        async with running(source, sink):
+            await sink.latest("MTR-9")
+            assert (source.limit_problem, await source.obey_limit()) == ("", False)
+
+
+async def test_registers_are_read_through_the_connection_that_there_is(tmp_path: Path) -> None:
+    sink = Kept()
+    async with SunSpecDevice.inverter() as device:
+        source = sunspec(device.port, tmp_path)
+        assert isinstance(source, Registered)
+        assert await source.read_registers(40_000, 2) == [0x5375, 0x6E53]  # over one of its own
+        async with running(source, sink):
+            await sink.latest("INV-0001")
+            assert await source.read_registers(40_000, 2) == [0x5375, 0x6E53]
+            with pytest.raises(Unavailable, match="modbus_refused"):
+                await source.read_registers(1, 5)
             await sink.latest("INV-0001")
 
 

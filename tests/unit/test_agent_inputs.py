@@ -1,6 +1,7 @@
 """What the agent's inputs make of what they read, without a wire."""
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sunspec2.device import Model
 
 from edge.agent import settings as agent_settings
-from edge.agent.inputs import InputSettings, SimulatedSettings, make_input
+from edge.agent.inputs import InputSettings, NoLimit, SimulatedSettings, make_input
 from edge.agent.inputs import sunspec_models as models
 from edge.agent.inputs.modbus import ModbusInput, decoded
 from edge.agent.inputs.mqtt import MqttInput
@@ -225,7 +226,7 @@ def test_batches_fit_into_the_platforms_messages(sizes: list[int]) -> None:
 
 
 def simulated(folder: Path, profile: str = "gateway", **options: Any) -> SimulatedInput:
-    return SimulatedInput(SimulatedSettings(**options), profile, folder)
+    return SimulatedInput(SimulatedSettings(**options), profile, folder, NoLimit())
 
 
 def at(source: SimulatedInput, registers: Registers, now: int) -> dict[str | None, Sample]:
@@ -263,6 +264,35 @@ def test_counters_grow_as_the_powers_say_and_survive_a_restart(tmp_path: Path) -
     assert 4_000 < hour_later["pv_energy_wh"] - start < 5_500
     before = hour_later["pv_energy_wh"]
     assert at(again, kept, NOON)[None].v["pv_energy_wh"] == before  # a clock that goes back takes nothing back
+
+
+class Limited:
+    full_power_in_s = None
+
+    def __init__(self, pct: float | None) -> None:
+        self.pct = pct
+
+
+@given(pct=st.floats(0, 100), clouds=st.integers(0, 3_600_000))
+def test_a_limit_caps_power_and_what_the_counters_add(pct: float, clouds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = SimulatedSettings(sun="noon", peak_power_w=5_000.0)
+        source = SimulatedInput(settings, "inverter", Path(folder), Limited(pct))
+        registers = Registers()
+        start = at(source, registers, NOON + clouds)[None].v
+        later = at(source, registers, NOON + clouds + 3_600_000)[None].v
+    assert (start["pv_power_w"] or 0.0) <= 50.0 * pct + 1e-3
+    grown = (later["pv_energy_wh"] or 0.0) - (start["pv_energy_wh"] or 0.0)
+    assert 0 <= grown <= 50.0 * pct + 1
+
+
+def test_a_limit_that_ends_gives_full_power_back(tmp_path: Path) -> None:
+    limit = Limited(20.0)
+    source = SimulatedInput(SimulatedSettings(sun="noon", peak_power_w=5_000.0), "inverter", tmp_path, limit)
+    registers = Registers()
+    assert at(source, registers, NOON)[None].v["pv_power_w"] == 1_000.0
+    limit.pct = None
+    assert (at(source, registers, NOON + 1_000)[None].v["pv_power_w"] or 0.0) > 3_000
 
 
 def test_each_fault_of_an_installation_can_be_played(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The agent's parts, each by itself: what it keeps, what it refuses, how long it waits."""
 
 import string
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -29,6 +27,7 @@ from fleet import claim_code
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import device_id, site_id
 from fleet.limits import SAMPLES_PER_MESSAGE_MAX
+from fleet.profiles import DeviceProfile
 from fleet.remote import Command
 from fleet.telemetry import RawMessage, Sample, State, Telemetry
 
@@ -247,7 +246,7 @@ async def test_what_was_taken_before_a_power_cut_is_not_done_again(tmp_path: Pat
     done: list[str] = []
     told: list[tuple[str, str]] = []
 
-    async def blink(_args: Mapping[str, Any]) -> None:
+    async def blink(_command: Command) -> None:
         done.append("blink")
 
     def tell(entry: Entry) -> None:
@@ -256,7 +255,8 @@ async def test_what_was_taken_before_a_power_cut_is_not_done_again(tmp_path: Pat
     journal = Journal(tmp_path / "commands.json")
     journal.open(entry(1, 10**15), "accepted", None, 0)
     journal.open(Command("r", "restart", 10**15), "accepted", None, 0)
-    commands = Commands(Journal(tmp_path / "commands.json"), {"blink": blink}, tell=tell, now=lambda: 5)
+    profile = DeviceProfile("p", "gateway", "p", "p", (), (), 10.0, commands=("blink",))
+    commands = Commands(Journal(tmp_path / "commands.json"), profile, {"blink": blink}, tell=tell, now=lambda: 5)
     commands.take(entry(1, 10**15))
     commands.take(Command("r", "restart", 10**15))
     commands.take(entry(2, 4))

@@ -4,7 +4,7 @@ An input knows nothing of certificates, numbers or disks: it hands on what it re
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge.agent.inputs.settings import (
     InputSettings,
@@ -32,7 +32,42 @@ class Input(Protocol):
         ...
 
 
-def make_input(settings: InputSettings, *, profile: str, state_folder: Path) -> Input:
+class Limit(Protocol):
+    """How much the plant may give, whenever it is asked."""
+
+    @property
+    def pct(self) -> float | None:
+        """Of rated power; None: what is set at the device stays as it is."""
+
+    @property
+    def full_power_in_s(self) -> float | None:
+        """When the limit ends, where that is foreseen."""
+
+
+class NoLimit:
+    pct = None
+    full_power_in_s = None
+
+
+@runtime_checkable
+class Limiting(Protocol):
+    """An input whose device can be told how much it may give."""
+
+    limit_problem: str  # why it cannot, as far as it is known; '' otherwise
+
+    async def obey_limit(self) -> bool:
+        """Tells it now, and looks whether it has taken it; whether there is anything to limit. Raises FleetError."""
+
+
+@runtime_checkable
+class Registered(Protocol):
+    """An input whose device has registers."""
+
+    async def read_registers(self, address: int, count: int) -> list[int]:
+        """Holding registers. Raises Unavailable."""
+
+
+def make_input(settings: InputSettings, *, profile: str, state_folder: Path, limit: Limit | None = None) -> Input:
     """profile: the id of the agent's own; state_folder: where an input may keep a small file of its own.
 
     Opens nothing yet. Raises BadInput (unknown_profile, bad_register_map) for settings that cannot work.
@@ -49,18 +84,22 @@ def make_input(settings: InputSettings, *, profile: str, state_folder: Path) -> 
         case SunspecSettings():
             from edge.agent.inputs.sunspec import SunspecInput  # noqa: PLC0415 - as above
 
-            return SunspecInput(settings, profile)
+            return SunspecInput(settings, profile, limit or NoLimit())
         case SimulatedSettings():
             from edge.agent.inputs.simulated import SimulatedInput  # noqa: PLC0415 - as above
 
-            return SimulatedInput(settings, profile, state_folder)
+            return SimulatedInput(settings, profile, state_folder, limit or NoLimit())
 
 
 __all__ = [
     "Input",
     "InputSettings",
+    "Limit",
+    "Limiting",
     "ModbusSettings",
     "MqttSettings",
+    "NoLimit",
+    "Registered",
     "SimulatedSettings",
     "Sink",
     "SunspecSettings",

@@ -13,7 +13,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from edge.agent.inputs import Sink
-from edge.agent.inputs.settings import ModbusSettings, Register
+from edge.agent.inputs.settings import ModbusSettings, Register, SunspecSettings
 from edge.limits import INPUT_TIMEOUT_S, REGISTERS_PER_INPUT_MAX
 from fleet.errors import BadInput, FleetError, Unavailable
 from fleet.telemetry import Sample
@@ -56,6 +56,25 @@ class RegisterReader:
             raise Unavailable("modbus_refused", f"{self._where} refuses registers {address}…{address + count - 1}: {answer}")
         return list(answer.registers)
 
+    async def write(self, address: int, value: int) -> None:
+        """One holding register."""
+        try:
+            answer = await self._client.write_register(address, value, device_id=self._unit_id)
+        except (ModbusException, OSError) as error:
+            raise Unavailable("modbus_away", f"{self._where} does not answer: {error}") from None
+        if answer.isError():
+            raise Unavailable("modbus_refused", f"{self._where} refuses {value} for register {address}: {answer}")
+
+
+async def read_through(
+    reader: RegisterReader | None, settings: ModbusSettings | SunspecSettings, address: int, count: int
+) -> list[int]:
+    """Over the connection that there is: many devices allow one only. Without one, over a new one. Raises Unavailable."""
+    if reader is not None:
+        return await reader.read(address, count)
+    async with RegisterReader(settings.host, settings.port, settings.unit_id) as fresh:
+        return await fresh.read(address, count)
+
 
 class ModbusInput:
     def __init__(self, settings: ModbusSettings) -> None:
@@ -63,12 +82,17 @@ class ModbusInput:
         self.name = settings.name
         self._settings = settings
         self._registers = _registers(settings)
+        self._reader: RegisterReader | None = None
+
+    async def read_registers(self, address: int, count: int) -> list[int]:
+        return await read_through(self._reader, self._settings, address, count)
 
     async def run(self, sink: Sink) -> None:
         """Raises Unavailable when the device is away, or refuses every register."""
         settings = self._settings
         async with RegisterReader(settings.host, settings.port, settings.unit_id) as reader:
             log.info("modbus_connected", input=self.name, host=settings.host, registers=len(self._registers))
+            self._reader = reader
             while True:
                 began = time.monotonic()
                 sample = await self._round(reader)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from edge.agent.inputs import Sink
+from edge.agent.inputs import Limit, Sink
 from edge.agent.inputs.settings import SimulatedDevice, SimulatedSettings
 from edge.agent.inputs.simulated_house import House, Powers, Registers
 from fleet.errors import BadInput, Unavailable
@@ -27,9 +27,12 @@ _WAKES_AT_W = 5.0
 class SimulatedInput:
     """The counters are on disk before anything is said of them: whatever is killed when, they never go back."""
 
-    def __init__(self, settings: SimulatedSettings, profile: str, state_folder: Path) -> None:
+    limit_problem = ""
+
+    def __init__(self, settings: SimulatedSettings, profile: str, state_folder: Path, limit: Limit) -> None:
         """Raises BadInput (unknown_profile)."""
         self.name = settings.name
+        self._limit = limit
         self._settings = settings
         profiles = {each.id: each for each in shipped()}
         own = _profile(profiles, settings.profile or profile)
@@ -57,9 +60,13 @@ class SimulatedInput:
                 sink.samples([sample], source)
             await asyncio.sleep(max(self._settings.period_s - (time.monotonic() - began), 0.1))
 
+    async def obey_limit(self) -> bool:
+        """Its next reading does."""
+        return True
+
     def samples(self, registers: Registers, now: UnixMs) -> list[tuple[str | None, Sample]]:
         """What each device says now: (source, sample). Moves the registers on and writes them down."""
-        powers = self._house.advance(registers, now)
+        powers = self._house.advance(registers, now, self._limit.pct)
         self._save(registers)
         said = self._faulty(readings(powers, registers, now))
         t = now + round(self._settings.clock_offset_s * 1000)

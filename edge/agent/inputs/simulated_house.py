@@ -53,21 +53,24 @@ class House(msgspec.Struct, frozen=True):
     sun: Literal["now", "noon"]
     battery: bool
 
-    def powers(self, at: UnixMs, soc_pct: float) -> Powers:
+    def powers(self, at: UnixMs, soc_pct: float, limit_pct: float | None = None) -> Powers:
+        """limit_pct: of its peak power, how much the panels may give."""
         irradiance = clear_sky_w_m2(self._elevation_deg(at)) * _passing_clouds(at)
-        pv = self.peak_power_w * _SYSTEM_SHARE * irradiance / 1000.0
+        pv = self.peak_power_w * min(
+            _SYSTEM_SHARE * irradiance / 1000.0, (100.0 if limit_pct is None else limit_pct) / 100.0
+        )
         load = self.load_power_w * _habits(at)
         return Powers(pv, load, self._battery(load - pv, soc_pct) if self.battery else 0.0, irradiance)
 
-    def advance(self, registers: Registers, now: UnixMs) -> Powers:
+    def advance(self, registers: Registers, now: UnixMs, limit_pct: float | None = None) -> Powers:
         """Lets the counters grow up to now; returns the powers then. A clock that went back adds nothing."""
         start = registers.at if registers.at > 0 and now - registers.at <= _CATCH_UP_MS else now
         while start < now:
             step_ms = min(_STEP_MS, now - start)
-            _count(registers, self.powers(start + step_ms // 2, registers.soc_pct), step_ms / 3_600_000)
+            _count(registers, self.powers(start + step_ms // 2, registers.soc_pct, limit_pct), step_ms / 3_600_000)
             start += step_ms
         registers.at = max(registers.at, now)
-        return self.powers(now, registers.soc_pct)
+        return self.powers(now, registers.soc_pct, limit_pct)
 
     def _elevation_deg(self, at: UnixMs) -> float:
         return _NOON_ELEVATION_DEG if self.sun == "noon" else elevation_deg(self.latitude, self.longitude, at)

@@ -6,11 +6,11 @@ import time
 import msgspec
 import structlog
 
-from edge.agent.inputs import Sink
+from edge.agent.inputs import Limit, Sink, sunspec_limit
 from edge.agent.inputs import sunspec_models as models
-from edge.agent.inputs.modbus import RegisterReader
+from edge.agent.inputs.modbus import RegisterReader, read_through
 from edge.agent.inputs.settings import SunspecSettings
-from edge.limits import SUNSPEC_MODEL_REGISTERS_MAX, SUNSPEC_MODELS_MAX
+from edge.limits import SUNSPEC_LIMIT_AGAIN_S, SUNSPEC_MODEL_REGISTERS_MAX, SUNSPEC_MODELS_MAX
 from fleet.errors import Unavailable
 from fleet.profiles import shipped
 from fleet.serials import serial_from
@@ -33,21 +33,31 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class Unit(msgspec.Struct):
-    """What follows one common model: a device, and perhaps a meter behind the same address."""
+    """What follows one common model: a device, and perhaps a meter behind the same address.
+
+    controls: where its power is limited.
+    """
 
     serial: str
     maker: str
     model: str
     blocks: list[Block]
+    controls: Block | None = None
 
 
 class SunspecInput:
     """profile: the agent's own. When that is no gateway, the first unit is the agent itself."""
 
-    def __init__(self, settings: SunspecSettings, profile: str) -> None:
+    def __init__(self, settings: SunspecSettings, profile: str, limit: Limit) -> None:
         self.name = settings.name
         self.units: list[Unit] = []
+        self.limit_problem = ""
         self._settings = settings
+        self._limit = limit
+        self._limiting = asyncio.Lock()
+        self._limit_failure = ""
+        self._limit_again_at = 0.0
+        self._reader: RegisterReader | None = None
         own = {each.id: each for each in shipped()}.get(profile)
         self._is_self = settings.sink_as == "self" or (
             settings.sink_as == "auto" and own is not None and own.kind != "gateway"
@@ -62,11 +72,54 @@ class SunspecInput:
             for unit in self.units:
                 found = [block.model for block in unit.blocks]
                 log.info("sunspec_found", input=self.name, serial=unit.serial, device=unit.model, models=found)
+            self.limit_problem = self._no_controls()
+            self._reader = reader
             while True:
                 began = time.monotonic()
+                await self._keep_limit()
                 for position, unit in enumerate(self.units):
                     await self._read(reader, unit, sink, own=self._is_self and position == 0)
                 await asyncio.sleep(max(settings.period_s - (time.monotonic() - began), 0.1))
+
+    async def read_registers(self, address: int, count: int) -> list[int]:
+        return await read_through(self._reader, self._settings, address, count)
+
+    async def obey_limit(self) -> bool:
+        """Raises Unavailable (input_away, no_limit_control, limit_not_taken, modbus_away, modbus_refused)."""
+        if self._reader is None:
+            raise Unavailable("input_away", f"input {self.name} has not reached its device yet")
+        if self.limit_problem:
+            raise Unavailable("no_limit_control", self.limit_problem)
+        async with self._limiting:
+            for unit in self.units:
+                if unit.controls is not None and await sunspec_limit.obey(
+                    self._reader, unit.controls.address, unit.controls.length, self._limit
+                ):
+                    log.info("sunspec_limited", input=self.name, serial=unit.serial, limit_pct=self._limit.pct)
+        return any(unit.controls is not None for unit in self.units)
+
+    async def _keep_limit(self) -> None:
+        """An inverter that was without power has forgotten it. One that refuses is told so rarely, and said once."""
+        if self._limit.pct is None or self.limit_problem or time.monotonic() < self._limit_again_at:
+            return
+        failure = ""
+        try:
+            await self.obey_limit()
+        except Unavailable as error:
+            if error.code == "modbus_away":
+                raise
+            failure = error.detail
+            self._limit_again_at = time.monotonic() + SUNSPEC_LIMIT_AGAIN_S
+        if failure and failure != self._limit_failure:
+            log.warning("sunspec_not_limited", input=self.name, reason=failure)
+        self._limit_failure = failure
+
+    def _no_controls(self) -> str:
+        """Of an inverter; a meter has nothing to be limited."""
+        for unit in self.units:
+            if unit.controls is None and any(models.is_inverter(block.model) for block in unit.blocks):
+                return f"inverter {unit.serial} has no SunSpec model {sunspec_limit.CONTROLS}, by which its power is limited"
+        return ""
 
     async def _read(self, reader: RegisterReader, unit: Unit, sink: Sink, *, own: bool) -> None:
         now = time.time_ns() // 1_000_000
@@ -94,6 +147,8 @@ async def discover(reader: RegisterReader, where: str) -> list[Unit]:
             said = models.text(common, "SN") or (where if not units else f"{where}/{len(units)}")
             serial = serial_from(said) or "sunspec"
             units.append(Unit(serial, models.text(common, "Mn"), models.text(common, "Md"), []))
+        elif units and model == sunspec_limit.CONTROLS:
+            units[-1].controls = block
         elif units and model in models.READ and length <= SUNSPEC_MODEL_REGISTERS_MAX:
             units[-1].blocks.append(block)
         address += length + 2

@@ -45,6 +45,10 @@ def model_of(model_id: int, data: bytes) -> Model:
         return Model()
 
 
+def is_inverter(model_id: int) -> bool:
+    return model_id in INVERTERS or model_id == DER_AC
+
+
 def text(model: Model, point: str) -> str:
     """'' when the device does not say."""
     found = model.points.get(point)
