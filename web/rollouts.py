@@ -62,13 +62,13 @@ async def post_rollout(
 async def list_rollouts(
     request: Request[Any, Any, Any],
     visit: NamedDependency[Visit],
-    state: StateQuery = None,
+    wanted: StateQuery = None,
     limit: Limit = PAGE_ITEMS,
     cursor: Cursor = None,
 ) -> Page[RolloutView]:
     before = decode_cursor(cursor, _RolloutId)
     async with visit.enter() as connection:
-        rows = await rollouts.rollouts(connection, limit=limit + 1, states=[state] if state else None, before_id=before)
+        rows = await rollouts.rollouts(connection, limit=limit + 1, states=[wanted] if wanted else None, before_id=before)
     shown = [rollout_view(row, language_of(request)) for row in rows[:limit]]
     return Page(shown, encode_cursor(shown[-1].id) if len(rows) > limit else None)
 
@@ -91,7 +91,7 @@ async def get_rollout(
 async def list_rollout_targets(
     rollout: FromPath[str],
     visit: NamedDependency[Visit],
-    state: TargetStateQuery = None,
+    wanted: TargetStateQuery = None,
     wave: WaveQuery = None,
     limit: Limit = PAGE_ITEMS,
     cursor: Cursor = None,
@@ -100,7 +100,7 @@ async def list_rollout_targets(
     async with visit.enter() as connection:
         found = await rollouts.rollout(connection, parse_rollout(rollout))
         lines = await rollout_lists.target_lines(
-            connection, found.id, states=(state,) if state else None, wave=wave, after=after, limit=limit + 1
+            connection, found.id, states=(wanted,) if wanted else None, wave=wave, after=after, limit=limit + 1
         )
     page = lines[:limit]
     return Page(page, encode_cursor(TargetCursor(page[-1].wave, page[-1].device)) if len(lines) > limit else None)
