@@ -26,6 +26,7 @@ from web.pages import (
     measures,
     onboarding_words,
     setting_form,
+    target_words,
     times,
     words,
 )

@@ -17,6 +17,16 @@ from web.pages.configuration import (
 from web.pages.configurations import configurations_page
 from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
 from web.pages.formats import describe_format, format_page, formats_page, remove_format
+from web.pages.groups import (
+    drop_group,
+    edit_group,
+    group_count,
+    group_devices_page,
+    group_page,
+    groups_page,
+    new_group,
+    new_group_page,
+)
 from web.pages.import_file import attach_from_file, import_page, read_file_again, undo_file
 from web.pages.imports import imports_page, send_files, site_imports_page
 from web.pages.invitation import accept_invitation, invitation_page
@@ -99,6 +109,14 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     edit_profile,
     acknowledge,
     operations_page,
+    groups_page,
+    new_group_page,
+    new_group,
+    group_page,
+    edit_group,
+    drop_group,
+    group_count,
+    group_devices_page,
     configurations_page,
     audit_page,
 ]
