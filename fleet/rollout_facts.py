@@ -46,6 +46,10 @@ def judge(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> 
     return None
 
 
+def is_wave_watched(rollout: Rollout, wave: int) -> bool:
+    return rollout.state in ("running", "paused") and rollout.wave <= wave < len(rollout.plan.waves)
+
+
 def _of_registry(facts: TargetFacts) -> Judgement | None:
     if not facts.registered:
         return Judgement("vanish")
@@ -83,6 +87,6 @@ def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: Unix
 
 def _is_watched(rollout: Rollout, target: Target, now: UnixMs) -> bool:
     """One that is done is watched as long as its wave is, and at least for its own time."""
-    if target.state != "done" or target.wave >= rollout.wave:
+    if target.state != "done" or is_wave_watched(rollout, target.wave):
         return True
     return now - target.state_at < rollout.plan.observe_s * 1000

@@ -84,6 +84,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     **{(state, "return"): "returning" for state in _TOLD},
     **{(state, "overrule"): "overruled" for state in _TOLD if state not in ("done", "alerted")},
     **{(state, "vanish"): "gone" for state in _TOLD if state != "done"},
+    ("returned", "return"): "returning",  # what it was told came through after all
     ("returning", "restore"): "returned", ("returning", "refuse"): "not_returned", ("returning", "vanish"): "gone",
 }
 # fmt: on

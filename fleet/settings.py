@@ -182,6 +182,15 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pull_networks: tuple[str, ...] = ()
 
 
+class RolloutsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """public_url: of the portal, for links in e-mail."""
+
+    database: DatabaseSettings
+    ray: RaySettings
+    public_url: str
+    ready_file: Path
+
+
 def load(path: Path, kind: type[S]) -> S:
     """Raises BadInput (bad_settings) that names the file and the field."""
     try:

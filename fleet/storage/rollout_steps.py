@@ -22,15 +22,6 @@ _SETTLE: Final = "UPDATE remote.rollout SET settled_at = $3, revision = revision
 _TEMPLATE: Final = """
     UPDATE remote.device_group SET "values" = $2, rollout_id = $3, updated_at = now() WHERE id = $1 AND removed_at IS NULL
 """
-# What the group had before: of the newest other rollout to it that came through all its waves.
-_TEMPLATE_BEFORE: Final = """
-    UPDATE remote.device_group g SET "values" = coalesce(b.values, '{}'), rollout_id = b.id, updated_at = now()
-    FROM (SELECT 1) one LEFT JOIN LATERAL (
-        SELECT r.id, r.values FROM remote.rollout r WHERE r.group_id = $1 AND r.id <> $2 AND r.state = 'completed'
-        ORDER BY r.ended_at DESC LIMIT 1
-    ) b ON true
-    WHERE g.id = $1 AND g.rollout_id = $2
-"""
 _KNOWN: Final = "SELECT device_id FROM remote.rollout_target WHERE rollout_id = $1"
 
 
@@ -56,12 +47,6 @@ async def advance(connection: Connection, rollout: Rollout, now: UnixMs) -> bool
     if rollout.group is not None and rollout.wave + 1 >= len(rollout.plan.waves):
         await connection.execute(_TEMPLATE, rollout.group, rollout.values, rollout.id)
     return True
-
-
-async def withdraw_template(connection: Connection, rollout: Rollout) -> None:
-    """It was aborted after its last wave (a continuous one can be): the group has the template that it had before."""
-    if rollout.group is not None:
-        await connection.execute(_TEMPLATE_BEFORE, rollout.group, rollout.id)
 
 
 async def save_counts(connection: Connection, rollout: Rollout, tally: Tally) -> bool:

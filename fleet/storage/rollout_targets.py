@@ -1,4 +1,4 @@
-"""The targets of a rollout: whose turn it is, what becomes of those that were told, and what people see of them."""
+"""The targets of a rollout: whose turn it is, what becomes of those that were told."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import msgspec
 from fleet.configuration import Layer
 from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
-from fleet.rollout_facts import TargetFacts
+from fleet.rollout_facts import TargetFacts, is_wave_watched
 from fleet.rollout_window import SiteNow
 from fleet.rollouts import TOLD_STATES, WATCHED_STATES, Rollout, Target, TargetState
 from fleet.storage.database import Connection
@@ -18,14 +18,6 @@ from fleet.storage.rollouts import when
 from fleet.telemetry import UnixMs
 
 _PROBLEM_CHARS_MAX: Final = 500  # of what a device says; its page shows all of it
-
-
-class TargetRow(msgspec.Struct, frozen=True):
-    """A target as its page shows it."""
-
-    target: Target
-    name: str
-    site_name: str
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -58,13 +50,6 @@ _TARGET: Final = """
     t.site_id AS site, t.device_id AS device, t.wave, t.state, (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at,
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_at, t.version, t.was_there, t.problem, t.before
 """
-_PAGE: Final = f"""
-    SELECT {_TARGET}, coalesce(d.name, t.device_id) AS name, coalesce(s.name, t.site_id) AS site_name
-    FROM remote.rollout_target t
-    LEFT JOIN registry.device d ON d.id = t.device_id LEFT JOIN registry.site s ON s.id = t.site_id
-    WHERE t.rollout_id = $1 AND ($2::int IS NULL OR t.wave = $2) AND ($3::text[] IS NULL OR t.state = ANY($3))
-          AND ($4::text IS NULL OR t.device_id > $4) ORDER BY t.device_id LIMIT $5
-"""  # noqa: S608 - put together from constants
 # What is still there to be told, and whether somebody is there to hear it.
 _PRESENCE: Final = """
     LEFT JOIN registry.device d ON d.id = t.device_id AND d.site_id = t.site_id AND d.profile_id = $2
@@ -107,7 +92,7 @@ _WATCHED: Final = f"""
                 ORDER BY a.raised_at LIMIT 1) AS alert
     FROM (
         SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND device_id > $3
-            AND (state = ANY($4::text[]) OR (state = 'done' AND (wave >= $5 OR state_at > $6)))
+            AND (state = ANY($4::text[]) OR (state = 'done' AND (wave = ANY($5::int[]) OR state_at > $6)))
         ORDER BY device_id LIMIT $8
     ) t {_PRESENCE}
     ORDER BY t.device_id
@@ -123,6 +108,13 @@ _TELLING: Final = """
     FROM unnest($2::text[], $3::boolean[], $4::text[]) AS m (device_id, there, before)
     WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state IN ('waiting', 'held')
 """
+_STRAYS: Final = """
+    UPDATE remote.rollout_target t SET state = 'returning', state_at = $2
+    FROM remote.config c
+    JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
+    WHERE t.rollout_id = $1 AND t.state = 'returned' AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
+          AND v.layers @> $3::jsonb
+"""
 _RECORD: Final = """
     UPDATE remote.rollout_target t SET state = m.state, state_at = $8, problem = m.problem,
            version = coalesce(m.version, t.version), was_there = coalesce(m.was_there, t.was_there)
@@ -130,20 +122,6 @@ _RECORD: Final = """
         AS m (device_id, was, state, problem, version, was_there)
     WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state = m.was
 """
-
-
-async def targets(
-    connection: Connection,
-    rollout_id: str,
-    *,
-    limit: int,
-    wave: int | None = None,
-    states: Sequence[TargetState] | None = None,
-    after: DeviceId | None = None,
-) -> list[TargetRow]:
-    """By device, beyond `after`."""
-    rows = await connection.fetch(_PAGE, rollout_id, wave, states, after, limit)
-    return [TargetRow(_target(row), row["name"], row["site_name"]) for row in rows]
 
 
 async def candidates(connection: Connection, rollout: Rollout, *, limit: int, now: UnixMs) -> list[Candidate]:
@@ -158,10 +136,9 @@ async def watched(connection: Connection, rollout: Rollout, *, after: str, limit
     """Targets of which something may still come, with what is known of them: by device, beyond `after`."""
     states = sorted(WATCHED_STATES)
     watched_since = when(now - round(rollout.plan.observe_s * 1000))
-    # Of a rollout that is over nobody who is done is looked at any more.
-    wave = rollout.wave if rollout.state in ("running", "paused") else len(rollout.plan.waves) + 1
+    waves = [wave for wave in range(len(rollout.plan.waves)) if is_wave_watched(rollout, wave)]
     ours = [{"source": rollout.source, "rollout": rollout.id}]
-    rows = await connection.fetch(_WATCHED, rollout.id, rollout.profile, after, states, wave, watched_since, ours, limit)
+    rows = await connection.fetch(_WATCHED, rollout.id, rollout.profile, after, states, waves, watched_since, ours, limit)
     return [Watched(_target(row), _facts(row)) for row in rows]
 
 
@@ -217,6 +194,16 @@ async def begin_return(connection: Connection, rollout_id: str, now: UnixMs) -> 
         sorted((*TOLD_STATES, "telling")),
         when(now),
     )
+
+
+async def return_strays(connection: Connection, rollout: Rollout, now: UnixMs) -> int:
+    """Those that were returned and hold what the rollout brings all the same: an ask that was given up came through late.
+
+    They are to be returned once more. How many.
+    """
+    ours = [{"source": rollout.source, "rollout": rollout.id}]
+    status = await connection.execute(_STRAYS, rollout.id, when(now), ours)
+    return int(status.rpartition(" ")[2])
 
 
 async def clock(connection: Connection) -> UnixMs:

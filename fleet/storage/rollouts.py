@@ -83,6 +83,15 @@ _MOVE: Final = """
            ended_at = CASE WHEN $3 IN ('aborted', 'completed') THEN now() ELSE ended_at END
     WHERE id = $1 AND revision = $2
 """
+# What the group had before: of the newest other rollout to it that came to its end.
+_TEMPLATE_BEFORE: Final = """
+    UPDATE remote.device_group g SET "values" = coalesce(b.values, '{}'), rollout_id = b.id, updated_at = now()
+    FROM (SELECT 1) one LEFT JOIN LATERAL (
+        SELECT r.id, r.values FROM remote.rollout r WHERE r.group_id = $1 AND r.id <> $2 AND r.state = 'completed'
+        ORDER BY r.ended_at DESC LIMIT 1
+    ) b ON true
+    WHERE g.id = $1 AND g.rollout_id = $2
+"""
 
 
 async def add_rollout(connection: Connection, new: NewRollout, devices: Sequence[TargetDevice]) -> Rollout:
@@ -170,8 +179,9 @@ async def tally(connection: Connection, rollout_id: str) -> Tally:
 async def move_rollout(
     connection: Connection, seen: Rollout, event: RolloutEvent, stop: Stop | None = None, *, revision: int | None = None
 ) -> Rollout:
-    """The rollout after it, if it is still as `seen`; the notice (`tell`) is the caller's, after the transaction.
+    """Within a transaction: the rollout after it, if it is still as `seen`. The notice (`tell`) is the caller's, afterwards.
 
+    One that is aborted after its last wave (a continuous one can be) takes its group's template back.
     revision: the one that a person has seen, where it is to be checked.
     Raises Conflict (illegal_move, not_finished), Conflict (stale_version) when it has moved meanwhile.
     """
@@ -183,6 +193,8 @@ async def move_rollout(
     status = await connection.execute(_MOVE, seen.id, seen.revision, after, stop)
     if status != "UPDATE 1":
         raise _moved_on(seen)
+    if event in ("return", "abort") and seen.group is not None and seen.waves_are_over:
+        await connection.execute(_TEMPLATE_BEFORE, seen.group, seen.id)
     return await rollout(connection, seen.id)
 
 

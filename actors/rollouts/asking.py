@@ -1,0 +1,45 @@
+"""What the twins are asked for a target, and what their answer makes of it."""
+
+from fleet.configuration import Change
+from fleet.orders import ConfigAnswer, ConfigWish, OrderProblem
+from fleet.rollouts import Rollout, Target, TargetEvent, move_target
+from fleet.storage.rollout_targets import TargetMove
+
+_GONE = frozenset(("unknown_site", "unknown_device", "device_revoked", "behind_gateway"))
+
+
+def bringing(rollout: Rollout, target: Target) -> ConfigWish:
+    """Asked twice, it changes nothing the second time: the layer is the same."""
+    change = Change("rollout", why=rollout.name, source=rollout.source, layer=rollout.layer(), rollout=rollout.id)
+    return ConfigWish(target.site, target.device, change)
+
+
+def returning(rollout: Rollout, target: Target) -> ConfigWish:
+    change = Change("rollout_return", why=rollout.name, source=rollout.source, layer=target.before, rollout=rollout.id)
+    return ConfigWish(target.site, target.device, change)
+
+
+def after_bringing(target: Target, answer: ConfigAnswer) -> TargetMove | None:
+    """None: the twin could not say; it is asked again."""
+    if answer.problem is not None:
+        return _refused(target, answer.problem)
+    was_there = answer.there and target.was_there is not False
+    return _moved(target, "store" if was_there else "store_away", answer, was_there=was_there)
+
+
+def after_returning(target: Target, answer: ConfigAnswer) -> TargetMove | None:
+    """As after_bringing."""
+    return _moved(target, "restore", answer) if answer.problem is None else _refused(target, answer.problem)
+
+
+def _moved(target: Target, event: TargetEvent, answer: ConfigAnswer, *, was_there: bool | None = None) -> TargetMove:
+    state = move_target(target.state, event)
+    return TargetMove(target.device, target.state, state, version=answer.version, was_there=was_there)
+
+
+def _refused(target: Target, problem: OrderProblem) -> TargetMove | None:
+    if problem.kind == "Unavailable":
+        return None
+    is_gone = problem.kind == "NotFound" or problem.code in _GONE
+    state = move_target(target.state, "vanish" if is_gone else "refuse")
+    return TargetMove(target.device, target.state, state, f"{problem.code}: {problem.detail}"[:500])

@@ -1,0 +1,186 @@
+"""One step of one rollout: look, decide, tell.
+
+Crash contract. Killed between any two statements, the next process that leads goes on as if nothing had been:
+- Whom it is about to tell is stored, with what the device had before, before a twin is asked; so the limit per minute and
+  what an abort gives back stand whatever happens. Whoever was being told is asked again, which changes nothing: the twin
+  has the layer already, or gets it now.
+- Every write names the state that it follows from, so what another process has done meanwhile is not undone.
+- A rollout that somebody has moved is told no further: recording whom to tell locks its row at the revision that was seen.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+import structlog
+
+from actors.rollouts import asking
+from actors.rollouts.door import Door
+from actors.rollouts.letter import write_creator
+from fleet.errors import Conflict
+from fleet.limits import (
+    ROLLOUT_ENERGY_LOOK_S,
+    ROLLOUT_LOOKED_AT_MAX,
+    ROLLOUT_NEWCOMERS_S,
+    ROLLOUT_PIECE_MAX,
+    ROLLOUT_TOLD_AT_ONCE_MAX,
+)
+from fleet.orders import ConfigAnswer, ConfigWish
+from fleet.rollout_board import Step, Tally, needs_energy, next_step, room
+from fleet.rollout_energy import EnergyFinding
+from fleet.rollout_facts import judge
+from fleet.rollout_window import is_open
+from fleet.rollouts import Rollout, Target, TargetState, move_target
+from fleet.storage import audit, rollout_steps, rollout_targets, rollout_yields, rollouts
+from fleet.storage.database import Connection
+from fleet.storage.rollout_targets import Candidate, TargetMove
+from fleet.telemetry import UnixMs
+
+log = structlog.get_logger("rollouts")
+
+_Wish = Callable[[Target], ConfigWish]
+_After = Callable[[Target, ConfigAnswer], TargetMove | None]
+
+
+class Lead:
+    """Of one rollout, while this process leads. What it remembers between steps may get lost: it is looked up again."""
+
+    def __init__(self, door: Door, public_url: str) -> None:
+        self._door = door
+        self._public_url = public_url
+        self._looked_up_to = ""  # device; from there on the next look goes on
+        self._newcomers_at: UnixMs = 0
+        self._energy_at: UnixMs = 0
+        self._energy: EnergyFinding | None = None
+
+    async def step(self, connection: Connection, rollout: Rollout) -> bool:
+        """Whether there is more to do at once. Raises Unavailable while the twins are away; all else is done then."""
+        now = await rollout_targets.clock(connection)
+        if rollout.state == "returning":
+            await rollout_targets.begin_return(connection, rollout.id, now)
+        await self._look(connection, rollout, now)
+        await self._find_newcomers(connection, rollout, now)
+        tally = await rollouts.tally(connection, rollout.id)
+        if await rollout_steps.save_counts(connection, rollout, tally):
+            await rollouts.tell(connection, rollout.id)
+        await self._look_at_energy(connection, rollout, now)
+        step = next_step(rollout, tally, self._energy, now)
+        if step is not None and await self._take(connection, rollout, step, tally, now):
+            await rollouts.tell(connection, rollout.id)
+            return True
+        if rollout.state == "returning":
+            return await self._ask(
+                connection, rollout, "returning", partial(asking.returning, rollout), asking.after_returning
+            )
+        return await self._bring(connection, rollout, now)
+
+    async def _look(self, connection: Connection, rollout: Rollout, now: UnixMs) -> None:
+        """What has become of those that were told; of many, some in each step."""
+        found = await rollout_targets.watched(
+            connection, rollout, after=self._looked_up_to, limit=ROLLOUT_LOOKED_AT_MAX, now=now
+        )
+        self._looked_up_to = found[-1].target.device if len(found) == ROLLOUT_LOOKED_AT_MAX else ""
+        moves = []
+        for target, facts in ((each.target, each.facts) for each in found):
+            judgement = judge(rollout, target, facts, now)
+            if judgement is not None:
+                state = move_target(target.state, judgement.event)
+                moves.append(TargetMove(target.device, target.state, state, judgement.problem))
+        await rollout_targets.record_moves(connection, rollout.id, moves, now)
+
+    async def _find_newcomers(self, connection: Connection, rollout: Rollout, now: UnixMs) -> None:
+        is_due = now - self._newcomers_at >= ROLLOUT_NEWCOMERS_S * 1000
+        if rollout.state == "running" and rollout.plan.continuous and is_due:
+            self._newcomers_at = now
+            newcomers = await rollout_steps.add_newcomers(connection, rollout)
+            if newcomers:
+                log.info("newcomers", rollout=rollout.id, devices=newcomers)
+
+    async def _look_at_energy(self, connection: Connection, rollout: Rollout, now: UnixMs) -> None:
+        if not needs_energy(rollout, now):
+            self._energy = None
+        elif self._energy is None or now - self._energy_at >= ROLLOUT_ENERGY_LOOK_S * 1000:
+            self._energy_at = now
+            self._energy = await rollout_yields.look(connection, rollout, now)
+            if self._energy is not None:
+                await rollout_steps.save_energy(connection, rollout, self._energy)
+
+    async def _take(self, connection: Connection, rollout: Rollout, step: Step, tally: Tally, now: UnixMs) -> bool:
+        """Whether the rollout is further than it was; otherwise somebody else has moved it, or it is not over after all."""
+        if step.kind == "settle":
+            return await rollout_steps.settle(connection, rollout, now)
+        if step.kind == "advance":
+            async with connection.transaction():
+                advanced = await rollout_steps.advance(connection, rollout, now)
+            log.info("wave_over", rollout=rollout.id, wave=rollout.wave)
+            return advanced
+        if rollout.state == "returning" and await rollout_targets.return_strays(connection, rollout, now):
+            return True
+        try:
+            async with connection.transaction():
+                await rollouts.move_rollout(connection, rollout, step.kind, step.stop)
+                if step.stop is not None and rollout.state != "returning":
+                    await self._tell_of_stop(connection, rollout, step)
+        except Conflict:  # stale_version: a person was faster
+            return False
+        log.info("rollout_moved", rollout=rollout.id, event=step.kind, stop=step.stop and step.stop.code, counts=tally)
+        return True
+
+    async def _tell_of_stop(self, connection: Connection, rollout: Rollout, step: Step) -> None:
+        if step.stop is None:
+            return
+        await write_creator(connection, rollout, step.kind, step.stop, self._public_url)
+        detail = {"event": step.kind, "stop": msgspec.to_builtins(step.stop)}
+        await audit.record(connection, "rollout.stop", subject=rollout.id, detail=detail)
+
+    async def _bring(self, connection: Connection, rollout: Rollout, now: UnixMs) -> bool:
+        """First those that were being told when something broke off, then as many more as the limit allows."""
+        wish = partial(asking.bringing, rollout)
+        if await self._ask(connection, rollout, "telling", wish, asking.after_bringing):
+            return True
+        if rollout.state != "running":
+            return False
+        told = await rollout_targets.told_since(connection, rollout.id, now - 60_000)
+        most = room(rollout.plan, told)
+        if not most:
+            return True
+        limit = most if rollout.plan.window is None else max(most, ROLLOUT_PIECE_MAX)
+        found = await rollout_targets.candidates(connection, rollout, limit=limit, now=now)
+        chosen = await self._choose(connection, rollout, found, most, now)
+        if chosen:
+            async with connection.transaction():
+                if not await rollout_targets.record_telling(connection, rollout, chosen, now):
+                    return True
+            await self._ask(connection, rollout, "telling", wish, asking.after_bringing)
+        return bool(found)
+
+    async def _choose(
+        self, connection: Connection, rollout: Rollout, found: Sequence[Candidate], most: int, now: UnixMs
+    ) -> list[Candidate]:
+        """Those that are told now; the others are gone, or held while their window is shut."""
+        chosen: list[Candidate] = []
+        moves = []
+        for each in found:
+            target = each.target
+            if not each.registered:
+                moves.append(TargetMove(target.device, target.state, move_target(target.state, "vanish")))
+            elif not is_open(rollout.plan.window, each.site, now):
+                moves.append(TargetMove(target.device, target.state, move_target(target.state, "hold")))
+            elif len(chosen) < most:
+                chosen.append(each)
+        await rollout_targets.record_moves(connection, rollout.id, moves, now)
+        return chosen
+
+    async def _ask(self, connection: Connection, rollout: Rollout, state: TargetState, wish: _Wish, after: _After) -> bool:
+        """All in this state, piece by piece, each recorded before the next one. Whether there were any."""
+        asked, last = 0, ""
+        while asked < ROLLOUT_TOLD_AT_ONCE_MAX:
+            piece = await rollout_targets.in_state(connection, rollout.id, state, limit=ROLLOUT_PIECE_MAX, after=last)
+            if not piece:
+                break
+            answers = await self._door.ask([wish(target) for target in piece])
+            moves = [after(target, answer) for target, answer in zip(piece, answers, strict=True)]
+            now = await rollout_targets.clock(connection)
+            await rollout_targets.record_moves(connection, rollout.id, [move for move in moves if move is not None], now)
+            asked, last = asked + len(piece), piece[-1].device
+        return asked > 0

@@ -1,0 +1,74 @@
+"""Tells whoever made a rollout that it has stopped by itself, and why."""
+
+from typing import Final
+
+import structlog
+
+from fleet.errors import BadInput
+from fleet.limits import MAIL_SUBJECT_CHARS_MAX
+from fleet.rollouts import Rollout, Stop
+from fleet.storage.database import Connection
+from fleet.storage.mail import queue_mail
+from fleet.storage.rollout_steps import creator
+
+log = structlog.get_logger("rollouts")
+
+_SUBJECTS: Final = {
+    ("pause", "fr"): "Déploiement « {name} » : en pause, il attend votre décision",
+    ("pause", "en"): "Rollout “{name}”: paused, it waits for you",
+    ("stop", "fr"): "Déploiement « {name} » : arrêté de lui-même",
+    ("stop", "en"): "Rollout “{name}”: stopped by itself",
+}
+_WHY: Final = {
+    ("rejected", "fr"): "{count} appareils sur {of} ont refusé la configuration ({measured} %, limite {limit} %).",
+    ("rejected", "en"): "{count} of {of} devices rejected the configuration ({measured}%, limit {limit}%).",
+    ("timed_out", "fr"): "{count} appareils sur {of} n'ont pas répondu à temps ({measured} %, limite {limit} %).",
+    ("timed_out", "en"): "{count} of {of} devices did not answer in time ({measured}%, limit {limit}%).",
+    ("went_silent", "fr"): "{count} appareils sur {of} ne donnent plus de nouvelles ({measured} %, limite {limit} %).",
+    ("went_silent", "en"): "{count} of {of} devices went silent ({measured}%, limit {limit}%).",
+    ("raised_alerts", "fr"): "{count} appareils sur {of} ont levé une alerte ({measured} %, limite {limit} %).",
+    ("raised_alerts", "en"): "{count} of {of} devices raised an alert ({measured}%, limit {limit}%).",
+    ("energy", "fr"): "Les premiers appareils produisent moins que leurs voisins ne le laissent attendre : {measured} %"
+    " (limite {limit} %).",
+    ("energy", "en"): "The first devices yield less than their neighbours let expect: {measured}% (limit {limit}%).",
+    ("energy_unknown", "fr"): "La production des premiers appareils n'a pas pu être comparée à celle de leurs voisins : pas"
+    " assez de soleil, ou pas de voisins.",
+    ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': not enough sun,"
+    " or no neighbours.",
+}
+_THEN: Final = {
+    ("pause", "fr"): "Reprenez-le ou arrêtez-le ici :",
+    ("pause", "en"): "Resume or abort it here:",
+    ("return", "fr"): "Les appareils déjà modifiés retrouvent leur configuration précédente :",
+    ("return", "en"): "The devices that were changed get back what they had:",
+    ("abort", "fr"): "Les appareils déjà modifiés le restent ; les autres n'ont rien reçu :",
+    ("abort", "en"): "The devices that were changed stay so; the others were told nothing:",
+}
+
+
+async def write_creator(connection: Connection, rollout: Rollout, kind: str, stop: Stop, public_url: str) -> None:
+    """Part of the caller's transaction. kind: 'pause', 'return' or 'abort'."""
+    addressee = await creator(connection, rollout.id)
+    if addressee is None:
+        return
+    subject, body = letter(rollout, kind, stop, "en" if addressee.locale == "en" else "fr", public_url)
+    try:
+        await queue_mail(connection, recipient=addressee.email, subject=subject, body=body)
+    except BadInput as error:
+        log.warning("creator_not_told", rollout=rollout.id, code=error.code)
+
+
+def letter(rollout: Rollout, kind: str, stop: Stop, language: str, public_url: str) -> tuple[str, str]:
+    """Subject and text."""
+    name = " ".join("".join(sign if sign.isprintable() else " " for sign in rollout.name).split())
+    subject = _SUBJECTS["pause" if kind == "pause" else "stop", language].format(name=name)
+    why = _WHY[stop.code, language].format(
+        count=stop.count, of=stop.of, measured=_share(stop.measured_pct, language), limit=_share(stop.limit_pct, language)
+    )
+    link = f"{public_url}/rollouts/{rollout.id}"
+    return subject[:MAIL_SUBJECT_CHARS_MAX], f"{why}\n{_THEN[kind, language]}\n{link}\n"
+
+
+def _share(share_pct: float | None, language: str) -> str:
+    text = f"{share_pct or 0.0:.3g}"
+    return text if language == "en" else text.replace(".", ",")
