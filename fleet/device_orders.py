@@ -158,10 +158,26 @@ class DeviceOrders:
         return _joined(self._command_step(after, detail, now), self.tell(there=there, now=now))
 
     def returned(self, now: UnixMs) -> Step:
-        """It has connected: what it has not answered is told at once, and again."""
+        """It has connected: what it has not answered is told at once, and again. So is what it has accepted: how that ended may
+        have been lost with the broker, and a device that knows a command says so once more instead of doing it.
+        """
         self.config = configuration.returned(self.config)
         self._head(lambda head: msgspec.structs.replace(head, asked_at=0, asked=0))
-        return self.tell(there=True, now=now)
+        step = self.tell(there=True, now=now)
+        head = next(iter(self.commands.values()), None)
+        return step._replace(command_out=head.wire()) if head is not None and head.state == "accepted" else step
+
+    def repeated(self, now: UnixMs) -> Step:
+        """Whether it is there is not known any more: what it was told before is told again, whoever may hear it."""
+        out = Step(self.site, self.device)
+        if self.config.status == "applying" and self.config.desired is not None:
+            self.config = configuration.sent(self.config, now)
+            out = out._replace(config_out=self.config.desired.wire() if self.config.desired else None)
+        head = next(iter(self.commands.values()), None)
+        if head is not None and head.state == "sent":
+            self._head(lambda head: msgspec.structs.replace(head, asked_at=now, asked=max(head.asked, 1)))
+            out = out._replace(command_out=head.wire())
+        return out
 
     # time -----------------------------------------------------------------------------------------------------------
 
