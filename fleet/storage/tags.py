@@ -2,7 +2,7 @@
 
 from fleet.errors import Conflict
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import TAGS_PER_DEVICE_MAX
+from fleet.limits import TAGS_OFFERED, TAGS_PER_DEVICE_MAX
 from fleet.storage.database import Connection
 
 
@@ -34,5 +34,13 @@ async def remove_tag(connection: Connection, site: SiteId, device: DeviceId, tag
 async def tags_of(connection: Connection, site: SiteId, device: DeviceId) -> list[str]:
     rows = await connection.fetch(
         "SELECT tag FROM registry.device_tag WHERE site_id = $1 AND device_id = $2 ORDER BY tag", site, device
+    )
+    return [row["tag"] for row in rows]
+
+
+async def known_tags(connection: Connection) -> list[str]:
+    """Those of all devices that the acting person may see, the most frequent first."""
+    rows = await connection.fetch(
+        "SELECT tag FROM registry.device_tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT $1", TAGS_OFFERED
     )
     return [row["tag"] for row in rows]

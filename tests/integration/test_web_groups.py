@@ -152,7 +152,7 @@ async def test_a_query_says_what_it_means_before_it_is_kept(
 @pytest.mark.parametrize(
     ("query", "code"),
     [
-        ({"colour": "red"}, "malformed_request"),
+        ({"colour": "red"}, "invalid_request"),
         ({"kinds": ["toaster"]}, "bad_query"),
         ({"health": ["ill"]}, "bad_query"),
         ({"devices": ["sp-web"]}, "bad_query"),

@@ -11,8 +11,8 @@ from litestar.response import Redirect
 from fleet.commissioning import Fix
 from fleet.configuration import ConfigStatus
 from fleet.corrections import Correction, Replacement
-from fleet.errors import BadInput, FleetError
-from fleet.storage import certificates, configs, corrections, registry, revocations
+from fleet.errors import BadInput, Conflict, FleetError
+from fleet.storage import certificates, configs, corrections, registry, revocations, tags
 from fleet.storage.certificates import CertificateRow
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow, SiteRow
@@ -34,6 +34,7 @@ from web.replacement import replace_serial
 from web.revocation import revoke
 from web.services import Services
 from web.sites import site_keepers
+from web.tags import change_tag
 from web.visits import Visit, client_address
 
 REASONS: Final[tuple[revocations.RevocationReason, ...]] = (
@@ -44,6 +45,7 @@ REASONS: Final[tuple[revocations.RevocationReason, ...]] = (
 class DevicePage(msgspec.Struct, frozen=True):
     """certificate: the one in force. live False: health and readings as they were stored last.
 
+    known_tags: of all devices, for whoever may add one.
     may_revoke: operations and the owner's people; the database has the last word.
     configuration: how it stands; None when there is nothing to configure.
     """
@@ -64,6 +66,7 @@ class DevicePage(msgspec.Struct, frozen=True):
     commands: CommandCard
     may_change: bool
     may_revoke: bool
+    known_tags: list[str]
 
     @property
     def revoking(self) -> RevocationRow | None:
@@ -168,6 +171,25 @@ async def replace_device(
     return response
 
 
+@post("/devices/{device:str}/tags", guards=[site_keepers], include_in_schema=False)
+async def tag_device(
+    device: FromPath[str],
+    request: Request[Any, Any, Any],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+) -> Response[Any]:
+    """add: a tag as typed, which is a short plain word; remove: one that it has."""
+    fields = await fields_of(request)
+    typed = fields.get("add", "").casefold().replace(" ", "-")
+    try:
+        tag = fields.get("remove") or typed
+        await change_tag(visit, parse_device(device), tag, client_address(request), wanted="remove" not in fields)
+    except (BadInput, Conflict) as error:
+        shown = await _shown(services, visit, device)
+        return _page(request, visit, shown, problem_of(error, language_of(request)))
+    return Redirect(f"/devices/{device}#tags", status_code=303)
+
+
 async def _shown(services: Services, visit: Visit, device: str) -> DevicePage:
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
@@ -199,6 +221,7 @@ async def _shown(services: Services, visit: Visit, device: str) -> DevicePage:
         commands=stored.commands,
         may_change=stored.keeper,
         may_revoke=role != "installer" and row.gateway is None and row.enrolled_at is not None,
+        known_tags=stored.known_tags,
     )
 
 
@@ -211,9 +234,11 @@ class _Stored(msgspec.Struct, frozen=True):
     configuration: ConfigStatus | None
     commands: CommandCard
     keeper: bool
+    known_tags: list[str]
 
 
 async def _stored(connection: Connection, visit: Visit, row: DeviceRow) -> _Stored:
+    keeper = await registry.keeps(connection, row.site)
     return _Stored(
         gateway=await registry.device(connection, row.gateway) if row.gateway else None,
         certificates=await certificates.certificates_of(connection, row.id),
@@ -222,7 +247,8 @@ async def _stored(connection: Connection, visit: Visit, row: DeviceRow) -> _Stor
         revocations=await revocations.revocations_of(connection, row.id),
         configuration=await configs.standing_of(connection, row.id) if row.gateway is None else None,
         commands=await command_card(connection, visit, row),
-        keeper=await registry.keeps(connection, row.site),
+        keeper=keeper,
+        known_tags=await tags.known_tags(connection) if keeper else [],
     )
 
 

@@ -98,7 +98,9 @@ def environment(language: Language) -> Environment:
     )
     # What the i18n extension adds to the environment has no types.
     cast("Any", made).install_gettext_translations(translations(language), newstyle=True)
-    made.globals["words"] = _bound_words(language) | command_words.bound(language) | config_words.bound(language)
+    made.globals["words"] = (
+        _bound_words(language) | command_words.bound(language) | config_words.bound(language) | target_words.bound(language)
+    )
     made.filters |= _filters(language)
     return made
 

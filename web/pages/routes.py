@@ -15,7 +15,7 @@ from web.pages.configuration import (
     settle_configuration,
 )
 from web.pages.configurations import configurations_page
-from web.pages.device import correct, device_page, replace_device, revoke_device, take_back
+from web.pages.device import correct, device_page, replace_device, revoke_device, tag_device, take_back
 from web.pages.formats import describe_format, format_page, formats_page, remove_format
 from web.pages.groups import (
     drop_group,
@@ -43,6 +43,7 @@ from web.pages.report import report_page, sign_report
 from web.pages.setup import set_up, setup_page
 from web.pages.site import site_page
 from web.pages.sites import sites_page, start
+from web.pages.templates import templates_page
 
 __all__ = ["PAGE_ROUTES", "problem_page"]
 
@@ -72,6 +73,7 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     take_back,
     replace_device,
     revoke_device,
+    tag_device,
     configuration_page,
     review_configuration,
     send_configuration,
@@ -117,6 +119,7 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     drop_group,
     group_count,
     group_devices_page,
+    templates_page,
     configurations_page,
     audit_page,
 ]
