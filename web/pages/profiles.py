@@ -1,5 +1,6 @@
 """Device profiles for operations: what there is, a new version with its reason, and every version that there was."""
 
+import json
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,7 +11,9 @@ from litestar.response import Redirect
 
 from fleet.codecs.registry import CODECS
 from fleet.errors import BadInput, FleetError
+from fleet.limits import SETTING_KEY_CHARS_MAX
 from fleet.profiles import DeviceProfile
+from fleet.setting import Setting
 from fleet.storage import profile_versions
 from fleet.storage.profile_versions import ProfileRow, ProfileVersion
 from web.errors import Problem, problem_of
@@ -30,7 +33,7 @@ _EMPTY: Final = DeviceProfile(
 
 
 class ProfileFields(msgspec.Struct, frozen=True):
-    """As typed; lists one entry per line, the configuration as JSON."""
+    """As typed; lists one entry per line, the settings and the configuration as JSON."""
 
     id: str
     kind: str
@@ -42,6 +45,7 @@ class ProfileFields(msgspec.Struct, frozen=True):
     counter_step_wh: str
     codec: str
     commands: str
+    settings: str
     default_config: str
     sleeps_at_night: bool
     note: str = ""
@@ -81,7 +85,7 @@ async def add_profile(
     except FleetError as error:
         async with visit.enter():
             pass
-        return _page(request, visit, typed, None, [], problem_of(error, language_of(request)))
+        return _page(request, visit, typed, None, [], _refusal(error, request))
     return Redirect(f"/profiles/{made.id}", status_code=303)
 
 
@@ -109,7 +113,7 @@ async def edit_profile(
         made = await change_profile(services, visit, definition_of(typed), int(version), typed.note, client_address(request))
     except FleetError as error:
         row, versions = await _found(visit, profile)
-        return _page(request, visit, typed, row, versions, problem_of(error, language_of(request)))
+        return _page(request, visit, typed, row, versions, _refusal(error, request))
     return Redirect(f"/profiles/{made.id}", status_code=303)
 
 
@@ -120,7 +124,6 @@ async def _found(visit: Visit, profile: str) -> tuple[ProfileRow, list[ProfileVe
 
 
 def typed_of(definition: DeviceProfile) -> ProfileFields:
-    config = msgspec.json.format(msgspec.json.encode(definition.default_config), indent=2).decode()
     return ProfileFields(
         id=definition.id,
         kind=definition.kind,
@@ -132,7 +135,8 @@ def typed_of(definition: DeviceProfile) -> ProfileFields:
         counter_step_wh=f"{definition.counter_step_wh:g}",
         codec=definition.codec or "",
         commands="\n".join(definition.commands),
-        default_config=config,
+        settings=_spelt(definition.settings),
+        default_config=_spelt(definition.default_config),
         sleeps_at_night=definition.sleeps_at_night,
     )
 
@@ -158,12 +162,52 @@ def definition_of(typed: ProfileFields) -> DeviceProfile:
                 "sleeps_at_night": typed.sleeps_at_night,
                 "codec": typed.codec or None,
                 "commands": typed.commands.split(),
-                "default_config": msgspec.json.decode(typed.default_config.encode() or b"{}"),
+                "settings": _settings(typed.settings),
+                "default_config": _decoded("default_config", typed.default_config or "{}"),
             },
             DeviceProfile,
         )
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except msgspec.ValidationError as error:
         raise BadInput("bad_profile", str(error)) from None
+
+
+def _settings(typed: str) -> tuple[Setting, ...]:
+    """Raises BadInput (bad_profile) that names the setting."""
+    listed = _decoded("settings", typed or "[]")
+    if not isinstance(listed, list):
+        raise BadInput("bad_profile", "settings: it is a list: [ … ]")
+    settings = []
+    for place, each in enumerate(listed, 1):
+        name = str(each["key"])[:SETTING_KEY_CHARS_MAX] if isinstance(each, dict) and "key" in each else f"no. {place}"
+        try:
+            settings.append(msgspec.convert(each, Setting))
+        except msgspec.ValidationError as error:
+            raise BadInput("bad_profile", f"setting {name!r}: {error}") from None
+    return tuple(settings)
+
+
+def _decoded(name: str, typed: str) -> Any:
+    """With the line of a mistake in it, which msgspec does not tell."""
+    try:
+        return json.loads(typed, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BadInput("bad_profile", f"{name}: {error}") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _spelt(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _refusal(error: FleetError, request: Request[Any, Any, Any]) -> Problem:
+    """Which part of a definition is wrong is told as it stands there, in whatever language."""
+    problem = problem_of(error, language_of(request))
+    if error.code != "bad_profile" or error.detail in problem.detail:
+        return problem
+    return msgspec.structs.replace(problem, detail=f"{problem.detail} ({error.detail})")
 
 
 def _page(
