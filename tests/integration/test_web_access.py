@@ -33,6 +33,8 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/devices/{device}/config/return"): {"version": 1},
     ("POST", "/api/v1/groups"): {"name": "G", "query": {}},
     ("POST", "/api/v1/groups/preview"): {"query": {}},
+    ("POST", "/api/v1/rollouts"): {"name": "R", "profile": "gateway", "query": {}, "values": {"report_interval_s": 30}},
+    ("POST", "/api/v1/rollouts/preview"): {"profile": "gateway", "query": {}, "values": {"report_interval_s": 30}},
     ("PATCH", "/api/v1/formats/{format_id}"): {"version": 1, "name": "mine now"},
     ("POST", "/api/v1/sites/{site}/loggers"): {"name": "Logger"},
     ("POST", "/api/v1/loggers/{device}/keys"): {"public_key": "ssh-ed25519 AAAA"},
@@ -49,7 +51,7 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/profiles"): _PROFILE,
     ("PUT", "/api/v1/profiles/{profile}"): _PROFILE,
 }  # fmt: skip
-_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-|/groups")
+_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-|/groups|/rollouts")
 _BARE = ("/ack", "/cancel", "/undo")  # what takes no body
 
 
@@ -83,6 +85,7 @@ def filled(path: str, site: str = ALPHA, device: str = ALPHA_METER, alert: str =
         "format_id": alert,
         "group": alert.replace("-", ""),
         "source": alert.replace("-", ""),
+        "rollout": alert.replace("-", ""),
         "profile": "no-such",
     }
     return re.sub(r"{(\w+)}", lambda found: names.get(found[1], found[0]), path)
