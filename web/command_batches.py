@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import ServerSentEvent
 
-from fleet.errors import NotFound
+from fleet.errors import Conflict, NotFound
 from fleet.limits import BULK_TARGETS_MAX, COMMAND_EXPIRES_S, PAGE_ITEMS
 from fleet.orders import CommandWish
 from fleet.storage import audit, command_batches, notices
@@ -44,7 +44,7 @@ async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: 
     (confirm_needed, key_reused), Unavailable.
     """
     now = time.time_ns() // 1_000_000
-    selection = msgspec.to_builtins(new.target)
+    selection = msgspec.json.decode(msgspec.json.encode(new.target))  # as it comes back from the database
     async with visit.enter() as connection:
         visit.must_be("ops", "admin")
         person_id = visit.person.id
@@ -72,15 +72,28 @@ async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: 
                 await audit.record(
                     connection, "command.bulk", person_id=person_id, subject=began.id, detail=detail, address=address
                 )
-    given, refused = await _issue(services, began, planned, person_id, now)
+    return await _carry_out(services, visit, began, planned)
+
+
+async def complete(services: Services, visit: Visit, batch_id: str) -> BatchRow:
+    """One that was cut short: the devices that have no command of it get theirs. For ops and admins.
+
+    Raises NotFound (unknown_batch), Forbidden (not_allowed), Conflict (batch_expired), Unavailable.
+    """
     async with visit.enter() as connection:
-        skipped = Counter(planned.skipped) + refused
-        await command_batches.finish(connection, began.id, given, skipped)
-        return await command_batches.batch(connection, began.id)
+        visit.must_be("ops", "admin")
+        began = await command_batches.batch(connection, batch_id)
+        if began.issued_at is not None:
+            return began
+        if began.expires_at <= time.time_ns() // 1_000_000:
+            raise Conflict("batch_expired", "it is not valid any more: nothing would be sent")
+        query = await query_of(connection, msgspec.convert(began.selection, Selection))
+        planned = await plan(connection, query, began.name, began.args)
+    return await _carry_out(services, visit, began, planned)
 
 
-async def _issue(services: Services, batch: BatchRow, planned: Plan, person_id: str, now: int) -> tuple[int, Counter[str]]:
-    """How many have their command now, and why others do not."""
+async def _carry_out(services: Services, visit: Visit, batch: BatchRow, planned: Plan) -> BatchRow:
+    now = time.time_ns() // 1_000_000
     wishes = [
         CommandWish(
             new_id(now),
@@ -90,7 +103,7 @@ async def _issue(services: Services, batch: BatchRow, planned: Plan, person_id: 
             dict(each.args),
             expires_at=batch.expires_at,
             run_s=each.spec.run_s,
-            person_id=person_id,
+            person_id=batch.created_by,
             idempotency_key=f"{batch.id}/{each.device}",  # whoever completes this one later gives no device a second one
             batch=batch.id,
         )
@@ -98,7 +111,10 @@ async def _issue(services: Services, batch: BatchRow, planned: Plan, person_id: 
     ]
     answers = await services.door.twins().issue_commands(wishes)
     refused = Counter(answer.problem.code for answer in answers if answer.problem is not None)
-    return len(answers) - refused.total(), refused
+    async with visit.enter() as connection:
+        given = len(answers) - refused.total()
+        await command_batches.finish(connection, batch.id, given, Counter(planned.skipped) + refused)
+        return await command_batches.batch(connection, batch.id)
 
 
 @post(
@@ -174,6 +190,19 @@ async def stream_batch(
     return event_stream(services, visit, "batch", feed.first, feed, may_see)
 
 
+@post(
+    "/command-batches/{batch:str}/complete",
+    status_code=200,
+    operation_id="completeCommandBatch",
+    summary="Give the rest of one that was cut short",
+)
+async def post_complete(
+    batch: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
+) -> BatchRow:
+    """Devices that have theirs get no second one. 409 once it is not valid any more."""
+    return await complete(services, visit, parse_batch(batch))
+
+
 def parse_batch(text: str) -> str:
     """Raises NotFound: what cannot be an id names none."""
     if not (text.isascii() and text.replace("-", "").isalnum() and len(text) <= 40):
@@ -183,7 +212,7 @@ def parse_batch(text: str) -> str:
 
 router = Router(
     "/",
-    route_handlers=[post_commands, list_batches, get_batch, list_batch_commands, stream_batch],
+    route_handlers=[post_commands, list_batches, get_batch, list_batch_commands, stream_batch, post_complete],
     guards=[operators],
     tags=["commands"],
 )

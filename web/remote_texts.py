@@ -49,6 +49,7 @@ FRENCH: dict[str, Text] = {
     ),
     "too_many_targets": Text("Trop d'appareils", "Cette sélection est trop grande : restreignez-la."),
     "unknown_batch": Text("Envoi introuvable", "Cet envoi groupé n'existe pas."),
+    "batch_expired": Text("Trop tard", "Cet envoi groupé n'est plus valable : plus rien ne partirait."),
     "unknown_rollout": Text("Déploiement introuvable", "Ce déploiement n'existe pas."),
     "rollout_running": Text(
         "Déploiement déjà en cours", "Un autre déploiement vers ce groupe est en cours : terminez-le ou arrêtez-le d'abord."
@@ -95,6 +96,7 @@ ENGLISH: dict[str, Text] = {
     "empty_selection": Text("No device meant", "No device matches, or none of those can be given this."),
     "too_many_targets": Text("Too many devices", "This selection is too large: narrow it."),
     "unknown_batch": Text("No such bulk command", "This bulk command does not exist."),
+    "batch_expired": Text("Too late", "This bulk command is not valid any more: nothing would be sent."),
     "unknown_rollout": Text("No such rollout", "This rollout does not exist."),
     "rollout_running": Text("Rollout at work", "Another rollout to this group is at work: end or abort it first."),
     "not_finished": Text("Not finished", "Its waves are not over: let it go on, or abort it."),

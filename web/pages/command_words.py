@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from fleet.command_catalog import CATALOG, CommandSpec
-from fleet.commands import CommandState
+from fleet.commands import OPEN_STATES, CommandState
 from fleet.remote import CommandStatus
 from fleet.setting import Setting
 from fleet.storage.commands import CommandRow
@@ -21,11 +21,11 @@ _STATES: Final[Mapping[CommandState, StateLook]] = {
     "queued": StateLook(N_("Waits to be sent"), "clock", "unknown"),
     "sent": StateLook(N_("Sent, not confirmed yet"), "upload", "asleep"),
     "accepted": StateLook(N_("The device is at it"), "check", "asleep"),
-    "succeeded": StateLook(N_("Done"), "check", "ok"),
-    "failed": StateLook(N_("Failed"), "cross", "fault"),
+    "succeeded": StateLook(N_("Carried out"), "check", "ok"),
+    "failed": StateLook(N_("Has failed"), "cross", "fault"),
     "timed_out": StateLook(N_("No answer"), "question", "warning"),
     "expired": StateLook(N_("Expired, never sent"), "clock", "unknown"),
-    "cancelled": StateLook(N_("Cancelled"), "minus", "unknown"),
+    "cancelled": StateLook(N_("Taken back"), "minus", "unknown"),
 }
 _LATE: Final[Mapping[CommandStatus, str]] = {
     "accepted": N_("Answered too late: it had taken the command on"),
@@ -39,6 +39,16 @@ _SKIPPED: Final = {
     "behind_gateway": N_("Are behind a gateway"),
     "device_revoked": N_("Are revoked"),
     "too_many_open_commands": N_("Have too many commands waiting"),
+}
+# What a list can be narrowed to: a state, or several that ask the same of people.
+Show = Literal["open", "succeeded", "failed", "timed_out", "expired", "cancelled"]
+_SHOWS: Final[Mapping[Show, str]] = {
+    "open": N_("Under way"),
+    "failed": N_("Has failed"),
+    "timed_out": N_("No answer"),
+    "expired": N_("No longer valid"),
+    "succeeded": N_("Carried out"),
+    "cancelled": N_("Taken back"),
 }
 VALIDITIES: Final = ((300, N_("5 minutes")), (3_600, N_("1 hour")), (86_400, N_("1 day")), (604_800, N_("1 week")))
 
@@ -57,8 +67,15 @@ def state(code: CommandState, language: Language) -> StateLook:
     return look._replace(text=say(language, look.text))
 
 
-def states(language: Language) -> list[tuple[CommandState, str]]:
-    return [(code, say(language, look.text)) for code, look in _STATES.items()]
+def shows(language: Language) -> list[tuple[Show, str]]:
+    return [(code, say(language, text)) for code, text in _SHOWS.items()]
+
+
+def states_of(show: Show | None) -> list[CommandState] | None:
+    """None: all of them."""
+    if show is None:
+        return None
+    return sorted(OPEN_STATES) if show == "open" else [show]
 
 
 def label(name: str, language: Language) -> str:
@@ -78,12 +95,13 @@ def spec_help(spec: CommandSpec, language: Language) -> str:
 def arguments(name: str, args: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
     """What each is called and its value."""
     known: dict[str, Setting] = {arg.key: arg for arg in CATALOG[name].args} if name in CATALOG else {}
+    order = {key: place for place, key in enumerate(known)}
     return [
         (
             setting_form.label(known[key], language) if key in known else key,
             setting_form.shown(known.get(key), value if isinstance(value, bool | int | float | str) else None, language),
         )
-        for key, value in args.items()
+        for key, value in sorted(args.items(), key=lambda each: order.get(each[0], len(order)))
     ]
 
 
@@ -157,7 +175,7 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "command_spec": lambda spec: spec_label(spec, language),
         "command_help": lambda spec: spec_help(spec, language),
         "command_state": lambda code: state(code, language),
-        "command_states": lambda: states(language),
+        "command_shows": lambda: shows(language),
         "command_args": lambda name, args: arguments(name, args, language),
         "command_steps": lambda row: steps(row, language),
         "command_answer": answer,

@@ -5,6 +5,7 @@ from litestar.types import ControllerRouterHandler
 from web.pages.account import account_page, set_preferences
 from web.pages.add_device import add_device, add_device_page
 from web.pages.alerts import acknowledge
+from web.pages.bulk_commands import batch_page, complete_batch, fleet_commands_page, give_bulk, new_bulk_page
 from web.pages.checks import checks_page
 from web.pages.claim import cancel_claim, claim_page, new_code
 from web.pages.commands import cancel_command, command_page, commands_page, give_command, new_command_page
@@ -84,6 +85,11 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     give_command,
     command_page,
     cancel_command,
+    fleet_commands_page,
+    new_bulk_page,
+    give_bulk,
+    batch_page,
+    complete_batch,
     imports_page,
     send_files,
     site_imports_page,
