@@ -6,7 +6,7 @@ import msgspec
 
 from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged
 from fleet.remote import ConfigValue
-from fleet.setting import Setting, SettingProblem, check_values, defaults_of, is_same
+from fleet.setting import Setting, SettingProblem, check_values, is_same
 
 
 class ValueChange(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class ValueChange(msgspec.Struct, frozen=True):
 
 def wished(state: ConfigState, settings: tuple[Setting, ...]) -> Values:
     """What a device shall run; of one that nobody has wished anything of, its profile's defaults."""
-    return dict(state.desired.values) if state.desired is not None else defaults_of(settings)
+    return dict(state.desired.values) if state.desired is not None else inherited(settings, ())[0]
 
 
 def origins_of(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Origin]:
@@ -36,7 +36,8 @@ def preview(
     """What would change if these became the device's own values, all of them, in the settings' order; and what is wrong."""
     layers, own_before = _layers_and_own(state)
     below, _ = inherited(settings, layers)
-    kept = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
+    shown = {setting.key: setting.default for setting in settings if setting.read_only}  # may be repeated
+    kept = {key: value for key, value in own.items() if not is_same(value, (below | shown).get(key))}
     after, origins_after = merged(settings, layers, kept)
     before, (_, origins_before) = wished(state, settings), merged(settings, layers, own_before)
     said = state.reported.values if state.reported is not None else {}
@@ -45,7 +46,7 @@ def preview(
         for key in dict.fromkeys((*after, *before))
         if not (is_same(before.get(key), after.get(key)) and origins_before.get(key) == origins_after.get(key))
     ]
-    return changes, check_values(settings, after, before)
+    return changes, check_values(settings, after)
 
 
 def differences(

@@ -34,6 +34,7 @@ from web.app import create_app
 from web.live import LiveFeed
 from web.pages.routes import PAGE_ROUTES
 from web.passwords import Passwords
+from web.ports import Twins
 from web.services import Services
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
@@ -206,9 +207,10 @@ async def alive(app: Litestar) -> AsyncIterator[None]:
         await task
 
 
-def make_services(pool: Pool, twins: TwinsInMemory, settings: WebSettings) -> Services:
-    async def connect_twins() -> TwinsInMemory:
-        twins._must_answer()
+def make_services(pool: Pool, twins: Twins, settings: WebSettings) -> Services:
+    async def connect_twins() -> Twins:
+        if isinstance(twins, TwinsInMemory):
+            twins._must_answer()
         return twins
 
     return Services(

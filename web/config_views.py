@@ -5,7 +5,7 @@ import msgspec
 from fleet.config_diff import differences, origins_of, wished
 from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift, inherited
 from fleet.remote import ConfigValue, RejectedConfig
-from fleet.setting import Setting, defaults_of
+from fleet.setting import Setting
 from fleet.storage.configs import ChangeRow, DeviceConfig
 from fleet.telemetry import UnixMs
 
@@ -119,7 +119,7 @@ def origins(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Orig
 def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:
     """settings: the first version changed their defaults."""
     desired = row.desired
-    before = row.before if row.before is not None else defaults_of(settings)
+    before = row.before if row.before is not None else inherited(settings, ())[0]
     return ChangeView(
         version=desired.version,
         at=desired.at,
