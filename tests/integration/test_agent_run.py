@@ -145,19 +145,23 @@ async def test_it_says_who_it_is_and_runs_what_it_is_told(sky: Platform, tmp_pat
     await until(lambda: heard.offered and heard.states, "it reports")
     assert heard.states[-1].online
     assert heard.states[-1].model == "Site agent"
-    assert heard.configs == []  # nothing was told to it yet
+    assert heard.configs[-1].version == 0  # nothing was told to it yet, and it says what it runs
+    assert heard.configs[-1].values == {"report_interval_s": 1.0, "input.simulated": True, "input.second": True}
     wrong = DesiredConfig(3, {"report_interval_s": "soon", "colour": "red", "input.second": False})
     await sky.tell("roof-met", "down/config", wrong)
-    await until(lambda: heard.configs, "the refusal")
+    await until(lambda: heard.configs[-1].rejected, "the refusal")
     rejected = heard.configs[-1].rejected
     assert heard.configs[-1].version == 0
     assert rejected
     assert rejected.version == 3
-    assert rejected.errors == {"report_interval_s": "must be a number", "colour": "unknown key"}
+    assert {key: why.partition(":")[0] for key, why in rejected.errors.items()} == {
+        "report_interval_s": "wrong_type",
+        "colour": "unknown_key",
+    }
     right = DesiredConfig(4, {"report_interval_s": 600.0, "input.second": False})
     await sky.tell("roof-met", "down/config", right)
     await until(lambda: heard.configs[-1].version == 4, "it runs the new one")
-    assert heard.configs[-1].values == right.values
+    assert heard.configs[-1].values == right.values | {"input.simulated": True}
     await sky.tell("roof-met", "down/command", command("i-1", "read_info"))
     await until(lambda: heard.status_of("i-1") == ["accepted", "succeeded"], "the answer")
     assert heard.results[-1].detail["inputs"] == {"simulated": "ok", "second": "off"}

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.agent.configuration import INTERVAL, Configuration, known_keys
-from edge.agent.inputs import SimulatedSettings, Sink
+from edge.agent.inputs import NoLimit, SimulatedSettings, Sink
 from edge.agent.keeping import Inputs, Keeper
 from fleet.errors import Unavailable
 from fleet.remote import DesiredConfig
@@ -65,7 +65,7 @@ async def test_the_configuration_says_which_inputs_run_and_at_which_pace(tmp_pat
     listed = (SimulatedSettings(name="one", period_s=1.0), SimulatedSettings(name="two", period_s=1.0))
     config = Configuration(tmp_path / "config.json", known_keys("meter", ["one", "two"], 10.0))
     taken = Taken()
-    inputs = Inputs(listed, config, taken, "meter", tmp_path)
+    inputs = Inputs(listed, config, taken, NoLimit(), "meter", tmp_path)
     inputs.apply()
     assert inputs.states() == {"one": "ok", "two": "ok"}
     await asyncio.wait_for(taken.more.wait(), 10)

@@ -125,7 +125,7 @@ class SimulatedSettings(
     name: Name = "simulated"
     profile: str | None = None
     devices: Annotated[tuple[SimulatedDevice, ...], Meta(max_length=50)] = ()
-    period_s: Period = 5.0
+    period_s: Period = 10.0
     peak_power_w: Annotated[float, Meta(gt=0, le=1e9)] = 6_000.0
     load_power_w: Annotated[float, Meta(ge=0, le=1e9)] = 450.0
     latitude: Annotated[float, Meta(ge=-66, le=66)] = 46.5
