@@ -44,11 +44,11 @@ _SKIPPED: Final = {
 Show = Literal["open", "succeeded", "failed", "timed_out", "expired", "cancelled"]
 _SHOWS: Final[Mapping[Show, str]] = {
     "open": N_("Under way"),
-    "failed": N_("Has failed"),
+    "failed": N_("Have failed"),
     "timed_out": N_("No answer"),
-    "expired": N_("No longer valid"),
-    "succeeded": N_("Carried out"),
-    "cancelled": N_("Taken back"),
+    "expired": N_("Have expired"),
+    "succeeded": N_("Were carried out"),
+    "cancelled": N_("Were taken back"),
 }
 VALIDITIES: Final = ((300, N_("5 minutes")), (3_600, N_("1 hour")), (86_400, N_("1 day")), (604_800, N_("1 week")))
 
