@@ -36,7 +36,7 @@ class Listener(Protocol):
     def message(self, topic: str, payload: bytes) -> None: ...
 
 
-Delivered = Callable[[], None]
+Delivered = Callable[[bool], None]  # whether anybody listens to it; a broker takes what nobody does as well
 
 
 class Session:
@@ -150,7 +150,7 @@ class Session:
         if packet.reason_code in _TAKEN:
             self.delivered += 1
             if delivered is not None:
-                delivered()
+                delivered(packet.reason_code == mqtt5.PubAckReasonCode.SUCCESS)
         else:
             self.refused += 1
 

@@ -250,8 +250,8 @@ class ObedientFleet:
         self._tell(device, result)
 
     def _tell(self, device: ObedientDevice, result: CommandResult) -> None:
-        def told() -> None:
-            if device.untold.get(result.id) is result:
+        def told(is_heard: bool) -> None:
+            if is_heard and device.untold.get(result.id) is result:
                 del device.untold[result.id]
 
         self._publish(device, device.up.result, result, told)
@@ -277,10 +277,10 @@ class ObedientFleet:
             self._under_way.add(self._number)
             voice.publish(topic, payload, partial(self._delivered, self._number, told))
 
-    def _delivered(self, number: int, told: Delivered | None) -> None:
+    def _delivered(self, number: int, told: Delivered | None, is_heard: bool) -> None:
         self._under_way.discard(number)
         if told is not None:
-            told()
+            told(is_heard)
 
     def _both_up(self) -> bool:
         return len(self._links) == 2 and all(link.up for link in self._links)

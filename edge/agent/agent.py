@@ -280,7 +280,9 @@ class Agent:
         if self._link.up and self._link.room:
             self._link.publish(self._up.result, msgspec.json.encode(entry.result), told)
 
-    def _note_told(self, entry: Entry, status: CommandStatus) -> None:
+    def _note_told(self, entry: Entry, status: CommandStatus, is_heard: bool) -> None:
+        if not is_heard:  # the platform is not there yet, and a broker that lost its sessions does not keep it for it
+            return
         with suppress(OSError):  # a disk that takes nothing: it is told once more after the next start
             self._journal.note_told(entry, status)
 

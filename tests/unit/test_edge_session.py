@@ -97,6 +97,17 @@ def test_the_window_is_bounded_and_pubacks_open_it_again() -> None:
     assert heard.events == ["ready", "room"]
 
 
+def test_a_publish_that_nobody_listens_to_is_taken_and_said_to_be_so() -> None:
+    session, _ = started(inflight_max=2)
+    heard: list[bool] = []
+    for reason in (mqtt5.PubAckReasonCode.SUCCESS, mqtt5.PubAckReasonCode.NO_MATCHING_SUBSCRIBERS):
+        session.publish("t", b"", heard.append)
+        (packet,) = packets(session.take())
+        session.receive(puback(packet.packet_id, reason))  # type: ignore[union-attr, arg-type]
+    assert heard == [True, False]
+    assert session.delivered == 2
+
+
 def test_the_brokers_own_window_counts_when_it_is_smaller() -> None:
     session = Session(HELLO, Heard(), inflight_max=100)
     session.open()
