@@ -49,6 +49,7 @@ class SimulatedDevice:
         self.id = device
         self.executed: list[str] = []
         self.times: Counter[str] = Counter()
+        self.ended: dict[str, UnixMs] = {}  # when it was known on the disk how
         self.alive = False
         self._world, self._broker, self._settings = world, broker, settings
         self._stubborn, self._skew_ms = stubborn, skew_ms
@@ -76,6 +77,7 @@ class SimulatedDevice:
                 self.journal.close(entry, "succeeded", None)
             else:
                 self.journal.close(entry, "failed", "interrupted")
+            self.ended[entry.id] = self._world.now
         self._soon(50, 1_500, self._connect)
         self._soon(_TELEMETRY_MS, _TELEMETRY_MS, self._telemetry)
         self._soon(_WATCH_MS, _WATCH_MS, self._watch)
@@ -199,6 +201,7 @@ class SimulatedDevice:
 
     def _end(self, entry: Entry, result: CommandResult) -> None:
         self.journal.close(entry, result.status, result.detail)
+        self.ended[entry.id] = self._world.now
         self._tell(entry)
         self._waiting.popleft()
         if self._waiting:

@@ -101,8 +101,8 @@ class Shard:
             self._soon(100, 1_000, self._connect)
             return
         for device, mine in self._orders.items():
-            if mine.is_open and self._online[device]:
-                self._write([mine.returned(self._world.now)])
+            if mine.is_open:
+                self._write([mine.returned(self._world.now) if self._online[device] else mine.repeated(self._world.now)])
 
     def broker_lost(self) -> None:
         self._link = None
@@ -131,7 +131,7 @@ class Shard:
     def _take(self, message: Message, strays: list[Message]) -> None:
         mine, now, there = self._orders[message.device], self._world.now, self._link is not None
         said = message.said
-        has_returned = said == "online" or (said != "offline" and not self._online[message.device])
+        has_returned = said == "online"
         self._online[message.device] = said != "offline"
         if has_returned and mine.is_open and there:
             self._write([mine.returned(now)])

@@ -10,6 +10,7 @@ from fleet.commands import OPEN_STATES, STATES, IssuedCommand
 from fleet.configuration import settings_of
 from fleet.ids import DeviceId
 from fleet.receipts import Verifier
+from fleet.telemetry import UnixMs
 from tests.order_simulation import PARTS, STORM_MS, Broker, Database, PartName, World
 from tests.simulated_clients import Clients, Web
 from tests.simulated_device import SimulatedDevice
@@ -139,18 +140,21 @@ def check_command(command: IssuedCommand, device: SimulatedDevice, simulation: S
             late = None if command.late is None else command.late.status
             was_lost = was_lost_for_good(command, simulation.world)
             assert late == said or was_lost, f"{where}, late {late}, and the device says {said}"
+            knew_at = device.ended.get(command.id, command.ended_at or 0)
+            had_peace = not had_no_peace(knew_at, command.ended_at or 0, simulation.world)
+            assert not (knew_at < (command.ended_at or 0) and had_peace), f"{where}, and there was time to hear how it ended"
     if command.id in simulation.clients.cancelled:
         assert command.state == "cancelled", f"{where}, and somebody was told that it is cancelled"
 
 
 def was_lost_for_good(command: IssuedCommand, world: World) -> bool:
     """The broker had taken the answer and died with it, and there was no peace to ask again before time was up."""
-    lost_at = world.lost.get(command.id)
-    if lost_at is None or command.ended_at is None:
-        return False
-    return lost_at > command.ended_at or any(
-        lost_at <= trouble <= command.ended_at < trouble + PEACE_MS for trouble in world.troubles
-    )
+    lost_at, ended_at = world.lost.get(command.id), command.ended_at or 0
+    return lost_at is not None and (lost_at > ended_at or had_no_peace(lost_at, ended_at, world))
+
+
+def had_no_peace(since: UnixMs, until: UnixMs, world: World) -> bool:
+    return any(since <= trouble <= until < trouble + PEACE_MS for trouble in [since, *world.troubles])
 
 
 def check_config(database: Database, device: SimulatedDevice) -> None:
