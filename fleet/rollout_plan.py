@@ -93,10 +93,10 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: float = 300.0
     silent_after_s: float = 180.0
     abort_at: tuple[Threshold, ...] = (
-        Threshold("rejected", 10.0, 2),
+        Threshold("rejected", 10.0, 3),
         Threshold("timed_out", 20.0, 3),
-        Threshold("went_silent", 10.0, 2),
-        Threshold("raised_alerts", 10.0, 2),
+        Threshold("went_silent", 10.0, 3),
+        Threshold("raised_alerts", 10.0, 3),
     )
     energy: EnergyOutcome | None = None
     return_on_abort: bool = True

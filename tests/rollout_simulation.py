@@ -1,0 +1,176 @@
+"""A rollout over devices that exist in memory only, second by second, by the decisions of fleet.rollout_board alone."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from fleet.ids import DeviceId, SiteId
+from fleet.rollout_board import Tally, assigned, next_step, room, totals
+from fleet.rollout_facts import TargetFacts, judge
+from fleet.rollout_plan import RolloutPlan
+from fleet.rollouts import Rollout, Target, TargetEvent, TargetState, move, move_target
+from fleet.targets import TargetDevice, TargetQuery
+
+START = 1_790_000_000_000
+
+
+@dataclass
+class Thing:
+    """A device. version: of its desired configuration; holds: what the rollout brings is in it."""
+
+    there: bool
+    fails: bool
+    dies: bool  # goes silent when it is told
+    version: int = 1
+    holds: bool = False
+    reported: int = 1
+    rejected: int | None = None
+    tellings: int = 0
+
+
+@dataclass
+class Simulation:
+    plan: RolloutPlan
+    devices: int
+    seed: int
+    offline: float = 0.1
+    failing: float = 0.01
+    dying: float = 0.0
+    crashes: float = 0.0
+    now: int = START
+    told_at: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.luck = random.Random(self.seed)
+        names = [DeviceId(f"device-{number:05d}") for number in range(self.devices)]
+        self.things = {
+            name: Thing(
+                self.luck.random() >= self.offline, self.luck.random() < self.failing, self.luck.random() < self.dying
+            )
+            for name in names
+        }
+        known = [
+            TargetDevice(
+                SiteId("s"), name, name, "s", "inverter", "inverter", None, False, thing.there, None, "ok", "in_sync",
+                None, None,
+            )
+            for name, thing in self.things.items()
+        ]  # fmt: skip
+        waves = assigned(self.plan, known, str(self.seed))
+        self.targets = {name: Target(SiteId("s"), name, waves[name], "waiting", self.now) for name in names}
+        self.rollout = Rollout(
+            "r", "r", "inverter", None, None, TargetQuery(), {"a": 1.0}, self.plan, "", "running", 0, self.now, None, None,
+            None, {}, self.devices, 1, self.now, None, None,
+        )  # fmt: skip
+
+    def tally(self) -> Tally:
+        found: dict[int, dict[TargetState, int]] = {}
+        for target in self.targets.values():
+            states = found.setdefault(target.wave, {})
+            states[target.state] = states.get(target.state, 0) + 1
+        return found
+
+    def counts(self) -> Counter[TargetState]:
+        counts = Counter(totals(self.tally()))
+        assert counts.total() == self.devices, "every target is in one state"
+        return counts
+
+    def step(self) -> None:
+        """A second. With some luck the conductor is killed in the middle of it, and begins the next one anew."""
+        self.now += 1_000
+        if self.rollout.state == "returning":
+            for target in list(self.targets.values()):
+                if target.state in ("telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted"):
+                    self._move(target.device, "return")
+        self._look()
+        decided = next_step(self.rollout, self.tally(), None, self.now)
+        if decided is not None:
+            self._take(decided.kind, decided.stop)
+        elif self.rollout.state == "returning":
+            for target in [each for each in self.targets.values() if each.state == "returning"]:
+                if self._is_killed():
+                    return
+                self._bring(target.device, holds=False)
+                self._move(target.device, "restore")
+        else:
+            self._tell()
+
+    def run(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.step()
+            self.counts()
+            if self.rollout.state in ("completed", "aborted"):
+                return
+
+    def _take(self, kind: str, stop: object) -> None:
+        change = msgspec.structs.replace
+        if kind == "settle":
+            self.rollout = change(self.rollout, settled_at=self.now)
+        elif kind == "advance":
+            self.rollout = change(self.rollout, wave=self.rollout.wave + 1, wave_at=self.now, settled_at=None)
+        else:
+            self.rollout = change(self.rollout, state=move(self.rollout.state, kind), stopped=stop or self.rollout.stopped)  # type: ignore[arg-type]
+
+    def _tell(self) -> None:
+        for target in [each for each in self.targets.values() if each.state == "telling"]:
+            self._told(target.device)
+        if self.rollout.state != "running":
+            return
+        last_minute = sum(at > self.now - 60_000 for at in self.told_at)
+        due = [each for each in self.targets.values() if each.state == "waiting" and each.wave <= self.rollout.wave]
+        for target in due[: room(self.plan, last_minute)]:
+            self._move(target.device, "tell", told_at=self.now)
+            self.told_at.append(self.now)
+            if self._is_killed():
+                return
+            self._told(target.device)
+
+    def _told(self, device: DeviceId) -> None:
+        thing = self.things[device]
+        was_there = thing.there
+        self._bring(device, holds=True)
+        if self._is_killed():
+            return
+        self._move(device, "store" if was_there else "store_away", version=thing.version)
+
+    def _bring(self, device: DeviceId, *, holds: bool) -> None:
+        """As a twin does it: the same once more makes no new version. The device hears it at once."""
+        thing = self.things[device]
+        if thing.holds != holds:
+            thing.holds, thing.version, thing.tellings = holds, thing.version + 1, thing.tellings + 1
+        if thing.there and holds and thing.dies:
+            thing.there = False
+        if thing.there:
+            self.hear(device)
+
+    def hear(self, device: DeviceId) -> None:
+        thing = self.things[device]
+        if thing.fails and thing.holds:
+            thing.rejected = thing.version
+        else:
+            thing.reported = thing.version
+
+    def _look(self) -> None:
+        for target in list(self.targets.values()):
+            thing = self.things[target.device]
+            in_sync = thing.reported == thing.version
+            status = "in_sync" if in_sync else "rejected" if thing.rejected == thing.version else "applying"
+            facts = TargetFacts(
+                target.device, True, thing.there, False, self.now if thing.there else 0, thing.holds, thing.version,
+                status, thing.reported, thing.rejected, "no", None,
+            )  # fmt: skip
+            if target.state in ("pending", "away", "done", "rejected", "timed_out", "silent"):
+                judgement = judge(self.rollout, target, facts, self.now)
+                if judgement is not None:
+                    self._move(target.device, judgement.event)
+
+    def _move(self, device: DeviceId, event: TargetEvent, **changes: int) -> None:
+        target = self.targets[device]
+        self.targets[device] = msgspec.structs.replace(
+            target, state=move_target(target.state, event), state_at=self.now, **changes
+        )
+
+    def _is_killed(self) -> bool:
+        return self.luck.random() < self.crashes

@@ -1,0 +1,101 @@
+"""Whole rollouts, by seeds: counts add up, limits hold, an abort gives everything back, whatever breaks off when."""
+
+import msgspec
+import pytest
+
+from fleet.rollout_plan import RolloutPlan, Threshold, Wave
+from tests.rollout_simulation import Simulation
+
+WAVES = (Wave(count=10), Wave(percent=10.0), Wave(percent=50.0), Wave(percent=100.0))
+PLAN = RolloutPlan(waves=WAVES, per_minute=300, observe_s=30.0, timeout_s=60.0, silent_after_s=20.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("crashes", [0.0, 0.02])
+def test_every_live_device_is_reached_and_the_counts_are_exact(seed: int, crashes: float) -> None:
+    run = Simulation(PLAN, 1_000, seed, offline=0.1, failing=0.01, crashes=crashes)
+    run.run(1_500)
+    assert run.rollout.state == "completed", run.rollout.stopped
+    counts = run.counts()
+    offline = sum(not thing.there for thing in run.things.values())
+    failing = sum(thing.fails and thing.there for thing in run.things.values())
+    assert counts == {"done": 1_000 - offline - failing, "away": offline, "rejected": failing}
+    assert all(thing.holds and thing.tellings == 1 for thing in run.things.values()), "nobody is told twice"
+    for device, thing in run.things.items():  # those that were away come back, at different times
+        thing.there = True
+        run.hear(device)
+    run.step()
+    assert run.counts() == {"done": 1_000 - (failed := sum(t.fails for t in run.things.values())), "rejected": failed}
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("crashes", [0.0, 0.05])
+def test_an_abort_gives_everybody_back_what_they_had(seed: int, crashes: float) -> None:
+    run = Simulation(PLAN, 1_000, seed, failing=0.3, crashes=crashes)
+    run.run(1_500)
+    assert run.rollout.state == "aborted"
+    assert run.rollout.stopped is not None
+    assert run.rollout.stopped.code == "rejected"
+    assert run.rollout.stopped.wave <= 1, "long before most were told"
+    assert not any(thing.holds for thing in run.things.values())
+    counts = run.counts()
+    assert set(counts) == {"waiting", "returned"}
+    assert counts["returned"] == len(run.told_at) < 150
+    assert all(thing.tellings in (0, 2) for thing in run.things.values()), "told once, and given back once"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_devices_that_die_of_it_stop_it(seed: int) -> None:
+    run = Simulation(PLAN, 500, seed, failing=0.0, dying=0.5)
+    run.run(1_500)
+    assert run.rollout.stopped is not None
+    assert (run.rollout.state, run.rollout.stopped.code) == ("aborted", "went_silent")
+    assert not any(thing.holds for thing in run.things.values())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_never_more_than_the_limit_in_any_minute(seed: int) -> None:
+    plan = msgspec.structs.replace(PLAN, per_minute=97, observe_s=0.0, waves=(Wave(percent=100.0),))
+    run = Simulation(plan, 500, seed, failing=0.0, crashes=0.1)
+    run.run(1_500)
+    assert run.rollout.state == "completed"
+    assert max(sum(start <= at < start + 60_000 for at in run.told_at) for start in run.told_at) == 97
+    assert run.told_at[-1] - run.told_at[0] <= 6 * 60_000, "and not much less either"
+
+
+@pytest.mark.parametrize("paused_at", range(1, 200, 7))
+def test_paused_anywhere_it_tells_nobody_until_it_goes_on(paused_at: int) -> None:
+    run = Simulation(PLAN, 200, paused_at, failing=0.0, offline=0.0)
+    run.run(paused_at)
+    assert run.rollout.state == "running"
+    run._take("pause", None)
+    told = len(run.told_at)
+    run.run(100)
+    assert len(run.told_at) == told
+    assert run.rollout.state == "paused"
+    run._take("resume", None)
+    run.run(500)
+    assert run.rollout.state == "completed"
+    assert run.counts() == {"done": 200}
+    assert len(run.told_at) == len(set(run.targets)) == 200
+
+
+@pytest.mark.parametrize("aborted_at", range(1, 200, 7))
+def test_aborted_anywhere_it_gives_everything_back(aborted_at: int) -> None:
+    run = Simulation(PLAN, 200, aborted_at, failing=0.0, crashes=0.05)
+    run.run(aborted_at)
+    run._take("return", None)
+    run.run(200)
+    assert run.rollout.state == "aborted"
+    assert not any(thing.holds for thing in run.things.values())
+    assert run.counts()["returned"] == len(run.told_at)
+
+
+def test_few_that_fail_stop_nothing_below_the_minimum() -> None:
+    plan = msgspec.structs.replace(PLAN, abort_at=(Threshold("rejected", 1.0, 3),))
+    run = Simulation(plan, 200, 1, failing=0.0)
+    for device in list(run.things)[:2]:
+        run.things[device].fails = run.things[device].there = True
+    run.run(1_000)
+    assert run.rollout.state == "completed"
+    assert run.counts()["rejected"] == 2
