@@ -79,9 +79,11 @@ class Intake:
                 self._orders.connected(route, now)
             return Entry(text, route.site, None, [], [])
         if route.channel == "up/config":
+            route.device.spoke()
             self._orders.take_report(route, payload, now)
             return Entry(text, route.site, None, [], [])
         if route.channel == "up/result":
+            route.device.spoke()
             self._orders.take_result(route, text, payload, now)
             return Entry(text, route.site, None, [], [])
         if route.channel.startswith(_RAW_CHANNEL):

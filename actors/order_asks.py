@@ -1,6 +1,9 @@
 """What people ask of a shard's devices: a configuration, a command, to cancel one. One answer a wish, once all are kept."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from weakref import WeakValueDictionary
 
 from actors.catalog import Catalog
 from actors.clock import now_ms
@@ -29,7 +32,7 @@ class OrderAsks:
         self._catalog = catalog
         self._orders = orders
         self._last_number = 0
-        self._being_stored: dict[_Key, IssuedCommand] = {}
+        self._keys: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # of commands that are being given
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
         self._orders.book.require_open()
@@ -49,6 +52,12 @@ class OrderAsks:
     async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
         """The same key of the same person for the same device is the same command."""
         self._orders.book.require_open()
+        async with AsyncExitStack() as held:
+            for key in sorted({key for key in map(_key, wishes) if key is not None}):
+                await held.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+            return await self._issue(wishes)
+
+    async def _issue(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
         twins = [await self._twin(wish.site, wish.device) for wish in wishes]
         known = [await self._known(wish) for wish in wishes]
         steps: list[Step] = []
@@ -62,12 +71,7 @@ class OrderAsks:
             if step is not None:
                 self._orders.note(step.site, step.device)
                 steps.append(step)
-        try:
-            await self._orders.book.written(steps)
-        finally:
-            for key in map(_key, wishes):
-                if key is not None:
-                    self._being_stored.pop(key, None)
+        await self._orders.book.written(steps)
         return answers
 
     async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
@@ -106,8 +110,6 @@ class OrderAsks:
     ) -> tuple[CommandAnswer, Step | None]:
         if isinstance(twin, FleetError):
             raise twin
-        key = _key(wish)
-        before = before or (None if key is None else self._being_stored.get(key))
         if before is not None:
             if (before.name, before.args) != (wish.name, wish.args):
                 raise Conflict("key_reused", "this idempotency key was used for another command; take a new one")
@@ -129,8 +131,6 @@ class OrderAsks:
             batch=wish.batch,
         )
         step = mine.issue(command, there=self._orders.is_there(twin), now=now)
-        if key is not None:
-            self._being_stored[key] = command
         return CommandAnswer(command.id, step.commands[-1].state), step
 
     def _next_number(self, now: int, taken: Sequence[int]) -> int:

@@ -189,8 +189,8 @@ class Orders:
         self.session = session
         for (site, device), mine in list(self._open.items()):
             twin = self._twin(site, device)
-            if twin is not None and self.is_there(twin):
-                self.write([mine.returned(now_ms())])
+            if twin is not None:
+                self.write([mine.returned(now_ms()) if twin.online else mine.repeated(now_ms())])
 
     async def round(self) -> None:
         """Deadlines, and what is to be told once more."""

@@ -297,7 +297,7 @@ def judge(state: ConfigState, settings: tuple[Setting, ...] | None) -> ConfigSta
         if said is None:
             return "unknown"
         wanted = _known(defaults_of(settings or ()), set(said.values))
-        return "in_sync" if _agrees(wanted, said.values) else "drifted"
+        return "in_sync" if said.version == 0 and _agrees(wanted, said.values) else "drifted"
     if said is None or said.version < state.version:
         if said is not None and said.rejected is not None and said.rejected.version == state.version:
             return "rejected"

@@ -158,8 +158,8 @@ class DeviceOrders:
         return _joined(self._command_step(after, detail, now), self.tell(there=there, now=now))
 
     def returned(self, now: UnixMs) -> Step:
-        """It has connected: what it has not answered is told at once, and again. So is what it has accepted: how that ended may
-        have been lost with the broker, and a device that knows a command says so once more instead of doing it.
+        """It has connected: what it has not answered is told at once, and again. So is what it has accepted: how that ended
+        may have been lost with the broker, and a device that knows a command says so once more instead of doing it.
         """
         self.config = configuration.returned(self.config)
         self._head(lambda head: msgspec.structs.replace(head, asked_at=0, asked=0))
@@ -174,7 +174,7 @@ class DeviceOrders:
             self.config = configuration.sent(self.config, now)
             out = out._replace(config_out=self.config.desired.wire() if self.config.desired else None)
         head = next(iter(self.commands.values()), None)
-        if head is not None and head.state == "sent":
+        if head is not None and head.state in ("sent", "accepted"):
             self._head(lambda head: msgspec.structs.replace(head, asked_at=now, asked=max(head.asked, 1)))
             out = out._replace(command_out=head.wire())
         return out

@@ -221,20 +221,20 @@ def _web(running: Platform) -> Iterator[str]:
     with (running.folder / "web.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(running.folder / "web.json")], stderr=log)
     try:
-        _wait_until_ready(f"{url}/health/ready", process)
+        _wait_until_ready(f"{url}/health/ready", process, running.folder / "web.log")
         yield url
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
     end = time.monotonic() + _START_DEADLINE_S
     while True:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url).status_code == httpx.codes.OK:
                 return
-        assert process.poll() is None, "the web process ended"
+        assert process.poll() is None, f"the web process ended: {log_file.read_text()[-2000:]}"
         assert time.monotonic() < end, f"{url} never became ready"
         time.sleep(0.1)
 
