@@ -65,7 +65,7 @@ def _any(language: Language, values: Iterable[str], joined: str = N_(" or ")) ->
     listed = list(values)
     shown = say(language, joined).join(listed[:_VALUES_SHOWN])
     rest = len(listed) - _VALUES_SHOWN
-    return shown if rest <= 0 else f"{shown} {say(language, '(and %(count)s more)', count=rest)}"
+    return shown if rest <= 0 else say(language, "%(values)s (and %(count)s more)", values=shown, count=rest)
 
 
 def _labelled(language: Language, label: str, values: Iterable[str], joined: str = N_(" or ")) -> str:
