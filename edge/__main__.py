@@ -163,7 +163,9 @@ def _add_simulate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--fault", action="append", default=[], metavar="LABEL:SITE_INDEX[:DEVICE_KIND]", help="from now on"
     )
-    command.add_argument("--demo-fault", action="store_true", help="one site has lost its connection")
+    command.add_argument(
+        "--demo-fault", action="store_true", help="one site has lost its connection, another's inverter was set otherwise"
+    )
 
 
 def _add_load(command: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from edge.curtailment import Curtailment
 from edge.noise import Floats, bell, field_seed
 from edge.site_model import SiteModel, SiteReadings
 from fleet.plan import PlannedDevice, PlannedSite
@@ -56,8 +57,10 @@ class DeviceModel:
         rows = zip(at_ms, zip(*columns, strict=True), strict=True)
         return [Sample(at, dict(zip(channels, row, strict=True))) for at, row in rows]
 
-    def sample(self, at: UnixMs) -> Sample:
-        return self.samples([at])[0]
+    def sample(self, at: UnixMs, curtailment: Curtailment | None = None) -> Sample:
+        """curtailment: what the site's inverters were told not to produce."""
+        readings = self._model.read([at])
+        return self.shown([at], curtailment.shown(self.device.id, at, readings) if curtailment else readings)[0]
 
 
 def _shown(channel: str, values: Floats) -> Floats:

@@ -1,13 +1,16 @@
 """A simulated device: what its model would show, under its faults, through its spool, over its own connection."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from edge.channels import DeviceModel
+from edge.curtailment import Curtailment
 from edge.faults import FaultLabel, transform
 from edge.limits import RATE_NOTICE_LASTS_S
 from edge.link import Link
+from edge.obedience import Obedience
 from edge.outbox import Outbox
 from fleet.telemetry import RateNotice, Sample, UnixMs
 
@@ -26,14 +29,23 @@ class Device:
         *,
         interval_s: float,
         monotonic: Callable[[], float],
+        curtailment: Curtailment | None = None,
+        obedience: Obedience | None = None,
+        seed: int = 0,
     ) -> None:
         self.outbox = outbox
         self.link = link
         self.unsent = False  # something was measured since the last pump
+        self.repaced = asyncio.Event()  # it shall report at another pace than before
         self._model = model
         self._labels = [label for label in labels if label.concerns(model.site.id, model.profile.kind)]
         self._interval_s = interval_s
+        self._curtailment = curtailment
+        self._obedience = obedience
+        self._seed = seed
         self._monotonic = monotonic
+        if obedience is not None:
+            obedience.on_pace = self.repaced.set
         self._slow_interval_s = 0.0
         self._slow_until = 0.0
         self._last_at: UnixMs = 0
@@ -42,14 +54,19 @@ class Device:
 
     @property
     def interval_s(self) -> float:
-        """Time between two reports, with regard to the platform's latest request."""
-        return max(self._interval_s, self._slow_interval_s) if self._monotonic() < self._slow_until else self._interval_s
+        """Time between two reports: as it was told to, or the profile's; with regard to the platform's latest request."""
+        told_s = self._obedience.interval_s if self._obedience is not None else None
+        own_s = self._interval_s if told_s is None else told_s
+        return max(own_s, self._slow_interval_s) if self._monotonic() < self._slow_until else own_s
 
     def report(self, now: UnixMs) -> None:
         """Measures and holds one sample. Two reports never carry the same time, whatever the clock does."""
         at = self._last_at = max(now, self._last_at + 1)
-        sample = transform(self._labels, self._read, at) if self._labels else self._model.sample(at)
+        sample = transform(self._labels, self._read, at) if self._labels else self._model.sample(at, self._curtailment)
         self.outbox.offer(msgspec.json.encode([sample]))
+        if self._obedience is not None:
+            self._obedience.last_sample = sample
+            self._obedience.keep_withheld()
         self.unsent = True
 
     def pump(self) -> None:
@@ -62,14 +79,33 @@ class Device:
         """Call every few seconds: cuts or allows the connection as the faults say, sends again what got lost."""
         self.link.hold(any(label.kind == "comms_loss" and label.active(now) for label in self._labels))
         self.outbox.check()
+        if self._obedience is not None:
+            for label in self._labels:
+                if label.kind == "local_change" and label.active(now):
+                    self._obedience.change_on_site(label.from_at, self._seed)
+            self._obedience.sweep()
+
+    # Called by the session
+
+    def ready(self) -> None:
+        self.outbox.ready()
+        if self._obedience is not None:
+            self._obedience.ready()
+
+    def room_again(self) -> None:
+        self.outbox.room_again()
+
+    def message(self, topic: str, payload: bytes) -> None:
+        if self._obedience is None or not self._obedience.message(topic, payload):
+            self.outbox.message(topic, payload)
 
     def _read(self, at: UnixMs) -> Sample:
         """Faults compare with their first and last moment, over and over: those are remembered."""
         fixed = any(at in (label.from_at, label.until_at) for label in self._labels)
         if not fixed:
-            return self._model.sample(at)
+            return self._model.sample(at, self._curtailment)
         if at not in self._remembered:
-            self._remembered[at] = self._model.sample(at)
+            self._remembered[at] = self._model.sample(at, self._curtailment)
         return self._remembered[at]
 
     def _slow_down(self, notice: RateNotice) -> None:

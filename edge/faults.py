@@ -1,8 +1,8 @@
 """Faults on purpose, each with a label, so that detectors can be judged later.
 
 Pure: what a faulty device says is a function of its label, of what it would have said, and of the time. An outage works
-inside the site model (nothing is produced, the meter sees it) and a lost connection inside the device; the others change
-samples here.
+inside the site model (nothing is produced, the meter sees it), a lost connection and a setting that somebody changes on site
+inside the device; the others change samples here.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from fleet.measures import REGISTERS
 from fleet.profiles import DeviceKind
 from fleet.telemetry import Sample, UnixMs
 
-FaultKind = Literal["outage", "comms_loss", "stuck_value", "reversed_ct", "clock_shift", "counter_reset"]
+FaultKind = Literal["outage", "comms_loss", "stuck_value", "reversed_ct", "clock_shift", "counter_reset", "local_change"]
 KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
 CLOCK_SHIFT_MS: Final = 3_600_000
 # Which device of the site has it when the label names none; None = all of them.
@@ -28,6 +28,7 @@ USUAL_DEVICE: Final[dict[FaultKind, DeviceKind | None]] = {
     "reversed_ct": "meter",
     "clock_shift": None,
     "counter_reset": "meter",
+    "local_change": "inverter",
 }
 
 Read = Callable[[UnixMs], Sample]  # what the device would say at that time if it were well

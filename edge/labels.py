@@ -6,11 +6,13 @@ from typing import Final, get_args
 from edge.faults import KINDS, USUAL_DEVICE, FaultLabel, load_labels, save_labels
 from edge.limits import DEMO_FAULT_S, FAULT_S
 from fleet.errors import BadInput
+from fleet.ids import SiteId
 from fleet.plan import FleetPlan
 from fleet.profiles import DeviceKind
 from fleet.telemetry import UnixMs
 
 DEMO_FAULT_SITE: Final = 2  # a home in the middle of the first page
+DEMO_CHANGE_SITE: Final = 3  # and its neighbour
 
 
 def fault_labels(plan: FleetPlan, path: Path, asked: list[str], now: UnixMs) -> list[FaultLabel]:
@@ -24,13 +26,22 @@ def fault_labels(plan: FleetPlan, path: Path, asked: list[str], now: UnixMs) -> 
 
 
 def demo_fault(plan: FleetPlan, path: Path, labels: list[FaultLabel], now: UnixMs) -> list[FaultLabel]:
-    """A lost connection, visible by day and by night; one that is still in progress is enough."""
-    if any(label.kind == "comms_loss" and label.active(now) for label in labels):
-        return labels
-    site = plan.sites[min(DEMO_FAULT_SITE, len(plan.sites) - 1)]
-    with_demo = [*labels, FaultLabel("comms_loss", site.id, None, now, now + int(DEMO_FAULT_S * 1000))]
-    save_labels(path, with_demo)
-    return with_demo
+    """A lost connection, visible by day and by night, one that is still in progress is enough; and an inverter that somebody
+    on site has set otherwise, once for all time.
+    """
+    until = now + int(DEMO_FAULT_S * 1000)
+    added: list[FaultLabel] = []
+    if not any(label.kind == "comms_loss" and label.active(now) for label in labels):
+        added.append(FaultLabel("comms_loss", _site(plan, DEMO_FAULT_SITE), None, now, until))
+    if len(plan.sites) > DEMO_CHANGE_SITE and not any(label.kind == "local_change" for label in labels):
+        added.append(FaultLabel("local_change", _site(plan, DEMO_CHANGE_SITE), USUAL_DEVICE["local_change"], now, until))
+    if added:
+        save_labels(path, [*labels, *added])
+    return [*labels, *added]
+
+
+def _site(plan: FleetPlan, index: int) -> SiteId:
+    return plan.sites[min(index, len(plan.sites) - 1)].id
 
 
 def _parsed(plan: FleetPlan, text: str, now: UnixMs) -> FaultLabel:

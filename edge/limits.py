@@ -32,6 +32,9 @@ RATE_NOTICE_LASTS_S = 120.0  # a request to slow down holds this long after its 
 FAULT_S = 2 * 3600.0  # how long a fault that was asked for lasts
 DEMO_FAULT_S = 4 * 3600.0
 DEMO_HISTORY_DAYS = 30
+SIMULATED_EVENTS_KEPT = 60  # of a device, for take_log: an afternoon of being told things
+SIMULATED_EVENT_CHARS_MAX = 200
+SIMULATED_LOCAL_INTERVALS_S = (20.0, 30.0, 60.0)  # what somebody beside a device might set it to
 
 # The load generator
 LOAD_TICK_S = 0.005  # how often what is due is sent

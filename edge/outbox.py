@@ -53,7 +53,7 @@ class Outbox:
         self._spool = spool
         self._monotonic = monotonic
         self._window = window
-        self._state = msgspec.json.encode(state)
+        self.introduce(state)
         self._up = topics.up(site, device)
         self._down = topics.down(site, device)
         self._shelf = spool.shelf(device)
@@ -77,6 +77,10 @@ class Outbox:
     @property
     def stream(self) -> str:
         return self._shelf.stream
+
+    def introduce(self, state: State) -> None:
+        """What it says of itself with the next connection."""
+        self._state = msgspec.json.encode(state)
 
     def offer(self, samples: bytes, *, source: str | None = None, raw: bytes | None = None) -> int:
         """Holds one message and returns its seq; pump() sends it once the spool has committed. samples, raw: JSON arrays."""

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import random
 
@@ -11,6 +12,7 @@ import msgspec
 import structlog
 
 from edge.channels import DeviceModel
+from edge.curtailment import Curtailment
 from edge.device import FIRMWARE, Device
 from edge.faults import FaultLabel
 from edge.limits import (
@@ -24,13 +26,14 @@ from edge.limits import (
     SWEEP_PERIOD_S,
 )
 from edge.link import Endpoint
+from edge.obedience import Obedience
+from edge.order_book import OrderBook
 from edge.outbox import Outbox
 from edge.site_model import SiteModel
 from edge.spool import DiskSpool
 from edge.wiring import Certificates, make_link
 from fleet import profiles
 from fleet.plan import FleetPlan, PlannedDevice
-from fleet.profiles import DeviceProfile
 from fleet.telemetry import State, UnixMs
 
 log = structlog.get_logger()
@@ -63,6 +66,7 @@ class Simulator:
         settings.state.mkdir(parents=True, exist_ok=True)
         self._ready_file.unlink(missing_ok=True)
         self._spool = DiskSpool(settings.state / "spool.sqlite", bytes_max)
+        self._book = OrderBook(self._spool)
         self._sites = [(model, self._site_devices(model)) for model in self._site_models()]
         self._devices = [device for _, devices in self._sites for device in devices]
 
@@ -72,7 +76,7 @@ class Simulator:
     async def run(self) -> None:
         began = time.monotonic()
         self._sweep()  # faults first: what has no network must not speak before it falls silent
-        links = [asyncio.create_task(device.link.run(device.outbox)) for device in self._devices]
+        links = [asyncio.create_task(device.link.run(device)) for device in self._devices]
         duties = [asyncio.create_task(duty) for duty in (self._report(), self._commit_and_send(), self._keep_watch(began))]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
@@ -102,15 +106,38 @@ class Simulator:
         ]
 
     def _site_devices(self, model: SiteModel) -> list[Device]:
-        return [self._device(model, planned, self._profiles[planned.profile_id]) for planned in model.site.devices]
+        inverters = [device.id for device in model.site.devices if self._profiles[device.profile_id].kind == "inverter"]
+        curtailment = Curtailment(model, inverters, self._book.withheld(model.site.id))
+        return [self._device(model, planned, curtailment) for planned in model.site.devices]
 
-    def _device(self, model: SiteModel, planned: PlannedDevice, profile: DeviceProfile) -> Device:
-        link = make_link(self._settings.endpoint, self._settings.certificates, model.site.id, planned.id, self._handshakes)
+    def _device(self, model: SiteModel, planned: PlannedDevice, curtailment: Curtailment) -> Device:
+        site, profile = model.site.id, self._profiles[planned.profile_id]
+        link = make_link(self._settings.endpoint, self._settings.certificates, site, planned.id, self._handshakes)
         state = State(online=True, model=f"Simulated {profile.label_en.lower()}", firmware=FIRMWARE, boot=self._boot)
-        outbox = Outbox(model.site.id, planned.id, wire=link, spool=self._spool, state=state, monotonic=time.monotonic)
-        shows = DeviceModel(model, planned, profile, seed=self._plan.seed)
-        interval_s = self._settings.interval_s or profile.interval_s
-        return Device(shows, outbox, link, self._labels, interval_s=interval_s, monotonic=time.monotonic)
+        outbox = Outbox(site, planned.id, wire=link, spool=self._spool, state=state, monotonic=time.monotonic)
+        obedience = Obedience(
+            site,
+            planned.id,
+            profile,
+            line=link,
+            outbox=outbox,
+            spool=self._spool,
+            book=self._book,
+            curtailment=curtailment,
+            state=state,
+            now=_now_ms,
+        )
+        return Device(
+            DeviceModel(model, planned, profile, seed=self._plan.seed),
+            outbox,
+            link,
+            self._labels,
+            interval_s=self._settings.interval_s or profile.interval_s,
+            monotonic=time.monotonic,
+            curtailment=curtailment,
+            obedience=obedience,
+            seed=self._plan.seed,
+        )
 
     async def _report(self) -> None:
         """Brings every site up to now (a block of its past at a time takes milliseconds), then lets its devices speak."""
@@ -122,10 +149,15 @@ class Simulator:
                     speakers.create_task(self._speak(device))
 
     async def _speak(self, device: Device) -> None:
-        """At its own phase, so that a fleet that starts together does not speak together."""
+        """At its own phase, so that a fleet that starts together does not speak together; at once when its pace changes."""
         due = time.monotonic() + random() * device.interval_s
         while True:
-            await asyncio.sleep(max(due - time.monotonic(), 0.0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due - time.monotonic(), 0.0)):
+                    await device.repaced.wait()
+            if device.repaced.is_set():
+                device.repaced.clear()
+                due = time.monotonic()
             device.report(_now_ms())
             due = max(due + device.interval_s, time.monotonic())
 

@@ -32,17 +32,19 @@ MilliWattHours = npt.NDArray[np.int64]
 
 
 class SiteReadings(NamedTuple):
-    """Arrays of one length. Powers in W with the platform's signs, counters in mWh since history_from."""
+    """Arrays of one length. Powers in W with the platform's signs, counters in mWh since history_from: whole ones, but where
+    something was withheld.
+    """
 
     pv_power_w: Floats
     load_power_w: Floats
     battery_power_w: Floats
     grid_power_w: Floats
-    pv_mwh: MilliWattHours
-    import_mwh: MilliWattHours
-    export_mwh: MilliWattHours
-    charge_mwh: MilliWattHours
-    discharge_mwh: MilliWattHours
+    pv_mwh: MilliWattHours | Floats
+    import_mwh: MilliWattHours | Floats
+    export_mwh: MilliWattHours | Floats
+    charge_mwh: MilliWattHours | Floats
+    discharge_mwh: MilliWattHours | Floats
     irradiance_w_m2: Floats
     ambient_temp_c: Floats
 

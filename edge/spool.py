@@ -7,7 +7,7 @@ first: the newest tell how the site is, and `oldest` tells the platform what wil
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -178,6 +178,15 @@ class DiskSpool:
                 del self._shelves[device]  # it was never written: made anew when it is next asked for
             else:
                 shelf.oldest, shelf.last, shelf.ready, shelf.bytes = kept.oldest, kept.last, kept.ready, kept.bytes
+
+    def read(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Of whoever keeps tables of his own in the same file, so that they are as old as the messages."""
+        return self._db.execute(statement, values).fetchall()
+
+    def write(self, statement: str, values: tuple[object, ...] = ()) -> None:
+        """Likewise. commit() makes it last, together with the messages."""
+        self._begin()
+        self._db.execute(statement, values)
 
     def close(self) -> None:
         self.commit()

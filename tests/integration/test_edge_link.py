@@ -51,7 +51,7 @@ class Platform:
             topic = topics.parse(str(message.topic))
             if topic.channel == "up/state":
                 self.states.append(msgspec.json.decode(message.payload, type=State))  # type: ignore[arg-type]
-            else:
+            elif topic.channel == "up/telemetry":
                 said = msgspec.json.decode(message.payload, type=Telemetry)  # type: ignore[arg-type]
                 self.telemetry.setdefault(topic.device, []).append(said)
                 if self.acking and said.seq is not None:

@@ -12,13 +12,18 @@ import msgspec
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
 from fleet.remote import Command, CommandResult, DesiredConfig, ReportedConfig
-from fleet.telemetry import State
+from fleet.telemetry import State, Telemetry
 from tests.fleet_rig import until
 from tests.integration.test_local_mosquitto import as_platform
 from tests.obedient import Habits, obedient_fleet
 from tests.servers import Broker
 
-_TYPES: dict[str, Any] = {"up/state": State, "up/config": ReportedConfig, "up/result": CommandResult}
+_TYPES: dict[str, Any] = {
+    "up/telemetry": Telemetry,
+    "up/state": State,
+    "up/config": ReportedConfig,
+    "up/result": CommandResult,
+}
 
 
 class Heard:

@@ -27,7 +27,9 @@ def label(kind: str, from_at: UnixMs = 100, until_at: UnixMs = 200) -> FaultLabe
     return FaultLabel(kind, SITE, None, from_at, until_at)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ["stuck_value", "reversed_ct", "clock_shift", "counter_reset", "outage", "comms_loss"])
+@pytest.mark.parametrize(
+    "kind", ["stuck_value", "reversed_ct", "clock_shift", "counter_reset", "outage", "comms_loss", "local_change"]
+)
 def test_before_it_begins_a_fault_changes_nothing(kind: str) -> None:
     assert transform([label(kind)], meter, 99) == meter(99)
 
@@ -104,12 +106,13 @@ def test_broken_labels_are_named(tmp_path: Path) -> None:
     assert caught.value.code == "bad_labels"
 
 
-def test_the_demo_always_has_one_lost_connection_in_progress(tmp_path: Path) -> None:
+def test_the_demo_always_has_one_lost_connection_in_progress_and_one_setting_that_was_changed_once(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
     first = demo_fault(PLAN, path, [], NOW)
-    assert [(one.kind, one.active(NOW)) for one in first] == [("comms_loss", True)]
+    assert [(one.kind, one.active(NOW)) for one in first] == [("comms_loss", True), ("local_change", True)]
+    assert len({one.site for one in first}) == 2
     assert demo_fault(PLAN, path, first, NOW + 1000) == first
     later = demo_fault(PLAN, path, first, first[0].until_at)
-    assert len(later) == 2
+    assert [one.kind for one in later] == ["comms_loss", "local_change", "comms_loss"]
     save_labels(path, later)
     assert load_labels(path) == later
