@@ -223,6 +223,7 @@ class Catalog:
             live = self.sites.setdefault(twin.record.id, twin)
             if live is twin:
                 self.devices += len(twin.devices)
+                self.on_loaded(twin)
             else:  # live already: it keeps what it knows, and learns of devices that are new in the registry
                 self.devices += live.adopt(twin.devices.values())
 
