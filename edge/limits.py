@@ -79,6 +79,7 @@ AGENT_INPUT_RETRY_FIRST_S = 1.0
 AGENT_INPUT_RETRY_MAX_S = 60.0
 AGENT_INPUTS_MAX = 32  # of one agent; each is a connection
 AGENT_COMMANDS_KEPT = 256  # ids remembered, so that none is executed twice; those that have expired go first
+AGENT_COMMAND_LINES_MAX = 1_024  # in the file of them, three of each, before it is written anew: every 300 commands or so
 AGENT_COMMAND_DETAIL_CHARS_MAX = 500  # of why one failed
 AGENT_LOG_LINES_KEPT = 500  # in memory, for take_log: a quiet week
 AGENT_LOG_LINE_CHARS_MAX = 1_000  # a traceback's end says more than its middle; 500 such lines are half a megabyte

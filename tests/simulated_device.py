@@ -27,9 +27,9 @@ class _JournalInMemory(Journal):
         self._disk, self._point = disk, point
         super().__init__(Path("commands.json"))
 
-    def _save(self) -> None:
+    def _save(self, entry: Entry, *, wait: bool = True) -> None:
         self._point()
-        self._disk["commands"] = msgspec.json.encode(list(self._entries.values()))
+        self._disk["commands"] = msgspec.json.encode(list((self._entries | {entry.id: entry}).values()))
         self._point()
 
     def _load(self) -> list[Entry]:

@@ -94,7 +94,10 @@ class Commands:
             self._end(entry, "succeeded", _bounded(detail))
 
     def _end(self, entry: Entry, status: Any, detail: Any) -> None:
-        self._journal.close(entry, status, detail)
+        try:
+            self._journal.close(entry, status, detail)
+        except OSError as error:  # it was done all the same, and whoever asked shall hear how it ended
+            log.error("agent.disk_failed", reason=str(error))
         self._tell(entry)
 
 
