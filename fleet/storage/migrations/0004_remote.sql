@@ -224,6 +224,8 @@ END $$;
 ALTER TABLE remote.command_batch ENABLE ROW LEVEL SECURITY;
 CREATE POLICY operators ON remote.command_batch FOR ALL TO sp_web USING ((SELECT registry.sees_all_sites()));
 
+CREATE POLICY audit_write_rollouts ON audit.entry FOR INSERT TO sp_rollouts WITH CHECK (true);
+
 -- Who changed it, who gave it: operations see each other's names in histories; others see their own only.
 CREATE FUNCTION accounts.name_in_history(asked text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

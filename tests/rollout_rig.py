@@ -1,0 +1,213 @@
+"""Rollouts for tests: a shard, devices that obey, and a conductor that is driven round by round, or killed in the middle."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.rollouts.conductor import Conductor
+from fleet.configuration import Values
+from fleet.ids import DeviceId
+from fleet.orders import ConfigAnswer, ConfigWish
+from fleet.rollout_plan import RolloutPlan, Wave
+from fleet.rollouts import Rollout, Stop
+from fleet.storage import rollout_steps, rollouts, targets
+from fleet.storage.database import DirectConnection, connect
+from fleet.storage.rollouts import NewRollout
+from fleet.targets import TargetQuery
+from tests.fleet_rig import fetch, running_shard, seed_fleet, twins_settings, until
+from tests.local_twins import LocalTwins
+from tests.obedient import Habits, ObedientFleet, obedient_fleet
+from tests.servers import Broker, Database
+
+LIMIT: Values = {"active_power_limit_pct": 70.0}
+QUICK = RolloutPlan(
+    waves=(Wave(count=3), Wave(percent=50.0), Wave(percent=100.0)),
+    per_minute=12_000,
+    observe_s=0.0,
+    timeout_s=10.0,
+    silent_after_s=10.0,
+)
+
+
+class Killed(BaseException):
+    """The process is no more: nothing that it would do afterwards may happen."""
+
+
+@dataclass
+class KilledTwins:
+    """Asks real twins; the wish may be done, and its answer never heard."""
+
+    twins: LocalTwins
+    before: int | None = None  # asks that still work; the one after them is never asked
+    after: int | None = None  # ... or is asked, and not heard
+    asked: list[str] = field(default_factory=list)
+
+    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
+        if self.before is not None and len(self.asked) >= self.before:
+            raise Killed
+        self.asked.append(",".join(wish.device for wish in wishes))
+        answers = await self.twins.change_configs(wishes)
+        if self.after is not None and len(self.asked) > self.after:
+            raise Killed
+        return answers
+
+    async def close(self) -> None:
+        pass
+
+
+class FragileConnection:
+    """A connection that takes the process with it after so many statements."""
+
+    def __init__(self, connection: DirectConnection, statements: int) -> None:
+        self._connection, self._left = connection, statements
+
+    def __getattr__(self, name: str) -> Any:
+        wrapped = getattr(self._connection, name)
+        if name not in ("execute", "fetch", "fetchval", "fetchrow"):
+            return wrapped
+
+        async def counted(*arguments: Any) -> Any:
+            if self._left <= 0:
+                self._connection.terminate()
+                raise Killed
+            self._left -= 1
+            return await wrapped(*arguments)
+
+        return counted
+
+
+@dataclass
+class RolloutRig:
+    database: Database
+    twins: LocalTwins
+    fleet: ObedientFleet
+
+    async def begin(self, plan: RolloutPlan, *, group: str | None = None, values: Values | None = None) -> str:
+        """To all inverters. Returns its id."""
+        rollout_id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+        query = TargetQuery(profiles=("inverter",))
+        new = NewRollout(rollout_id, "Limit", "inverter", group, query, values or LIMIT, plan, "", "otto")
+        owner = await connect(self.database.owner)
+        try:
+            async with owner.transaction():
+                devices = await targets.matching(owner, query, limit=20_000)
+                await rollouts.add_rollout(owner, new, devices)
+        finally:
+            await owner.close()
+        return rollout_id
+
+    async def move(self, rollout_id: str, event: Any, stop: Stop | None = None) -> Rollout:
+        owner = await connect(self.database.owner)
+        try:
+            async with owner.transaction():
+                seen = await rollouts.rollout(owner, rollout_id, to_move=True)
+                return await rollouts.move_rollout(owner, seen, event, stop)
+        finally:
+            await owner.close()
+
+    async def look(self, rollout_id: str) -> Rollout:
+        owner = await connect(self.database.owner)
+        try:
+            return await rollouts.rollout(owner, rollout_id)
+        finally:
+            await owner.close()
+
+    def conductor(self, twins: Any = None) -> Conductor:
+        async def reach() -> Any:
+            return twins or self.twins
+
+        return Conductor(self.database.sp_rollouts, reach, "https://portal.test", lambda: None)
+
+    async def lead(self, rollout_id: str, *states: str, twins: Any = None, deadline_s: float = 60.0) -> Rollout:
+        """By rounds without a pause between them, until it is in one of these states."""
+        conductor, connection = self.conductor(twins), await connect(self.database.sp_rollouts)
+
+        async def led() -> Rollout | None:
+            await conductor.round(connection)
+            found = await self.look(rollout_id)
+            return found if found.state in states else None
+
+        try:
+            assert await rollout_steps.lead(connection), "another conductor leads"
+            found: Rollout = await until(led, deadline_s)
+            return found
+        finally:
+            connection.terminate()
+
+    async def lead_fragile(self, twins: Any, statements: int) -> bool:
+        """Rounds of a process that dies after so many statements, or at the twins. Whether it died of the latter."""
+        connection = await connect(self.database.sp_rollouts)
+        conductor, fragile = self.conductor(twins), FragileConnection(connection, statements)
+        try:
+            while True:
+                await conductor.round(fragile)  # type: ignore[arg-type]
+        except Killed:
+            return not connection.is_closed()
+        finally:
+            connection.terminate()
+
+    async def seen_by_platform(self) -> None:
+        """The twins' snapshots say who is there."""
+        for shard in self.twins.shards:
+            await shard._upkeep.save_snapshots()
+        away = self.fleet.offline
+        there = [device for device in self.fleet.devices if device not in away]
+
+        async def known() -> bool:
+            rows = await fetch(self.database, "SELECT device_id FROM telemetry.device_latest WHERE online")
+            for shard in self.twins.shards:
+                await shard._upkeep.save_snapshots()
+            return {row[0] for row in rows} == set(there)
+
+        await until(known)
+
+    async def states(self, rollout_id: str) -> dict[str, str]:
+        rows = await fetch(
+            self.database, "SELECT device_id, state FROM remote.rollout_target WHERE rollout_id = $1", rollout_id
+        )
+        return {row["device_id"]: row["state"] for row in rows}
+
+    async def holders(self) -> set[DeviceId]:
+        """Devices whose desired configuration has the limit in it."""
+        rows = await fetch(
+            self.database,
+            "SELECT c.device_id FROM remote.config c JOIN remote.config_change v USING (site_id, device_id, version)"
+            " WHERE v.values ->> 'active_power_limit_pct' = '70.0'",
+        )
+        return {row["device_id"] for row in rows}
+
+    def running(self) -> set[DeviceId]:
+        """Devices that run the limit."""
+        return {
+            name for name, device in self.fleet.devices.items() if device.running.values["active_power_limit_pct"] == 70.0
+        }
+
+
+@asynccontextmanager
+async def rollout_rig(
+    database: Database, broker: Broker, devices: int, habits: Habits | None = None
+) -> AsyncIterator[RolloutRig]:
+    """devices: inverters, ten to a site."""
+    names = [f"inverter-{number:05d}" for number in range(devices)]
+    sites = [(f"site-{number:04d}", names[number * 10 : number * 10 + 10]) for number in range(-(-devices // 10))]
+    await seed_fleet(database, [(site, dict.fromkeys(theirs, "inverter")) for site, theirs in sites])
+    await fetch(
+        database,
+        "INSERT INTO accounts.person (id, organisation_id, email, name, role, password_hash, locale)"
+        " VALUES ('otto', 'org-installer', 'otto@example.org', 'Otto', 'ops', '', 'en')",
+    )
+    listed = [(site, name, "inverter") for site, theirs in sites for name in theirs]
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
+        obedient_fleet(broker.sp_twins, listed, habits) as fleet,
+    ):
+        rig = RolloutRig(database, LocalTwins([shard]), fleet)
+        await rig.seen_by_platform()
+        yield rig
+
+
+async def mails(database: Database) -> list[Any]:
+    return await fetch(database, "SELECT recipient, subject, body FROM accounts.mail ORDER BY id")
