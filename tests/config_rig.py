@@ -11,10 +11,9 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from actors.shard import TwinShard
 from fleet.ids import DeviceId
-from fleet.profiles import DeviceProfile
 from fleet.remote import DesiredConfig, ReportedConfig
-from fleet.setting import Choice, Setting
 from fleet.storage.database import open_pool
+from tests.box_profile import PROFILE
 from tests.fleet_rig import Device, running_shard, twins_settings, until
 from tests.local_twins import LocalTwins
 from tests.servers import Broker, Database
@@ -23,27 +22,6 @@ from web.app import create_app
 from web.pages.routes import PAGE_ROUTES, problem_page
 
 BOX, BETA_BOX = DeviceId("box-alpha"), DeviceId("box-beta")
-PROFILE = DeviceProfile(
-    id="box", kind="gateway", label_fr="Boîtier", label_en="Box", channels=(), site_registers=(), interval_s=10,
-    settings=(
-        Setting("report_interval_s", "integer", "Envoi des mesures", "Reports every", 10, unit="s", minimum=1, maximum=3_600,
-                help_fr="Plus court : plus de données.", help_en="Shorter: more data."),
-        Setting("active_power_limit_pct", "number", "Puissance maximale", "Maximum power", 70.0, unit="%", minimum=0,
-                maximum=100, grid_minimum=0, grid_maximum=70, grid_code="VDE-AR-N 4105"),
-        Setting("export_limit_on", "boolean", "Limiter l’injection", "Limit the export", False),
-        Setting("export_limit_w", "number", "Injection maximale", "Maximum export", 0.0, unit="W", minimum=0,
-                maximum=36_000, needs={"export_limit_on": True}),
-        Setting("battery_low_pct", "integer", "Batterie : seuil bas", "Battery: low", 10, unit="%", minimum=0, maximum=100,
-                below="battery_high_pct"),
-        Setting("battery_high_pct", "integer", "Batterie : seuil haut", "Battery: high", 90, unit="%", minimum=0,
-                maximum=100),
-        Setting("mode", "choice", "Mode", "Mode", "auto",
-                choices=(Choice("auto", "Automatique", "Automatic"), Choice("island", "Îloté", "Islanded"))),
-        Setting("name", "text", "Nom affiché", "Name shown", ""),
-        Setting("country", "text", "Pays de raccordement", "Grid country", "FR", read_only=True),
-    ),
-)  # fmt: skip
-DEFAULTS = {setting.key: setting.default for setting in PROFILE.settings if not setting.read_only}
 
 
 async def add_boxes(web: Web) -> None:

@@ -1,5 +1,7 @@
 """A device's configuration, its history and its journal as the API tells them."""
 
+from typing import TypeVar
+
 import msgspec
 
 from fleet.config_diff import differences, origins_of, wished
@@ -8,6 +10,8 @@ from fleet.remote import ConfigValue, RejectedConfig
 from fleet.setting import Setting
 from fleet.storage.configs import ChangeRow, DeviceConfig
 from fleet.telemetry import UnixMs
+
+T = TypeVar("T")
 
 
 class Versioned(msgspec.Struct, frozen=True):
@@ -90,7 +94,7 @@ def config_view(found: DeviceConfig) -> ConfigView:
         status_at=state.status_at or None,
         sent_at=state.sent_at,
         rejected=said.rejected if said is not None and state.status == "rejected" else None,
-        drift={key: Drifted(*each) for key, each in drift(state, found.settings).items()},
+        drift={key: Drifted(*each) for key, each in in_order(drift(state, found.settings), found.settings).items()},
         own=desired.own if desired is not None else {},
         inherited=inherited(found.settings, layers)[0],
         origins=origins(state, found.settings),
@@ -117,9 +121,11 @@ def origins(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Orig
 
 
 def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:
-    """settings: the first version changed their defaults."""
+    """settings: the first version changed their defaults, as far as they were there."""
     desired = row.desired
-    before = row.before if row.before is not None else inherited(settings, ())[0]
+    before = row.before
+    if before is None:
+        before = {key: value for key, value in inherited(settings, ())[0].items() if key in desired.values}
     return ChangeView(
         version=desired.version,
         at=desired.at,
@@ -129,6 +135,12 @@ def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:
         rollout=desired.rollout,
         rollout_name=row.rollout,
         why=desired.why,
-        changes={key: Step(*each) for key, each in differences(before, desired.values).items()},
+        changes={key: Step(*each) for key, each in in_order(differences(before, desired.values), settings).items()},
         values=desired.values,
     )
+
+
+def in_order(by_key: dict[str, T], settings: tuple[Setting, ...]) -> dict[str, T]:
+    """As the settings are; what they do not know comes last. The database keeps no order of keys."""
+    places = {setting.key: place for place, setting in enumerate(settings)}
+    return dict(sorted(by_key.items(), key=lambda each: places.get(each[0], len(places))))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.config_rig import BETA_BOX, BOX, DEFAULTS, ConfigRig, config_rig, report, told
+from tests.box_profile import DEFAULTS
+from tests.config_rig import BETA_BOX, BOX, ConfigRig, config_rig, report, told
 from tests.fleet_rig import Device
 from tests.orders_rig import come
 from tests.servers import Broker, Database, Pki

@@ -31,8 +31,8 @@ _KINDS: Final[Mapping[ChangeKind, str]] = {
     "return": N_("Back to an earlier version"),
     "accept_drift": N_("What was changed on site accepted"),
     "overwrite": N_("Sent once more over what was changed on site"),
-    "rollout": N_("Changed by a rollout"),
-    "rollout_return": N_("Rollout taken back"),
+    "rollout": N_("Settings changed"),
+    "rollout_return": N_("Earlier values brought back"),
 }
 # The kinds of fleet.device_orders.
 _RECEIPTS: Final[Mapping[str, str]] = {
@@ -69,9 +69,14 @@ def receipt(kind: str, language: Language) -> str:
 
 
 def label(setting: Setting, language: Language) -> str:
-    if setting.key.startswith(_INPUT) and setting.label_fr == setting.key:
-        return say(language, "Input “%(name)s”", name=setting.key.removeprefix(_INPUT))
+    if setting.label_fr == setting.key:
+        return name_of(setting.key, language)
     return setting.label_en if language == "en" else setting.label_fr
+
+
+def name_of(key: str, language: Language) -> str:
+    """Of a setting that has no other name, or that the profile does not know (any more)."""
+    return say(language, "Input “%(name)s”", name=key.removeprefix(_INPUT)) if key.startswith(_INPUT) else key
 
 
 def help_of(setting: Setting, language: Language) -> str:
@@ -123,7 +128,7 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "config_tone": tone,
         "config_change": lambda kind: change(kind, language),
         "receipt": lambda kind: receipt(kind, language),
-        "setting": lambda setting: label(setting, language),
+        "setting": lambda setting, key: name_of(key, language) if setting is None else label(setting, language),
         "setting_value": lambda setting, told: value(setting, told, language),
         "origin": lambda of: origin(of, language),
     }

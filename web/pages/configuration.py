@@ -1,4 +1,4 @@
-"""A device's configuration: how it stands, the form of its settings, what would change before it is sent, and its history."""
+"""A device's configuration: how it stands, the form of its settings, what would change before it is sent, its history."""
 
 from typing import Annotated, Any, Final
 
@@ -169,9 +169,7 @@ async def _shown(visit: Visit, device: str, before: int | None = None) -> Config
         gateway = await registry.device(connection, row.gateway) if row.gateway else None
         found = await configs.config_of(connection, row.id)
         rows = await configs.history(connection, row.site, row.id, before=before, limit=_HISTORY + 1)
-        receipts = await receipt_lists.receipts_of(
-            connection, row.site, row.id, about="config", after=None, limit=_RECEIPTS
-        )
+        receipts = await receipt_lists.receipts_of(connection, row.site, row.id, about="config", after=None, limit=_RECEIPTS)
     listens = row.gateway is None and row.revoked_at is None
     return ConfigPage(
         site=site,
