@@ -10,10 +10,11 @@ import structlog
 
 from edge.agent import files
 from edge.agent.home import Home
-from edge.agent.inputs import InputSettings, MqttSettings
+from edge.agent.inputs import InputSettings, MqttSettings, SimulatedSettings, SunspecSettings
+from edge.agent.inputs.simulated import OBEYED
 from edge.agent.settings import AgentSettings
 from edge.limits import AGENT_REPORT_INTERVAL_MAX_S, AGENT_REPORT_INTERVAL_MIN_S
-from edge.obeying import answer
+from edge.obeying import INTERVAL, LIMIT, answer
 from fleet import profiles
 from fleet.configuration import Values, settings_of
 from fleet.profiles import DeviceProfile
@@ -22,7 +23,6 @@ from fleet.setting import Setting, check_values, defaults_of, is_same
 
 log = structlog.get_logger()
 
-INTERVAL: Final = "report_interval_s"
 CONFIG_FILE: Final = "config.json"
 _INPUT: Final = "input."  # input.<name>: whether that input runs
 Impossible = Callable[[Mapping[str, ConfigValue]], dict[str, str]]  # values → key → why
@@ -141,7 +141,7 @@ def configuration_of(home: Home, settings: AgentSettings) -> Configuration:
     """The running agent's, and the command line's view of it. Raises NotFound (not_enrolled), BadInput (bad_state)."""
     me = home.enrolled().connection()
     known = known_keys(me.profile, (each.name for each in settings.inputs), me.interval_s)
-    return Configuration(home.folder / CONFIG_FILE, known, _own_pace(settings.inputs))
+    return Configuration(home.folder / CONFIG_FILE, obeyed(known, settings.inputs), _own_pace(settings.inputs))
 
 
 def known_keys(profile: str, input_names: Iterable[str], interval_s: float) -> tuple[Setting, ...]:
@@ -151,6 +151,21 @@ def known_keys(profile: str, input_names: Iterable[str], interval_s: float) -> t
     )
     known = settings_of(shipped, {_INPUT + name: True for name in input_names})
     return known if any(each.key == INTERVAL for each in known) else (_interval(interval_s), *known)
+
+
+def obeyed(known: tuple[Setting, ...], inputs: tuple[InputSettings, ...]) -> tuple[Setting, ...]:
+    """What nothing here can bring about may be told as it is, and no other way: the platform shall not believe it to run."""
+    possible = {INTERVAL}
+    if any(isinstance(each, SunspecSettings | SimulatedSettings) for each in inputs):
+        possible.add(LIMIT)
+    if any(isinstance(each, SimulatedSettings) for each in inputs):
+        possible |= OBEYED
+    return tuple(
+        setting
+        if setting.key in possible or setting.key.startswith(_INPUT)
+        else msgspec.structs.replace(setting, read_only=True)
+        for setting in known
+    )
 
 
 def site_file(file: Path) -> Path:

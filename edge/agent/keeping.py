@@ -157,7 +157,13 @@ class Inputs:
         return [each for each in inputs if isinstance(each, Limiting)]
 
     def _make(self, settings: InputSettings) -> Input:
-        return make_input(settings, profile=self._profile, state_folder=self._folder, limit=self._limit)
+        return make_input(
+            settings,
+            profile=self._profile,
+            state_folder=self._folder,
+            limit=self._limit,
+            configured=lambda: self._configuration.running.values,
+        )
 
     def _paced(self, settings: InputSettings) -> InputSettings:
         interval_s = self._configuration.report_interval_s

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.agent import files, on_site
-from edge.agent.configuration import CONFIG_FILE, INTERVAL, Configuration, SiteChanges, known_keys, site_file
+from edge.agent.configuration import CONFIG_FILE, Configuration, SiteChanges, known_keys, obeyed, site_file
 from edge.agent.home import Home
+from edge.agent.inputs import InputSettings, MqttSettings, SimulatedSettings, SunspecSettings
+from edge.obeying import INTERVAL
 from fleet.errors import BadInput
 from fleet.profiles import shipped
 from fleet.remote import DesiredConfig, ReportedConfig
@@ -104,6 +106,25 @@ def test_every_shipped_profile_can_be_run_and_told_its_defaults(home: Home) -> N
         said = config.take(DesiredConfig(1, config.told))
         assert said.rejected is None, (profile.id, said.rejected)
         assert INTERVAL in said.values
+
+
+def test_what_no_input_can_bring_about_is_refused_whoever_wants_it(home: Home) -> None:
+    known = known_keys("inverter", ["roof"], 10.0)
+
+    def said(*inputs: InputSettings, **values: Any) -> dict[str, str]:
+        config = Configuration(home.folder / "never-written.json", obeyed(known, inputs))
+        rejected = config.take(DesiredConfig(1, config.told | values), lambda _: {"": "not written"}).rejected
+        assert rejected is not None
+        return {key: why.partition(":")[0] for key, why in rejected.errors.items()}
+
+    house = MqttSettings(host="localhost", topics=("#",), name="roof")
+    roof, sky = SunspecSettings(host="localhost", name="roof"), SimulatedSettings(name="roof")
+    taken = {"": "not written"}
+    limit, trip = {"active_power_limit_pct": 50.0}, {"overvoltage_trip_v": 255.0}
+    assert said(house) == said(roof) == said(sky) == taken  # the defaults
+    assert said(house, **limit) == {"active_power_limit_pct": "read_only"}
+    assert said(roof, **limit) == said(sky, **limit) == said(sky, **trip) == taken
+    assert said(roof, **trip) == {"overvoltage_trip_v": "read_only"}
 
 
 # Changed on site

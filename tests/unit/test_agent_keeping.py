@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from edge.agent.configuration import INTERVAL, Configuration, known_keys
+from edge.agent.configuration import Configuration, known_keys
 from edge.agent.inputs import NoLimit, SimulatedSettings, Sink
 from edge.agent.keeping import Inputs, Keeper
+from edge.obeying import INTERVAL
 from fleet.errors import Unavailable
 from fleet.remote import DesiredConfig
 from fleet.telemetry import RawMessage, Sample

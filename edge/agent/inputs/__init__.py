@@ -3,6 +3,7 @@
 An input knows nothing of certificates, numbers or disks: it hands on what it read, and its owner looks after that.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ from edge.agent.inputs.settings import (
     SimulatedSettings,
     SunspecSettings,
 )
+from fleet.remote import ConfigValue
 from fleet.telemetry import RawMessage, Sample
 
 
@@ -67,8 +69,17 @@ class Registered(Protocol):
         """Holding registers. Raises Unavailable."""
 
 
-def make_input(settings: InputSettings, *, profile: str, state_folder: Path, limit: Limit | None = None) -> Input:
+def make_input(
+    settings: InputSettings,
+    *,
+    profile: str,
+    state_folder: Path,
+    limit: Limit | None = None,
+    configured: Callable[[], Mapping[str, ConfigValue]] = dict,
+) -> Input:
     """profile: the id of the agent's own; state_folder: where an input may keep a small file of its own.
+
+    configured: what the agent was told to be.
 
     Opens nothing yet. Raises BadInput (unknown_profile, bad_register_map) for settings that cannot work.
     """
@@ -88,7 +99,7 @@ def make_input(settings: InputSettings, *, profile: str, state_folder: Path, lim
         case SimulatedSettings():
             from edge.agent.inputs.simulated import SimulatedInput  # noqa: PLC0415 - as above
 
-            return SimulatedInput(settings, profile, state_folder, limit or NoLimit())
+            return SimulatedInput(settings, profile, state_folder, limit or NoLimit(), configured)
 
 
 __all__ = [

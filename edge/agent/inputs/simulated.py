@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable, Mapping
 from math import sin, tau
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import structlog
 
 from edge.agent.inputs import Limit, Sink
 from edge.agent.inputs.settings import SimulatedDevice, SimulatedSettings
-from edge.agent.inputs.simulated_house import House, Powers, Registers
+from edge.agent.inputs.simulated_house import FREE, House, Powers, Registers, Told
 from fleet.errors import BadInput, Unavailable
 from fleet.measures import REGISTERS
 from fleet.profiles import DeviceProfile, shipped
+from fleet.remote import ConfigValue
 from fleet.telemetry import Sample, UnixMs
 
 log = structlog.get_logger()
@@ -22,6 +24,19 @@ log = structlog.get_logger()
 _DEFAULT_CHILDREN = (SimulatedDevice("SIM-INVERTER-1", "inverter"), SimulatedDevice("SIM-METER-1", "meter"))
 _MPPT, _SLEEPING = 4.0, 2.0  # SunSpec's operating states
 _WAKES_AT_W = 5.0
+# What its house obeys besides a limit of its power. Its voltage stays below any at which an inverter may leave the grid.
+OBEYED = frozenset(
+    (
+        "export_limit_enabled",
+        "export_limit_w",
+        "overvoltage_trip_v",
+        "battery_reserve_pct",
+        "battery_full_pct",
+        "charge_limit_pct",
+        "discharge_limit_pct",
+    )
+)
+Values = Mapping[str, ConfigValue]
 
 
 class SimulatedInput:
@@ -29,10 +44,18 @@ class SimulatedInput:
 
     limit_problem = ""
 
-    def __init__(self, settings: SimulatedSettings, profile: str, state_folder: Path, limit: Limit) -> None:
-        """Raises BadInput (unknown_profile)."""
+    def __init__(
+        self,
+        settings: SimulatedSettings,
+        profile: str,
+        state_folder: Path,
+        limit: Limit,
+        configured: Callable[[], Values] = dict,
+    ) -> None:
+        """configured: what it shall be now. Raises BadInput (unknown_profile)."""
         self.name = settings.name
         self._limit = limit
+        self._configured = configured
         self._settings = settings
         profiles = {each.id: each for each in shipped()}
         own = _profile(profiles, settings.profile or profile)
@@ -66,7 +89,7 @@ class SimulatedInput:
 
     def samples(self, registers: Registers, now: UnixMs) -> list[tuple[str | None, Sample]]:
         """What each device says now: (source, sample). Moves the registers on and writes them down."""
-        powers = self._house.advance(registers, now, self._limit.pct)
+        powers = self._house.advance(registers, now, told(self._limit.pct, self._configured()))
         self._save(registers)
         said = self._faulty(readings(powers, registers, now))
         t = now + round(self._settings.clock_offset_s * 1000)
@@ -108,6 +131,21 @@ class SimulatedInput:
             aside.replace(self._file)
         except OSError as error:
             raise Unavailable("state_folder", f"{self._file} cannot be written: {error}") from None
+
+
+def told(limit_pct: float | None, values: Values) -> Told:
+    def number(key: str, otherwise: float) -> float:
+        value = values.get(key)
+        return float(value) if isinstance(value, int | float) else otherwise
+
+    return Told(
+        limit_pct,
+        number("export_limit_w", 0.0) if values.get("export_limit_enabled") is True else None,
+        number("battery_reserve_pct", FREE.reserve_pct),
+        number("battery_full_pct", FREE.full_pct),
+        number("charge_limit_pct", FREE.charge_pct),
+        number("discharge_limit_pct", FREE.discharge_pct),
+    )
 
 
 def readings(powers: Powers, registers: Registers, now: UnixMs) -> dict[str, float]:

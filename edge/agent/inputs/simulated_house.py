@@ -15,7 +15,6 @@ _NOON_ELEVATION_DEG = 62.0
 _SYSTEM_SHARE = 0.85  # of what the panels would give in a laboratory: heat, wires, inverter
 _BATTERY_WH = 10_000.0
 _BATTERY_W_MAX = 3_000.0
-_SOC_MIN_PCT, _SOC_MAX_PCT = 10.0, 95.0
 _STEP_MS = 60_000  # of the integration over a time without the process
 _CATCH_UP_MS = 7 * 86_400_000  # a simulation that rested longer takes up where it is
 
@@ -45,6 +44,20 @@ class Registers(msgspec.Struct):
     soc_pct: float = 55.0
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What the house was told to be; shares are of peak power, and of the battery's own greatest power. None: no limit."""
+
+    limit_pct: float | None = None
+    export_max_w: float | None = None
+    reserve_pct: float = 5.0
+    full_pct: float = 100.0
+    charge_pct: float = 100.0
+    discharge_pct: float = 100.0
+
+
+FREE = Told()
+
+
 class House(msgspec.Struct, frozen=True):
     peak_power_w: float
     load_power_w: float
@@ -53,35 +66,28 @@ class House(msgspec.Struct, frozen=True):
     sun: Literal["now", "noon"]
     battery: bool
 
-    def powers(self, at: UnixMs, soc_pct: float, limit_pct: float | None = None) -> Powers:
-        """limit_pct: of its peak power, how much the panels may give."""
+    def powers(self, at: UnixMs, soc_pct: float, told: Told = FREE) -> Powers:
         irradiance = clear_sky_w_m2(self._elevation_deg(at)) * _passing_clouds(at)
-        pv = self.peak_power_w * min(
-            _SYSTEM_SHARE * irradiance / 1000.0, (100.0 if limit_pct is None else limit_pct) / 100.0
-        )
+        limit_share = 1.0 if told.limit_pct is None else told.limit_pct / 100.0
+        pv = self.peak_power_w * min(_SYSTEM_SHARE * irradiance / 1000.0, limit_share)
         load = self.load_power_w * _habits(at)
-        return Powers(pv, load, self._battery(load - pv, soc_pct) if self.battery else 0.0, irradiance)
+        battery = _battery_w(load - pv, soc_pct, told) if self.battery else 0.0
+        if told.export_max_w is not None:
+            pv = min(pv, load + battery + told.export_max_w)
+        return Powers(pv, load, battery, irradiance)
 
-    def advance(self, registers: Registers, now: UnixMs, limit_pct: float | None = None) -> Powers:
+    def advance(self, registers: Registers, now: UnixMs, told: Told = FREE) -> Powers:
         """Lets the counters grow up to now; returns the powers then. A clock that went back adds nothing."""
         start = registers.at if registers.at > 0 and now - registers.at <= _CATCH_UP_MS else now
         while start < now:
             step_ms = min(_STEP_MS, now - start)
-            _count(registers, self.powers(start + step_ms // 2, registers.soc_pct, limit_pct), step_ms / 3_600_000)
+            _count(registers, self.powers(start + step_ms // 2, registers.soc_pct, told), step_ms / 3_600_000)
             start += step_ms
         registers.at = max(registers.at, now)
-        return self.powers(now, registers.soc_pct, limit_pct)
+        return self.powers(now, registers.soc_pct, told)
 
     def _elevation_deg(self, at: UnixMs) -> float:
         return _NOON_ELEVATION_DEG if self.sun == "noon" else elevation_deg(self.latitude, self.longitude, at)
-
-    def _battery(self, demand_w: float, soc_pct: float) -> float:
-        """Takes half of a surplus, gives half of a want."""
-        if demand_w < 0 and soc_pct < _SOC_MAX_PCT:
-            return min(-demand_w / 2, _BATTERY_W_MAX)
-        if demand_w > 0 and soc_pct > _SOC_MIN_PCT:
-            return -min(demand_w / 2, _BATTERY_W_MAX)
-        return 0.0
 
 
 def elevation_deg(latitude: float, longitude: float, at: UnixMs) -> float:
@@ -109,6 +115,15 @@ def _habits(at: UnixMs) -> float:
     """Times the mean load, 0.6 to 1.4: the fridge, and more in the evening than at night."""
     day_share = at % 86_400_000 / 86_400_000
     return 1.0 + 0.25 * sin(tau * (day_share - 0.5)) + 0.15 * sin(tau * at / 1_740_000)
+
+
+def _battery_w(demand_w: float, soc_pct: float, told: Told) -> float:
+    """Takes half of a surplus, gives half of a want."""
+    if demand_w < 0 and soc_pct < told.full_pct:
+        return min(-demand_w / 2, _BATTERY_W_MAX * told.charge_pct / 100.0)
+    if demand_w > 0 and soc_pct > told.reserve_pct:
+        return -min(demand_w / 2, _BATTERY_W_MAX * told.discharge_pct / 100.0)
+    return 0.0
 
 
 def _count(registers: Registers, powers: Powers, hours: float) -> None:
