@@ -33,13 +33,14 @@ SLICES: Final[Mapping[Slice, tuple[TargetState, ...]]] = {
     "left_out": ("returned", "skipped", "overruled", "gone"),
     "to_come": ("held", "waiting"),
 }
-_SLICES: Final[Mapping[Slice, _Words]] = {
-    "done": _Words("appliqué", "done"),
-    "under_way": _Words("en cours", "under way"),
-    "away": _Words("hors ligne", "offline"),
-    "faults": _Words("en défaut", "at fault"),
-    "left_out": _Words("remis ou écartés", "given back or left out"),
-    "to_come": _Words("à venir", "to come"),
+# Of one device, and of several.
+_SLICES: Final[Mapping[Slice, tuple[_Words, _Words]]] = {
+    "done": (_Words("appliqué", "done"), _Words("appliqués", "done")),
+    "under_way": (_Words("en cours", "under way"), _Words("en cours", "under way")),
+    "away": (_Words("hors ligne", "offline"), _Words("hors ligne", "offline")),
+    "faults": (_Words("en défaut", "at fault"), _Words("en défaut", "at fault")),
+    "left_out": (_Words("remis ou écarté", "given back or left out"), _Words("remis ou écartés", "given back or left out")),
+    "to_come": (_Words("à venir", "to come"), _Words("à venir", "to come")),
 }
 # What it is called, and what that means.
 _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
@@ -134,7 +135,7 @@ _DEVICES: Final = (
     _Words("{0} appareils sur {1}", "{0} devices of {1}"),
 )
 _ALL_CANARIES: Final = _Words("les témoins", "the canaries")
-_ITSELF: Final = _Words("; limite {limit}", "; limit {limit}")
+_ITSELF: Final = _Words("\u00a0; limite {limit}", "; limit {limit}")
 _SOMEBODY: Final = _Words("quelqu’un", "somebody")
 
 # Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for.
@@ -172,8 +173,9 @@ def target_meaning(code: TargetState, language: Language) -> str:
     return _TARGETS[code][1].said(language)
 
 
-def slice_name(code: Slice, language: Language) -> str:
-    return _SLICES[code].said(language)
+def slice_name(code: Slice, devices: int, language: Language) -> str:
+    one, many = _SLICES[code]
+    return (many if devices > 1 else one).said(language)
 
 
 def stop(found: Stop, rollout: RolloutState, person: str | None, language: Language) -> str:
@@ -191,10 +193,12 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
     if found.code == "person":
         said = f"{by_somebody.said(language)} {reason}"
         return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
-    limit = _ITSELF.said(language).format(limit=_share(found.limit_pct, language)) if found.limit_pct is not None else ""
+    limit = (
+        _ITSELF.said(language).format(limit=_share(abs(found.limit_pct), language)) if found.limit_pct is not None else ""
+    )
     if found.measured_pct is not None and found.code != "energy":
         limit = f"{_share(found.measured_pct, language)}{limit}"
-    more = f" ({limit.removeprefix('; ')})" if limit else ""
+    more = f" ({limit.lstrip('\u00a0; ')})" if limit else ""
     return f"{by_itself.said(language)}{_colon(language)}{reason}{more}."
 
 

@@ -25,6 +25,7 @@ from web.pages import (
     logger_words,
     measures,
     onboarding_words,
+    rollout_words,
     setting_form,
     target_words,
     times,
@@ -99,7 +100,11 @@ def environment(language: Language) -> Environment:
     # What the i18n extension adds to the environment has no types.
     cast("Any", made).install_gettext_translations(translations(language), newstyle=True)
     made.globals["words"] = (
-        _bound_words(language) | command_words.bound(language) | config_words.bound(language) | target_words.bound(language)
+        _bound_words(language)
+        | command_words.bound(language)
+        | config_words.bound(language)
+        | target_words.bound(language)
+        | rollout_words.bound(language)
     )
     made.filters |= _filters(language)
     return made
@@ -161,9 +166,7 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "roles": lambda: import_words.roles(language),
         "zones": lambda chosen=None: import_words.zones(language, chosen),
         "alarm": lambda code: onboarding_words.alarm(code, language),
-        "setting": lambda setting: setting_form.label(setting, language),
         "setting_hint": lambda setting: setting_form.hint(setting, language),
-        "setting_value": lambda setting, value: setting_form.shown(setting, value, language),
     }
 
 

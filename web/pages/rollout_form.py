@@ -75,9 +75,6 @@ def fields_of_plan(plan: RolloutPlan) -> dict[str, str]:
     return fields
 
 
-PLAN_FIELDS: Final = tuple(fields_of_plan(RolloutPlan()))
-
-
 def preset_of(plan: RolloutPlan | None) -> Preset | None:
     """Which of the ready-made plans it is, but for continuing."""
     return next((name for name, each in PRESETS.items() if plan is not None and _alike(plan, each)), None)
@@ -191,3 +188,6 @@ def _control_of(detail: str) -> str:
 def _alike(one: RolloutPlan, other: RolloutPlan) -> bool:
     kept = {name for name in RolloutPlan.__struct_fields__ if name != "continuous"}
     return all(getattr(one, name) == getattr(other, name) for name in kept)
+
+
+PLAN_FIELDS: Final = tuple(fields_of_plan(RolloutPlan()))

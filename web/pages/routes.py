@@ -35,12 +35,14 @@ from web.pages.journal import journal_page
 from web.pages.logger import change_logger_page, logger_page
 from web.pages.loggers import loggers_page, open_account
 from web.pages.login import log_in, log_out, login_page
+from web.pages.new_rollout import new_rollout, new_rollout_page
 from web.pages.new_site import make_new_site, new_site_page
 from web.pages.operations import audit_page, operations_page
 from web.pages.problem import problem_page
 from web.pages.profiles import add_profile, edit_profile, new_profile_page, profile_page, profiles_page
 from web.pages.pull import change_source, pull_page, pull_step
 from web.pages.report import report_page, sign_report
+from web.pages.rollouts import act_on_rollout, rollout_page, rollouts_page
 from web.pages.setup import set_up, setup_page
 from web.pages.site import site_page
 from web.pages.sites import sites_page, start
@@ -116,6 +118,11 @@ PAGE_ROUTES: list[ControllerRouterHandler] = [
     profile_page,
     edit_profile,
     acknowledge,
+    rollouts_page,
+    new_rollout_page,
+    new_rollout,
+    rollout_page,
+    act_on_rollout,
     operations_page,
     groups_page,
     new_group_page,

@@ -1,0 +1,213 @@
+"""Rollouts for templates: states with their icons, the parts of a bar, a plan in words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from fleet.rollout_energy import EnergyFinding
+from fleet.rollout_plan import FaultKind, RolloutPlan, Threshold, Wave
+from fleet.rollouts import RolloutState, TargetState
+from web import rollout_texts
+from web.i18n import N_, say, say_count
+from web.language import Language
+from web.pages import words
+from web.pages.rollout_form import PRESET_TEXTS, Preset, PresetText
+from web.pages.times import duration
+from web.rollout_texts import SLICES, Slice
+from web.texts import text_of
+
+
+class StateLook(NamedTuple):
+    """status: the colour of the chip, as that of a health."""
+
+    text: str
+    icon: str
+    status: str
+
+
+class BarPart(NamedTuple):
+    """start, width: in percent of the bar."""
+
+    code: Slice
+    name: str
+    icon: str
+    devices: int
+    start: float
+    width: float
+
+
+class PlanLine(NamedTuple):
+    title: str
+    text: str
+
+
+_LOOKS: Final[Mapping[RolloutState, tuple[str, str]]] = {
+    "running": ("upload", "asleep"),
+    "paused": ("clock", "warning"),
+    "returning": ("undo", "warning"),
+    "aborted": ("cross", "fault"),
+    "completed": ("check", "ok"),
+}
+_PARTS: Final[Mapping[Slice, tuple[str, str]]] = {
+    "done": ("check", "ok"),
+    "under_way": ("upload", "asleep"),
+    "away": ("unplugged", "unknown"),
+    "faults": ("triangle", "fault"),
+    "left_out": ("undo", "warning"),
+    "to_come": ("clock", "unknown"),
+}
+_SKIPPED: Final[Mapping[str, str]] = {
+    "other_profile": N_("of another profile"),
+    "behind_gateway": N_("behind a gateway, which is what can be configured"),
+    "device_revoked": N_("revoked"),
+}
+_FAULTS: Final[Mapping[FaultKind, str]] = {
+    "rejected": N_("refuse it"),
+    "timed_out": N_("do not answer"),
+    "went_silent": N_("go silent"),
+    "raised_alerts": N_("raise an alert"),
+}
+
+
+def state(code: RolloutState, language: Language) -> StateLook:
+    icon, status = _LOOKS[code]
+    return StateLook(rollout_texts.state(code, language), icon, status)
+
+
+def target(code: TargetState, language: Language) -> StateLook:
+    icon, status = _PARTS[slice_of(code)]
+    return StateLook(rollout_texts.target_state(code, language), icon, status)
+
+
+def slice_of(code: TargetState) -> Slice:
+    return next(name for name, states in SLICES.items() if code in states)
+
+
+def bar(counts: Mapping[TargetState, int], language: Language) -> list[BarPart]:
+    """What there is something of, in the order of a bar."""
+    whole = sum(counts.values()) or 1
+    parts, start = [], 0.0
+    for code, states in SLICES.items():
+        devices = sum(counts.get(each, 0) for each in states)
+        if devices:
+            width = 100.0 * devices / whole
+            name = rollout_texts.slice_name(code, devices, language)
+            parts.append(BarPart(code, name, _PARTS[code][0], devices, start, width))
+            start += width
+    return parts
+
+
+def skipped(reason: str, language: Language) -> str:
+    return say(language, _SKIPPED[reason]) if reason in _SKIPPED else reason
+
+
+def fault(kind: FaultKind, language: Language) -> str:
+    return say(language, _FAULTS[kind])
+
+
+def problem(code: TargetState, said: str, language: Language) -> str:
+    """said: of a target in that state. The device's own words stay as they are."""
+    if code == "alerted":
+        return words.rule(said, language) if said else ""
+    if code == "rejected" and said == "drifted":
+        return say(language, "runs other values than these")
+    if code in ("skipped", "not_returned"):
+        reason, _, detail = said.partition(": ")
+        return f"{text_of(reason, 409, language).title} ({detail})" if detail else text_of(reason, 409, language).title
+    return said
+
+
+def energy(found: EnergyFinding, language: Language) -> str:
+    """How the canaries' yield stands to what their neighbours let expect."""
+    if found.change_pct is None:
+        return say(language, "Too little sun so far, or no neighbours, to compare the canaries’ production.")
+    share = _share(round(abs(found.change_pct), 1), language)
+    more = N_("The canaries yield %(share)s more than their neighbours let expect.")
+    less = N_("The canaries yield %(share)s less than their neighbours let expect.")
+    return say(language, more if found.change_pct >= 0 else less, share=share)
+
+
+def wave(asked: Wave, language: Language) -> str:
+    if asked.count is not None:
+        return say_count(language, "%(num)s device", "%(num)s devices", asked.count)
+    return say(language, "all") if asked.percent == 100.0 else _share(asked.percent or 0.0, language)
+
+
+def plan(asked: RolloutPlan, language: Language) -> list[PlanLine]:
+    """What matters of a plan, line by line."""
+    stops = [_threshold(each, language) for each in asked.abort_at]
+    lines = [
+        (N_("Waves"), ", ".join(wave(each, language) for each in asked.waves)),
+        (
+            N_("Pace"),
+            say(
+                language,
+                "%(count)s a minute at most; each wave is watched for %(time)s",
+                count=asked.per_minute,
+                time=duration(asked.observe_s, language),
+            ),
+        ),
+        (N_("No answer after"), duration(asked.timeout_s, language)),
+        (N_("Stops when"), "; ".join(stops) if stops else say(language, "never by itself because of faults")),
+    ]
+    if asked.energy is not None:
+        text = "the canaries yield %(share)s less than their neighbours let expect: it stops"
+        lines.append((N_("Production"), say(language, text, share=_share(asked.energy.drop_pct, language))))
+    if asked.window is not None:
+        lines.append((N_("Only"), _window(asked, language)))
+    returning = N_("devices get back what they had") if asked.return_on_abort else N_("devices keep what they were given")
+    lines.append((N_("When it aborts"), say(language, returning)))
+    if asked.continuous:
+        lines.append((N_("Afterwards"), say(language, "devices that join later get it too, until somebody ends it")))
+    return [PlanLine(say(language, title), text) for title, text in lines]
+
+
+def presets(language: Language) -> list[tuple[Preset, PresetText]]:
+    return [(code, PresetText(say(language, text.title), say(language, text.what))) for code, text in PRESET_TEXTS.items()]
+
+
+def bound(language: Language) -> dict[str, Callable[..., Any]]:
+    """For templates."""
+    return {
+        "rollout_state": lambda code: state(code, language),
+        "rollout_target": lambda code: target(code, language),
+        "rollout_target_meaning": lambda code: rollout_texts.target_meaning(code, language),
+        "rollout_bar": lambda counts: bar(counts, language),
+        "rollout_skipped": lambda reason: skipped(reason, language),
+        "rollout_fault": lambda kind: fault(kind, language),
+        "rollout_problem": lambda code, said: problem(code, said, language),
+        "rollout_energy": lambda found: energy(found, language),
+        "rollout_wave": lambda asked: wave(asked, language),
+        "rollout_presets": lambda: presets(language),
+        "rollout_plan": lambda asked: plan(asked, language),
+    }
+
+
+def _threshold(asked: Threshold, language: Language) -> str:
+    return say(
+        language,
+        "%(share)s %(fault)s (at least %(count)s)",
+        share=_share(asked.percent, language),
+        fault=fault(asked.kind, language),
+        count=asked.at_least,
+    )
+
+
+def _window(asked: RolloutPlan, language: Language) -> str:
+    window = asked.window
+    parts = []
+    if window is not None and window.max_share_of_peak_pct is not None:
+        share = _share(window.max_share_of_peak_pct, language)
+        parts.append(say(language, "while the site produces less than %(share)s of its peak power", share=share))
+    if window is not None and window.from_hour is not None and window.until_hour is not None:
+        hours = {"first": _clock(window.from_hour), "last": _clock(window.until_hour)}
+        parts.append(say(language, "from %(first)s to %(last)s, local time", **hours))
+    return ", ".join(parts)
+
+
+def _clock(hour: float) -> str:
+    return f"{int(hour):02d}:{round(hour % 1 * 60):02d}"
+
+
+def _share(share_pct: float, language: Language) -> str:
+    text = f"{share_pct:g}"
+    return f"{text}%" if language == "en" else f"{text.replace('.', ',')}\u202f%"
