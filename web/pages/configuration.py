@@ -32,7 +32,7 @@ _RECEIPTS: Final = 6  # lines of the journal beneath; all of them have a page of
 
 
 class ConfigPage(msgspec.Struct, frozen=True):
-    """may_change: operations, while the device listens. older: the version after which the history goes on."""
+    """may_change: operations, while the device listens. before, older: the versions between which the history is shown."""
 
     site: SiteRow
     device: DeviceRow
@@ -40,6 +40,7 @@ class ConfigPage(msgspec.Struct, frozen=True):
     found: DeviceConfig
     view: ConfigView
     history: list[ChangeView]
+    before: int | None
     older: int | None
     receipts: list[ReceiptRow]
     may_change: bool
@@ -178,6 +179,7 @@ async def _shown(visit: Visit, device: str, before: int | None = None) -> Config
         found=found,
         view=config_view(found),
         history=[change_view(each, found.settings) for each in rows[:_HISTORY]],
+        before=before,
         older=rows[_HISTORY - 1].desired.version if len(rows) > _HISTORY else None,
         receipts=receipts,
         may_change=visit.person.role in ("ops", "admin") and listens,
