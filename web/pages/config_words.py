@@ -128,7 +128,7 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "config_tone": tone,
         "config_change": lambda kind: change(kind, language),
         "receipt": lambda kind: receipt(kind, language),
-        "setting": lambda setting, key: name_of(key, language) if setting is None else label(setting, language),
+        "setting": lambda setting, key="": name_of(key, language) if setting is None else label(setting, language),
         "setting_value": lambda setting, told: value(setting, told, language),
         "origin": lambda of: origin(of, language),
     }
