@@ -21,11 +21,18 @@ _MS_PER_H: Final = 3_600_000
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of one inverter, in % of its rated power: what its configuration says, and a command until its end."""
+    """Of one inverter, in % of its rated power: what its configuration says, and a command until its end.
+
+    export_max_w: what the site may give to the grid; None: whatever is left.
+    """
 
     own_pct: float = FULL_PCT
     held_pct: float = FULL_PCT
     held_until: UnixMs = 0
+    export_max_w: float | None = None
+
+    def bind(self, at: UnixMs) -> bool:
+        return self.at(at) < FULL_PCT or self.export_max_w is not None
 
     def at(self, at: UnixMs) -> float:
         return min(self.own_pct, self.held_pct) if at < self.held_until else self.own_pct
@@ -79,7 +86,7 @@ class Curtailment:
         ends = [each.held_until for each in held.limits.values() if held.at < each.held_until < now]
         first = held.at // GRID_MS + 1
         times = sorted({held.at, now, *ends, *range(first * GRID_MS, now, GRID_MS)})
-        if any(limits.at(held.at) < FULL_PCT for limits in held.limits.values()):
+        if any(limits.bind(held.at) for limits in held.limits.values()):
             readings = self._model.read(times)
             for step in range(len(times) - 1):
                 self._count(times[step], times[step + 1], readings, step)
@@ -91,7 +98,10 @@ class Curtailment:
         if not self.began or at < held.begun:
             return readings
         self.advance(at)
-        withheld_w = {each: self._withheld_w(each, at, float(readings.pv_power_w[0])) for each in self._inverters}
+        withheld_w = {
+            each: float(self._withheld_w(each, at, readings.pv_power_w, readings.grid_power_w)[0])
+            for each in self._inverters
+        }
         if device in withheld_w:
             pv_w = readings.pv_power_w - withheld_w[device] / self._share
             pv_mwh = _added(readings.pv_mwh, -held.produced_mwh.get(device, 0.0) / self._share)
@@ -106,8 +116,25 @@ class Curtailment:
             export_mwh=_added(readings.export_mwh, -held.export_mwh),
         )
 
-    def _withheld_w(self, device: DeviceId, at: UnixMs, site_pv_w: float) -> float:
-        return max(self._share * site_pv_w - self._rated_w * self.limits(device).at(at) / FULL_PCT, 0.0)
+    def _cap_w(self, device: DeviceId, at: UnixMs) -> float:
+        return self._rated_w * self.limits(device).at(at) / FULL_PCT
+
+    def _withheld_w(self, device: DeviceId, at: UnixMs, pv_w: Floats, grid_w: Floats) -> Floats:
+        """Of its share of the site's production. Of what would be exported too much, each takes its share back."""
+        most_w = self.limits(device).export_max_w
+        too_much_w = np.zeros_like(pv_w) if most_w is None else np.minimum(-grid_w - most_w, pv_w)
+        return np.maximum(np.maximum(self._share * pv_w - self._cap_w(device, at), self._share * too_much_w), 0.0)
+
+    def _bends(self, at: UnixMs, pv_w: Floats, grid_w: Floats) -> list[float]:
+        """Where on the way something begins to be withheld, or another limit takes over; as shares of the way."""
+        places = []
+        for device in self._inverters:
+            cap_w, most_w = self._cap_w(device, at) / self._share, self.limits(device).export_max_w
+            places.append(_crossing(pv_w, cap_w))
+            if most_w is not None:
+                places += [_crossing(grid_w, -most_w), _crossing(grid_w + pv_w, cap_w - most_w)]
+                places.append(_crossing(grid_w + pv_w, -most_w))
+        return places
 
     def _count(self, begin: UnixMs, end: UnixMs, readings: SiteReadings, step: int) -> None:
         """One stretch in which every power runs straight and every limit stands still.
@@ -116,15 +143,14 @@ class Curtailment:
         """
         pv_w = readings.pv_power_w[step : step + 2]
         grid_w = readings.grid_power_w[step : step + 2]
-        caps_w = {each: self._rated_w * self.limits(each).at(begin) / FULL_PCT for each in self._inverters}
-        places = np.unique(np.clip([0.0, 1.0, *(_crossing(pv_w * self._share, cap) for cap in caps_w.values())], 0.0, 1.0))
+        places = np.unique(np.clip([0.0, 1.0, *self._bends(begin, pv_w, grid_w)], 0.0, 1.0))
         hours = np.diff(places) * (end - begin) / _MS_PER_H
         pv = pv_w[0] + (pv_w[1] - pv_w[0]) * places
         grid = grid_w[0] + (grid_w[1] - grid_w[0]) * places
         grown_mwh = float(readings.pv_mwh[step + 1] - readings.pv_mwh[step]) * self._share
         withheld_w = np.zeros_like(pv)
-        for device, cap_w in caps_w.items():
-            own_w = np.maximum(pv * self._share - cap_w, 0.0)
+        for device in self._inverters:
+            own_w = self._withheld_w(device, begin, pv, grid)
             withheld_w += own_w
             added_mwh = min(_above_zero_mwh(own_w, hours), grown_mwh)
             self.held.produced_mwh[device] = self.held.produced_mwh.get(device, 0.0) + added_mwh

@@ -13,7 +13,7 @@ import structlog
 
 from edge.curtailment import Curtailment, Limits
 from edge.limits import SIMULATED_EVENT_CHARS_MAX, SIMULATED_EVENTS_KEPT, SIMULATED_LOCAL_INTERVALS_S
-from edge.obeying import FULL_PCT, INTERVAL, LIMIT, answer, factory_config, understood
+from edge.obeying import EXPORT_LIMITED, EXPORT_MAX, FULL_PCT, INTERVAL, LIMIT, answer, factory_config, understood
 from edge.order_book import OrderBook
 from edge.outbox import Outbox
 from edge.session import Delivered
@@ -154,7 +154,8 @@ class Obedience:
     def _run(self, config: ReportedConfig, changed_at: UnixMs) -> None:
         self._book.configure(self._device, config, changed_at)
         self.running, self._changed_at = config, changed_at
-        self._limit(msgspec.structs.replace(self._curtailment.limits(self._device), own_pct=self._own_limit_pct()))
+        own = self._curtailment.limits(self._device)
+        self._limit(msgspec.structs.replace(own, own_pct=self._own_limit_pct(), export_max_w=self._export_max_w()))
         self._book.commit()
         self._note(f"runs configuration {config.version}")
         self.on_pace()
@@ -162,6 +163,11 @@ class Obedience:
     def _own_limit_pct(self) -> float:
         value = self.running.values.get(LIMIT)
         return float(value) if isinstance(value, int | float) else FULL_PCT
+
+    def _export_max_w(self) -> float | None:
+        value = self.running.values.get(EXPORT_MAX)
+        limited = self.running.values.get(EXPORT_LIMITED) is True
+        return float(value) if limited and isinstance(value, int | float) else None
 
     def _limit(self, limits: Limits) -> None:
         self._curtailment.limit(self._device, limits, self._now())
@@ -252,7 +258,7 @@ class Obedience:
 
     def _set_power_limit(self, args: Args) -> dict[str, Any]:
         until = self._now() + int(args["duration_s"]) * 1000
-        self._limit(Limits(self._own_limit_pct(), float(args[LIMIT]), until))
+        self._limit(Limits(self._own_limit_pct(), float(args[LIMIT]), until, self._export_max_w()))
         ends = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
         return {LIMIT: self._curtailment.limits(self._device).at(self._now()), "until": ends}
 

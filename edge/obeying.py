@@ -12,6 +12,8 @@ from fleet.telemetry import UnixMs
 
 INTERVAL: Final = "report_interval_s"
 LIMIT: Final = "active_power_limit_pct"  # of rated power
+EXPORT_LIMITED: Final = "export_limit_enabled"
+EXPORT_MAX: Final = "export_limit_w"
 FULL_PCT: Final = 100.0
 
 

@@ -91,13 +91,31 @@ def test_a_commands_limit_ends_by_itself_and_the_configurations_own_holds_again(
     assert value(FIRST.sample(at, curtailment), "pv_energy_wh") < value(FIRST.sample(at), "pv_energy_wh")  # for good
 
 
-LIMITS = st.tuples(st.floats(0, 100), st.floats(0, 100), st.integers(0, 2 * HOUR_MS))
+@pytest.mark.parametrize("allowed_w", [0.0, 500.0])
+def test_what_may_not_be_exported_is_not_produced(allowed_w: float) -> None:
+    curtailment = curtailed()
+    start, end = NOON - HOUR_MS, NOON + HOUR_MS
+    before = METERED.sample(start, curtailment).v
+    for inverter in INVERTERS:
+        curtailment.limit(inverter.id, Limits(export_max_w=allowed_w), start)
+    free_w = value(METERED.sample(NOON), "grid_power_w")
+    assert free_w < -allowed_w  # at noon there is more than that
+    assert value(METERED.sample(NOON, curtailment), "grid_power_w") == pytest.approx(-allowed_w, abs=0.2)
+    halves_w = [value(model.sample(NOON, curtailment), "pv_power_w") for model in (FIRST, SECOND)]
+    assert sum(halves_w) == pytest.approx(2 * value(FIRST.sample(NOON), "pv_power_w") + free_w + allowed_w, abs=0.3)
+    after = METERED.sample(end, curtailment).v
+    exported_wh = (after["export_energy_wh"] or 0.0) - (before["export_energy_wh"] or 0.0)
+    assert exported_wh <= 2 * allowed_w + 2
+    assert (after["import_energy_wh"] or 0.0) - (before["import_energy_wh"] or 0.0) <= 2  # nothing is drawn instead
+
+
+LIMITS = st.tuples(st.floats(0, 100), st.floats(0, 100), st.integers(0, 2 * HOUR_MS), st.none() | st.floats(0, 20_000))
 STEPS = st.lists(st.tuples(st.integers(1_000, HOUR_MS), st.integers(0, 1), st.none() | LIMITS), min_size=1, max_size=12)
 
 
 @given(steps=STEPS)
 def test_counters_never_run_backwards_whatever_is_told_when(
-    steps: list[tuple[int, int, tuple[float, float, int] | None]],
+    steps: list[tuple[int, int, tuple[float, float, int, float | None] | None]],
 ) -> None:
     curtailment = curtailed()
     at: UnixMs = NOON - 3 * HOUR_MS
@@ -111,8 +129,8 @@ def test_counters_never_run_backwards_whatever_is_told_when(
                     assert now >= said.get((model, measure), 0.0)
                     said[model, measure] = now
         if told is not None:
-            own, held, lasts_ms = told
-            curtailment.limit(INVERTERS[number].id, Limits(own, held, at + lasts_ms), at)
+            own, held, lasts_ms, export_max_w = told
+            curtailment.limit(INVERTERS[number].id, Limits(own, held, at + lasts_ms, export_max_w), at)
         curtailment = curtailed(msgspec.json.decode(msgspec.json.encode(curtailment.held), type=Withheld))  # a restart
 
 
@@ -121,7 +139,7 @@ def test_how_often_one_looks_makes_no_difference(looks: list[int]) -> None:
     start, end = NOON - 2 * HOUR_MS, NOON + 2 * HOUR_MS
     once, often = curtailed(), curtailed()
     for each in (once, often):
-        each.limit(INVERTERS[0].id, Limits(35.0, 5.0, NOON), start)
+        each.limit(INVERTERS[0].id, Limits(35.0, 5.0, NOON, 700.0), start)
     for look in sorted(looks):
         often.advance(start + look)
     for each in (once, often):

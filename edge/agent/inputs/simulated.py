@@ -13,6 +13,7 @@ import structlog
 from edge.agent.inputs import Limit, Sink
 from edge.agent.inputs.settings import SimulatedDevice, SimulatedSettings
 from edge.agent.inputs.simulated_house import FREE, House, Powers, Registers, Told
+from edge.obeying import EXPORT_LIMITED, EXPORT_MAX
 from fleet.errors import BadInput, Unavailable
 from fleet.measures import REGISTERS
 from fleet.profiles import DeviceProfile, shipped
@@ -27,8 +28,8 @@ _WAKES_AT_W = 5.0
 # What its house obeys besides a limit of its power. Its voltage stays below any at which an inverter may leave the grid.
 OBEYED = frozenset(
     (
-        "export_limit_enabled",
-        "export_limit_w",
+        EXPORT_LIMITED,
+        EXPORT_MAX,
         "overvoltage_trip_v",
         "battery_reserve_pct",
         "battery_full_pct",
@@ -140,7 +141,7 @@ def told(limit_pct: float | None, values: Values) -> Told:
 
     return Told(
         limit_pct,
-        number("export_limit_w", 0.0) if values.get("export_limit_enabled") is True else None,
+        number(EXPORT_MAX, 0.0) if values.get(EXPORT_LIMITED) is True else None,
         number("battery_reserve_pct", FREE.reserve_pct),
         number("battery_full_pct", FREE.full_pct),
         number("charge_limit_pct", FREE.charge_pct),
