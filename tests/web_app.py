@@ -314,11 +314,15 @@ async def listen(web: Web, path: str, headers: dict[str, str], events: asyncio.Q
         "asgi": {"version": "3.0"}, "extensions": {},
     }  # fmt: skip
 
+    over = asyncio.Event()
+
     async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        return {}
+        await over.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            over.set()
         for line in message.get("body", b"").decode().splitlines():
             if line.startswith("data: {"):
                 events.put_nowait(json.loads(line.removeprefix("data: ")))

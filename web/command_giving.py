@@ -9,7 +9,7 @@ import msgspec
 
 from fleet import command_catalog, commands
 from fleet.command_catalog import CommandSpec, commands_of
-from fleet.errors import BadInput, Conflict, NotFound
+from fleet.errors import Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import COMMAND_EXPIRES_MAX_S, COMMAND_EXPIRES_MIN_S, COMMAND_EXPIRES_S
 from fleet.orders import CommandWish
@@ -18,7 +18,7 @@ from fleet.storage import commands as stored
 from fleet.storage.commands import Addressee, CommandRow
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
-from web.errors import Forbidden
+from web.errors import Elsewhere, Forbidden
 from web.services import Services
 from web.visits import MAKERS, Visit
 
@@ -126,7 +126,9 @@ def may_give(visit: Visit, spec: CommandSpec) -> bool:
 def must_hear(addressee: Addressee) -> None:
     """Raises BadInput (behind_gateway), Conflict (device_revoked)."""
     if addressee.gateway is not None:
-        raise BadInput("behind_gateway", f"this device does not listen itself: tell its gateway, {addressee.gateway}")
+        raise Elsewhere(
+            "behind_gateway", f"this device does not listen itself: tell its gateway, {addressee.gateway}", addressee.gateway
+        )
     if addressee.revoked:
         raise Conflict("device_revoked", "this device was revoked: nothing reaches it")
 

@@ -8,6 +8,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from fleet.profiles import shipped
+from tests.command_rows import add_command
 from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, Web
 from web.visits import RoleGuard
 
@@ -33,6 +34,8 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/devices/{device}/config/return"): {"version": 1},
     ("POST", "/api/v1/groups"): {"name": "G", "query": {}},
     ("POST", "/api/v1/groups/preview"): {"query": {}},
+    ("POST", "/api/v1/devices/{device}/commands"): {"name": "blink"},
+    ("POST", "/api/v1/commands"): {"target": {}, "name": "blink"},
     ("POST", "/api/v1/rollouts"): {"name": "R", "profile": "gateway", "query": {}, "values": {"report_interval_s": 30}},
     ("POST", "/api/v1/rollouts/preview"): {"profile": "gateway", "query": {}, "values": {"report_interval_s": 30}},
     ("PATCH", "/api/v1/formats/{format_id}"): {"version": 1, "name": "mine now"},
@@ -51,8 +54,8 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/profiles"): _PROFILE,
     ("PUT", "/api/v1/profiles/{profile}"): _PROFILE,
 }  # fmt: skip
-_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-|/groups|/rollouts")
-_BARE = ("/ack", "/cancel", "/undo")  # what takes no body
+_OF_FILES = re.compile(r"/imports|/formats|/loggers|/pull-|/groups|/rollouts|/commands$|/command-batches")
+_BARE = ("/ack", "/cancel", "/undo", "/complete")  # what takes no body
 
 
 def routes(web: Web, *, closed_only: bool = True) -> list[tuple[str, str]]:
@@ -83,6 +86,8 @@ def filled(path: str, site: str = ALPHA, device: str = ALPHA_METER, alert: str =
     names |= {
         "file": "1.pdf" if "/reports/" in path else alert,
         "format_id": alert,
+        "command": alert,
+        "batch": alert,
         "group": alert.replace("-", ""),
         "source": alert.replace("-", ""),
         "rollout": alert.replace("-", ""),
@@ -232,6 +237,7 @@ async def add_alerts(web: Web) -> None:
     )
     for name, site, device in (("alert-alpha", ALPHA, ALPHA_METER), ("alert-beta", BETA, BETA_METER)):
         await web.execute("INSERT INTO imports.account (device_id, site_id) VALUES ($1, $2)", device, site)
+        await add_command(web, name, site_id=site, device_id=device)
         await web.execute(
             "INSERT INTO imports.file (id, site_id, device_id, via, name, size_bytes, sha256)"
             " VALUES ($1, $2, $3, 'sftp', 'a.csv', 1, '')",
