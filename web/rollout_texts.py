@@ -135,7 +135,7 @@ _DEVICES: Final = (
     _Words("{0} appareils sur {1}", "{0} devices of {1}"),
 )
 _ALL_CANARIES: Final = _Words("les témoins", "the canaries")
-_ITSELF: Final = _Words("\u00a0; limite {limit}", "; limit {limit}")
+_LIMIT: Final = _Words("limite {limit}", "limit {limit}")
 _SOMEBODY: Final = _Words("quelqu’un", "somebody")
 
 # Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for.
@@ -193,13 +193,7 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
     if found.code == "person":
         said = f"{by_somebody.said(language)} {reason}"
         return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
-    limit = (
-        _ITSELF.said(language).format(limit=_share(abs(found.limit_pct), language)) if found.limit_pct is not None else ""
-    )
-    if found.measured_pct is not None and found.code != "energy":
-        limit = f"{_share(found.measured_pct, language)}{limit}"
-    more = f" ({limit.lstrip('\u00a0; ')})" if limit else ""
-    return f"{by_itself.said(language)}{_colon(language)}{reason}{more}."
+    return f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
 
 
 def plan_problem(detail: str, language: Language) -> str:
@@ -210,6 +204,16 @@ def plan_problem(detail: str, language: Language) -> str:
         return detail
     numbers = allowed.partition(", not ")[0]
     return words.said(language).format(numbers if language == "en" else numbers.replace(" to ", " à "))
+
+
+def _figures(found: Stop, language: Language) -> str:
+    """What was measured, unless the sentence has said it, and the limit."""
+    parts = []
+    if found.measured_pct is not None and found.code != "energy":
+        parts.append(_share(found.measured_pct, language))
+    if found.limit_pct is not None:
+        parts.append(_LIMIT.said(language).format(limit=_share(abs(found.limit_pct), language)))
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _faults(found: Stop, language: Language) -> str:
