@@ -1,13 +1,15 @@
 """A device of tests.order_simulation: the agent's journal and rules on a disk in memory, whose power is cut at any write."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import msgspec
 
 from edge.agent.journal import Entry, Journal
+from edge.agent.line_file import LineFile
 from edge.obeying import answer, factory_config
 from fleet.ids import DeviceId
 from fleet.remote import Command, CommandResult, DesiredConfig, RejectedConfig, ReportedConfig
@@ -15,25 +17,63 @@ from fleet.setting import Setting
 from fleet.telemetry import UnixMs
 from tests.order_simulation import Broker, Link, PartName, World
 
+_NOWHERE = Path("/nonexistent/commands.json")
 _TELEMETRY_MS = 5_000
 _WATCH_MS = 5_000
 RESTART = "restart"
 
 
-class _JournalInMemory(Journal):
-    """The agent's own, but for the disk. before, after: what may happen around a write."""
+class _Disk(LineFile):
+    """The file of an agent's journal. What was written and not waited for is torn anywhere when the power is cut, and stays
+    when the process alone is killed.
+    """
 
-    def __init__(self, disk: dict[str, bytes], point: Callable[[], None]) -> None:
-        self._disk, self._point = disk, point
-        super().__init__(Path("commands.json"))
+    def __init__(self, luck: Random) -> None:
+        super().__init__(_NOWHERE)
+        self.point: Callable[[], None] = lambda: None
+        self._luck = luck
+        self._content: bytes | None = None
+        self._safe_bytes = 0
 
-    def _save(self, entry: Entry, *, wait: bool = True) -> None:
-        self._point()
-        self._disk["commands"] = msgspec.json.encode(list((self._entries | {entry.id: entry}).values()))
-        self._point()
+    def cut(self) -> None:
+        if self._content is not None and self._luck.random() < 0.7:
+            self._content = self._content[: self._luck.randint(self._safe_bytes, len(self._content))]
 
-    def _load(self) -> list[Entry]:
-        return msgspec.json.decode(self._disk.get("commands", b"[]"), type=list[Entry])
+    def read(self) -> list[bytes]:
+        self.lines, self.spoilt = 0, True
+        if self._content is None:
+            return []
+        self._safe_bytes = len(self._content)
+        *lines, torn = self._content.split(b"\n")
+        self.lines, self.spoilt = len(lines), torn != b""
+        return lines
+
+    def add(self, line: bytes, *, wait: bool = True) -> None:
+        assert not self.spoilt
+        self.point()
+        self._content = (self._content or b"") + line + b"\n"
+        self.point()
+        if wait:
+            self._safe_bytes = len(self._content)
+            self.point()
+        self.lines += 1
+
+    def replace(self, lines: Iterable[bytes]) -> None:
+        listed = list(lines)
+        self.point()
+        self._content = b"".join(line + b"\n" for line in listed)
+        self._safe_bytes = len(self._content)
+        self.point()
+        self.lines, self.spoilt = len(listed), False
+
+
+class _Journal(Journal):
+    """The agent's own, on that disk."""
+
+    def __init__(self, disk: _Disk) -> None:
+        self._path = _NOWHERE
+        self._file = disk
+        self._entries = {entry.id: entry for entry in self._load()}
 
 
 class SimulatedDevice:
@@ -53,7 +93,9 @@ class SimulatedDevice:
         self.alive = False
         self._world, self._broker, self._settings = world, broker, settings
         self._stubborn, self._skew_ms = stubborn, skew_ms
-        self._disk: dict[str, bytes] = {}
+        self._disk = _Disk(world.luck)
+        self._disk.point = lambda: world.point(self)
+        self._config: bytes | None = None  # its file, which is replaced as a whole
         self._life = 0
         self.boot()
 
@@ -67,8 +109,8 @@ class SimulatedDevice:
         self._world.troubles.append(self._world.now)
         self._link: Link | None = None
         self._waiting: deque[tuple[Entry, Command]] = deque()
-        self.journal = _JournalInMemory(self._disk, lambda: self._world.point(self))
-        stored = self._disk.get("config")
+        self.journal = _Journal(self._disk)
+        stored = self._config
         self.running = factory_config(self._settings) if stored is None else msgspec.json.decode(stored, type=ReportedConfig)
         for entry in self.journal.unfinished():
             if entry.name == RESTART:
@@ -85,6 +127,7 @@ class SimulatedDevice:
     def die(self) -> None:
         """The power is cut."""
         self.alive = False
+        self._disk.cut()
         if self._link is not None:
             self._link.cut("client")
             self._world.later(0, 3_000, partial(self._broker.device_gone, self.id, self._link))
@@ -160,7 +203,7 @@ class SimulatedDevice:
         said = answer(self.running, desired, self._settings)
         if said.rejected is None and said is not self.running:
             self._world.point(self)
-            self._disk["config"] = msgspec.json.encode(said)
+            self._config = msgspec.json.encode(said)
             self._world.point(self)
             self.running = said
             self._world.note(f"{self.id} runs version {said.version}")

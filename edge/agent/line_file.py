@@ -21,9 +21,14 @@ class LineFile:
         self._descriptor = -1
 
     def read(self) -> list[bytes]:
-        """Without what a power cut has left of the last line. Raises OSError."""
+        """Without what a power cut has left of the last line. Raises OSError.
+
+        On the disk when it returns: a process before this one may have been killed before it had waited for that.
+        """
         try:
-            content = self._file.read_bytes()
+            with self._file.open("rb") as file:
+                content = file.read()
+                os.fsync(file.fileno())
         except FileNotFoundError:
             return []
         *lines, torn = content.split(b"\n")
