@@ -101,6 +101,7 @@ class Supervision:
         return device_health(
             device.judged,
             profile=device.profile,
+            interval_s=device.interval_s,
             created_at=device.created_at,
             seen_at=device.seen_at,
             online=device.online,

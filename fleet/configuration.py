@@ -15,6 +15,7 @@ from fleet.limits import (
     CONFIG_LAYERS_MAX,
     CONFIG_RESEND_S,
     CONFIG_VERSION_AHEAD_MAX,
+    REPORT_INTERVAL_MAX_S,
     SETTING_KEY_CHARS_MAX,
     SETTING_TEXT_CHARS_MAX,
     SETTINGS_PER_DEVICE_MAX,
@@ -29,6 +30,7 @@ ConfigStatus = Literal["in_sync", "pending", "applying", "rejected", "drifted", 
 STATUSES: Final[tuple[ConfigStatus, ...]] = ("in_sync", "pending", "applying", "rejected", "drifted", "unknown")
 ChangeKind = Literal["set", "return", "accept_drift", "overwrite", "rollout", "rollout_return"]
 OriginKind = Literal["profile", "group", "device"]
+_INTERVAL: Final = "report_interval_s"
 _SWITCHES: Final = "input."  # what an agent reports of its inputs: they are its own, no profile knows them
 
 
@@ -136,6 +138,14 @@ def settings_of(profile: DeviceProfile, reported: Mapping[str, ConfigValue] | No
         if key.startswith(_SWITCHES) and isinstance(value, bool) and key not in known:
             settings.append(_inferred(key, True))
     return tuple(settings)
+
+
+def interval_s(profile: DeviceProfile, said: Reported | None) -> float:
+    """How often a device reports when all is well: as its profile has it, or more rarely when it says so itself."""
+    own_s = said.values.get(_INTERVAL) if said is not None else None
+    if isinstance(own_s, bool) or not isinstance(own_s, int | float):
+        return profile.interval_s
+    return min(max(own_s, profile.interval_s), REPORT_INTERVAL_MAX_S)
 
 
 def inherited(settings: Iterable[Setting], layers: Iterable[Layer]) -> tuple[Values, dict[str, Origin]]:

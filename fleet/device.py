@@ -5,6 +5,7 @@ Pure: it takes (message, now) and returns what is to be stored; it does no I/O a
 
 from typing import NamedTuple
 
+from fleet import configuration
 from fleet.codecs.memory import Memory
 from fleet.corrections import Corrector
 from fleet.device_orders import DeviceOrders
@@ -252,6 +253,11 @@ class DeviceTwin:
             self.sample_at = newest
             self._correct()
             self.snapshot_due = True
+
+    @property
+    def interval_s(self) -> float:
+        """How often it reports when all is well."""
+        return configuration.interval_s(self.profile, self.orders.config.reported if self.orders is not None else None)
 
     def reading(self, measure: str) -> float | None:
         """The newest value of a measure; None when unknown."""

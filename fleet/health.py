@@ -24,15 +24,16 @@ _FIRST_CONTACT_MS: Final = FIRST_CONTACT_S * 1000
 _GRACE_MS: Final = RESTART_GRACE_S * 1000
 
 
-def silence_limit_ms(profile: DeviceProfile) -> float:
-    """How long a device of this profile may say nothing."""
-    return max(profile.interval_s * SILENT_INTERVALS, SILENT_MIN_S) * 1000
+def silence_limit_ms(interval_s: float) -> float:
+    """How long a device may say nothing that reports as often as that."""
+    return max(interval_s * SILENT_INTERVALS, SILENT_MIN_S) * 1000
 
 
 def device_health(
     previous: Health | None,
     *,
     profile: DeviceProfile,
+    interval_s: float,
     created_at: UnixMs | None,
     seen_at: UnixMs | None,
     online: bool,
@@ -42,6 +43,7 @@ def device_health(
 ) -> Health:
     """`previous` itself when the status is what it was: a sweep over a quiet fleet makes no objects.
 
+    interval_s   how often it reports when all is well
     seen_at      when the platform last received anything from it, its last will too
     online       what it said last; a good-bye counts as silence only once the limit is over, since most come back at once
     grace_until  RESTART_GRACE_S after the platform began to listen; until then nobody newly becomes offline, and whoever
@@ -49,7 +51,7 @@ def device_health(
 
     Offline stays offline until it speaks, at night as well, so that a long outage is one outage.
     """
-    limit_ms = silence_limit_ms(profile)
+    limit_ms = silence_limit_ms(interval_s)
     if seen_at is not None and online and now - seen_at <= limit_ms:
         return _became(previous, "ok", "reporting", now)
     lasting = None if previous is None else _lasting(previous, seen_at, now)

@@ -188,6 +188,7 @@ PROFILE_BYTES_MAX = 32 * 1024
 SETTINGS_PER_DEVICE_MAX = 100  # a hybrid inverter's installer menu has about 60
 SETTING_TEXT_CHARS_MAX = 200
 SETTING_KEY_CHARS_MAX = 80  # input.<name> of an agent has at most 66
+REPORT_INTERVAL_MAX_S = 86_400.0  # that a device may claim: its silence is noticed after three of them at the latest
 CONFIG_LAYERS_MAX = 10  # groups that bear upon one device; more is nobody's overview
 CONFIG_VERSION_AHEAD_MAX = 1_000_000  # a device may know more than a database that was restored; beyond this it is garbage
 CONFIG_RESEND_S = (5.0, 15.0, 60.0, 300.0, 900.0)  # to a device that is there and says nothing; the last one repeats

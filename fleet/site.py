@@ -101,7 +101,7 @@ class SiteTwin:
         for device in self.devices.values():
             value = device.reading(measure)
             if value is not None and device.sample_at is not None:
-                stale_ms = max(_STALE_MIN_MS, device.profile.interval_s * 1000 * _STALE_INTERVALS)
+                stale_ms = max(_STALE_MIN_MS, device.interval_s * 1000 * _STALE_INTERVALS)
                 if now - device.sample_at <= stale_ms:
                     values.append(value)
         return values

@@ -21,6 +21,7 @@ from fleet.configuration import (
     adopted,
     drift,
     inherited,
+    interval_s,
     is_due,
     judge,
     merged,
@@ -336,6 +337,18 @@ def test_every_way_in_which_desired_and_reported_can_stand(
     assert status == expected
     state = ConfigState(desired, heard, sent_version, status=status)
     assert bool(drift(state, SETTINGS)) == (status == "drifted" and not same)
+
+
+def test_a_device_that_says_it_reports_more_rarely_is_waited_for_longer() -> None:
+    def interval_of(**values: Any) -> float:
+        return interval_s(PROFILE, reported(ConfigState(), ReportedConfig(0, values), SETTINGS, 1).reported)
+
+    assert interval_s(PROFILE, None) == interval_of() == 10
+    assert interval_of(report_interval_s=3_600.0) == 3_600
+    assert interval_of(report_interval_s=1.0) == 10  # a device may be told to hurry; the profile's patience stays
+    assert interval_of(report_interval_s=1e12) == 86_400
+    for nonsense in (True, "soon", -5.0):
+        assert interval_of(report_interval_s=nonsense) == 10
 
 
 # When it is sent

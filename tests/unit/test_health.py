@@ -22,6 +22,7 @@ def judged(
     previous: Health | None = None,
     *,
     profile: DeviceProfile = METER,
+    interval_s: float | None = None,
     created_at: int | None = None,
     seen_at: int | None = NOW,
     online: bool = True,
@@ -32,6 +33,7 @@ def judged(
     return device_health(
         previous,
         profile=profile,
+        interval_s=profile.interval_s if interval_s is None else interval_s,
         created_at=created_at,
         seen_at=seen_at,
         online=online,
@@ -50,11 +52,13 @@ def test_what_speaks_is_ok() -> None:
 
 
 def test_silence_counts_after_three_intervals_and_at_least_a_minute() -> None:
-    assert silence_limit_ms(METER) == 60_000
-    assert silence_limit_ms(QUARTERLY) == 2_700_000
+    assert silence_limit_ms(METER.interval_s) == 60_000
+    assert silence_limit_ms(QUARTERLY.interval_s) == 2_700_000
     assert judged(was("ok"), seen_at=NOW - 60_000).status == "ok"
     assert judged(was("ok"), seen_at=NOW - 60_001) == Health("offline", NOW, "silent")
     assert judged(was("ok"), profile=QUARTERLY, seen_at=NOW - 44 * MINUTE).status == "ok"
+    assert judged(was("ok"), interval_s=3_600.0, seen_at=NOW - 179 * MINUTE).status == "ok"  # it was told to be so rare
+    assert judged(was("ok"), interval_s=3_600.0, seen_at=NOW - 181 * MINUTE).status == "offline"
 
 
 def test_a_good_bye_is_silence_once_the_limit_is_over() -> None:
