@@ -114,6 +114,7 @@ def openapi_config() -> OpenAPIConfig:
             Tag("sites", "Sites: list, live, energy"),
             Tag("devices", "Devices and their samples"),
             Tag("onboarding", "From the box to a device that reports: claims, checks, corrections, revocation, profiles"),
+            Tag("configuration", "What devices shall run, and what they say they run"),
             Tag("commands", "What devices are asked to do, and what became of it"),
             Tag("alerts", "What is wrong, and who has seen it"),
             Tag("fleet", "For operators: the fleet as a whole"),

@@ -59,8 +59,11 @@ async def test_a_change_from_the_form_to_the_device_and_back_again(rig: ConfigRi
     assert re.findall(r'data-testid="diff-row" data-key="(\w+)"', review.text) == ["report_interval_s", "mode"]
     assert "Avant : 10 s → Après : 30 s" in said(review).replace("\u00a0", " ")
     assert (await rig.call("GET")).json()["desired"]["version"] == 0, "nothing is stored yet"
-    edited = await rig.web.client.post(f"{HERE}/review", data={"own": hidden(review, "own"), "seen": "0", "edit": "yes"})
+    edited = await rig.web.client.post(
+        f"{HERE}/review", data={"own": hidden(review, "own"), "seen": "0", "why": "so", "edit": "yes"}
+    )
     assert 'value="30"' in edited.text
+    assert hidden(edited, "why") == "so"
     sent = await send(rig, report_interval_s="30", mode="island")
     assert (sent.status_code, sent.headers["location"]) == (303, f"{HERE}?sent=1")
     assert "La version 1 est enregistrée." in said(await read(rig.web, sent.headers["location"]))

@@ -52,9 +52,10 @@ class ConfigPage(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """What is wrong with what was typed, or None: the form as it stands."""
+    """What was typed, and what is wrong with it; typed None: the form as it stands."""
 
     typed: Typed | None = None
+    why: str = ""
     errors: Errors = {}
     problems: tuple[SettingProblem, ...] = ()
     refusal: Problem | None = None
@@ -86,11 +87,11 @@ async def review_configuration(
     shown = await _shown(visit, device)
     visit.must_be("ops", "admin")
     if "edit" in fields:
-        return _page(request, visit, shown, Draft(typed_of(_own_in(fields), shown.view)))
+        return _page(request, visit, shown, Draft(typed_of(_own_in(fields), shown.view), _why_in(fields)))
     typed = typed_in(fields, shown.view)
     own, errors = own_of(typed, shown.view)
     changes, problems = preview(shown.found.state, shown.view.settings, own)
-    draft = Draft(typed, errors, tuple(problems), unchanged=not changes)
+    draft = Draft(typed, _why_in(fields), errors, tuple(problems), unchanged=not changes)
     if errors or problems or not changes:
         return _page(request, visit, shown, draft)
     return _review(request, visit, shown, changes, own, _why_in(fields))
@@ -110,7 +111,7 @@ async def send_configuration(
         _, answer = await change_config(services, visit, device, fields.get("seen"), change, client_address(request))
     except FleetError as error:
         shown = await _shown(visit, device)
-        return _refused(request, visit, shown, error, Draft(typed_of(own, shown.view)))
+        return _refused(request, visit, shown, error, Draft(typed_of(own, shown.view), why))
     return Redirect(f"/devices/{device}/configuration?sent={answer.version}", status_code=303)
 
 
