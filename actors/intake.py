@@ -8,6 +8,7 @@ import msgspec
 from actors.batch import Entry, at
 from actors.broker_log import BrokerEvent
 from actors.catalog import Catalog, Route
+from actors.clock import now_ms
 from actors.counters import Counters
 from actors.manual_ack import Received
 from actors.orders import Orders
@@ -61,6 +62,20 @@ class Intake:
         except BadInput as error:
             return self._refuse(text, message.payload, error, route, now)
 
+    def take_at_once(self, text: str, payload: bytes) -> bool:
+        """Past the batches, for what a device answers somebody who waits. False: its turn comes, with whatever is wrong."""
+        now = now_ms()
+        try:
+            route = self._catalog.route(text)
+            if not route.device.admit(now):
+                return False
+            route.site.heard_at = now
+            self._take_answer(text, payload, route, now)
+        except BadInput:
+            return False
+        self._counters.messages += 1
+        return True
+
     def broker_letter(self, event: BrokerEvent, now: UnixMs) -> DeadLetter | None:
         """A refusal that only the broker saw; it names the client, not the site."""
         self._counters.refused(event.code)
@@ -78,13 +93,8 @@ class Intake:
             if state.online:
                 self._orders.connected(route, now)
             return Entry(text, route.site, None, [], [])
-        if route.channel == "up/config":
-            route.device.spoke()
-            self._orders.take_report(route, payload, now)
-            return Entry(text, route.site, None, [], [])
-        if route.channel == "up/result":
-            route.device.spoke()
-            self._orders.take_result(route, text, payload, now)
+        if route.channel in ("up/config", "up/result"):
+            self._take_answer(text, payload, route, now)
             return Entry(text, route.site, None, [], [])
         if route.channel.startswith(_RAW_CHANNEL):
             message = RawMessage(now, route.channel.removeprefix(_RAW_CHANNEL), payload)
@@ -96,6 +106,13 @@ class Intake:
         raise BadInput(
             "unexpected_channel", f"nothing listens to {route.channel[:40]!r} of profile {route.device.profile.id}"
         )
+
+    def _take_answer(self, text: str, payload: bytes, route: Route, now: UnixMs) -> None:
+        route.device.spoke()
+        if route.channel == "up/config":
+            self._orders.take_report(route, payload, now)
+        else:
+            self._orders.take_result(route, text, payload, now)
 
     def _take_telemetry(self, text: str, payload: bytes, route: Route, now: UnixMs) -> Entry:
         try:

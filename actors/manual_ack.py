@@ -16,8 +16,7 @@ pyproject.toml.
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -31,15 +30,22 @@ _KEEPALIVE_S = 30
 _GOODBYE_S = 1.0  # what a broker may take to let us go
 _SUBSCRIBE_CHUNK = 64  # filters per SUBSCRIBE packet
 _PUBACK = b"\x40\x02"
-_URGENT = ("/up/result", "/up/config")  # people wait for these
+_URGENT = ("/up/result", "/up/config")  # somebody waits for these: they are offered to take_at_once, past the batches
 
 
 class Received(NamedTuple):
-    """One message. topic: None when it is not UTF-8. packet_id: None at QoS 0, when there is nothing to ack."""
+    """One message. topic: None when it is not UTF-8. packet_id: None at QoS 0, when there is nothing to ack.
+
+    taken: it was taken in when it came, and only waits for its ack.
+    """
 
     topic: str | None
     payload: bytes
     packet_id: int | None
+    taken: bool = False
+
+
+TakeAtOnce = Callable[[str, bytes], bool]  # topic and payload; whether that message needs nothing more but its ack
 
 
 class ManualAckSession:
@@ -49,7 +55,9 @@ class ManualAckSession:
     because a session object lives as long as its connection.
     """
 
-    def __init__(self, settings: BrokerSettings, client_id: str, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, settings: BrokerSettings, client_id: str, tls: ssl.SSLContext, take_at_once: TakeAtOnce | None = None
+    ) -> None:
         self._client = aiomqtt.Client(
             settings.host,
             settings.port,
@@ -64,10 +72,10 @@ class ManualAckSession:
         self._paho._handle_publish = self._on_publish
         self._waiting: list[Received] = []
         self._unacked = 0
+        self._take_at_once = take_at_once
         self._paused: socket.socket | None = None  # what we have stopped reading from
         self._subscribed = False
         self._wake = asyncio.Event()
-        self._urgent = asyncio.Event()  # somebody waits for an answer that has come
         self._lost: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -111,8 +119,7 @@ class ManualAckSession:
         self._subscribed = True
 
     async def receive(self, limit: int, age_s: float) -> list[Received]:
-        """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company, but not
-        when a device has answered somebody.
+        """What has come, at least one message and at most `limit`; the first one waits at most `age_s` for company.
 
         Raises aiomqtt.MqttError when the connection is lost.
         """
@@ -121,10 +128,7 @@ class ManualAckSession:
             self._wake.clear()
             await self._wake.wait()
         if len(self._waiting) < limit:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(age_s):
-                    await self._urgent.wait()
-        self._urgent.clear()
+            await asyncio.sleep(age_s)
         self._check_connected()
         taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return taken
@@ -158,9 +162,10 @@ class ManualAckSession:
             topic = body[2:topic_end].decode()
         except UnicodeDecodeError:
             topic = None
-        self._waiting.append(Received(topic, body[payload_at:], packet_id))
-        if topic is not None and topic.endswith(_URGENT):
-            self._urgent.set()
+        taken = False
+        if topic is not None and topic.endswith(_URGENT) and self._take_at_once is not None:
+            taken = self._take_at_once(topic, body[payload_at:])
+        self._waiting.append(Received(topic, body[payload_at:], packet_id, taken))
         self._unacked += 1
         if self._unacked >= INFLIGHT_MESSAGES_MAX and self._subscribed:
             self._stop_reading()

@@ -171,7 +171,8 @@ class TwinShard:
                 while self._vanished:
                     await drop_session(broker, f"sp-shard-{self._vanished[-1]}", tls)
                     self._vanished.pop()
-                async with ManualAckSession(broker, f"sp-shard-{self.shard}", tls) as session:
+                name, take_at_once = f"sp-shard-{self.shard}", self._intake.take_at_once
+                async with ManualAckSession(broker, name, tls, take_at_once) as session:
                     await session.replace_subscriptions(mine, others)
                     log.info("broker_connected", shard=self.shard)
                     self._supervision.listens_anew(now_ms())
@@ -202,14 +203,14 @@ class TwinShard:
     async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
         arrived_at = self._heard_at = now_ms()
-        texts = [message.topic for message in messages if message.topic is not None]
+        texts = [message.topic for message in messages if message.topic is not None and not message.taken]
         await self._catalog.ensure(texts, arrived_at)
         await self._catalog.ensure_hardware(texts, arrived_at)
         entries: list[Entry] = []
         for position, message in enumerate(messages):
             if position % SLICE_MESSAGES_MAX == 0:
                 await asyncio.sleep(0)  # asks and feeds get their turn
-            entry = self._intake.take(message, arrived_at)
+            entry = None if message.taken else self._intake.take(message, arrived_at)
             if entry is not None:
                 entries.append(entry)
         await asyncio.gather(self._writer.commit(entries, arrived_at), self._orders.heard_stored())

@@ -123,7 +123,7 @@ class Lead:
                     await self._tell_of_stop(connection, rollout, step)
         except Conflict:  # stale_version: a person was faster
             return False
-        log.info("rollout_moved", rollout=rollout.id, event=step.kind, stop=step.stop and step.stop.code, counts=tally)
+        log.info("rollout_moved", rollout=rollout.id, move=step.kind, stop=step.stop and step.stop.code, counts=tally)
         return True
 
     async def _tell_of_stop(self, connection: Connection, rollout: Rollout, step: Step) -> None:
