@@ -19,6 +19,7 @@ from fleet.settings import (
     NotifierSettings,
     PkiSettings,
     RaySettings,
+    RolloutsSettings,
     SftpSettings,
     SmtpSettings,
     TwinsSettings,
@@ -176,6 +177,14 @@ class Configuration:
             public_url=self._options.url,
             ready_file=self._layout.run / "importer.ready",
             pull_networks=self._options.pull_networks,
+        )
+
+    def rollouts(self) -> RolloutsSettings:
+        return RolloutsSettings(
+            database=self.database("sp_rollouts"),
+            ray=self._ray(),
+            public_url=self._options.url,
+            ready_file=self._layout.run / "rollouts.ready",
         )
 
     def _internal(self, name: str) -> BrokerSettings:

@@ -103,6 +103,7 @@ class System:
             together.create_task(self._start_web(built))
             together.create_task(self._start_notifier())
             together.create_task(self._start_files(twins))
+            together.create_task(self._start_rollouts(twins))
             simulation = Simulation(self._machine, self._servers, plan) if plan is not None else None
             certificates = together.create_task(simulation.issue_certificates()) if simulation is not None else None
             together.create_task(self._start_onboarding(certificates))
@@ -151,6 +152,12 @@ class System:
         with self.progress.step(text("step_importer")):
             importer = self._configuration.importer()
             await self._machine.room("importer", "actors.importer", importer, ready_file=importer.ready_file)
+
+    async def _start_rollouts(self, twins: "asyncio.Task[None]") -> None:
+        await twins
+        with self.progress.step(text("step_rollouts")):
+            told = self._configuration.rollouts()
+            await self._machine.room("rollouts", "actors.rollouts", told, ready_file=told.ready_file)
 
     def _ready(self) -> Ready:
         trust = str(self.layout.pki / "trust" / "servers.pem")

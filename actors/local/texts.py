@@ -36,6 +36,7 @@ ENGLISH = {
     "step_importer": "importer of files",
     "step_guard": "revocation guard",
     "step_notifier": "notifier (e-mail)",
+    "step_rollouts": "rollouts of configurations",
     "stopping": "Stopping …",
     "stopped": "Stopped; nothing is left running. The data stays in {folder}.",
     # the banner
@@ -178,6 +179,7 @@ FRENCH = {
     "step_importer": "importateur de fichiers",
     "step_guard": "gardien des révocations",
     "step_notifier": "messagerie (e-mail)",
+    "step_rollouts": "déploiements de configurations",
     "stopping": "Arrêt en cours …",
     "stopped": "Arrêté ; plus rien ne tourne. Les données restent dans {folder}.",
     "ready_in": "SolarPerform est prêt ({seconds:.0f} s).",
