@@ -30,7 +30,6 @@ from web.pages.rendering import page
 from web.pages.rollout_form import PLAN_FIELDS, PRESETS, Preset, fields_of_plan, plan_in, preset_of
 from web.rollout_making import RolloutForm, make_rollout, new_rollout_id
 from web.rollout_selection import Aim, Preview, aim, check_rollout_values, preview
-from web.rollout_texts import plan_problem
 from web.setting_texts import setting_message
 from web.visits import Visit, client_address, operators
 
@@ -181,8 +180,7 @@ def _with_plan(draft: Draft, language: Language) -> Draft:
     if plan is not None:
         return msgspec.structs.replace(draft, plan=plan)
     refusal = problem_of(BadInput("bad_plan", said), language) if said else None
-    told = {name: plan_problem(said, language) if said else say(language, text) for name, text in errors.items()}
-    told = {name: text.replace("%", "%%") for name, text in told.items()}  # forms.field fills in gaps
+    told = {name: say(language, text) for name, text in errors.items()}
     return msgspec.structs.replace(draft, wrong="plan", errors=told, refusal=refusal)
 
 

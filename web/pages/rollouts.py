@@ -27,6 +27,7 @@ from web.rollout_views import RolloutAction, RolloutDetail, rollout_detail, roll
 from web.visits import Visit, client_address, operators
 
 _WHY_CHARS_MAX: Final = 300
+_TARGETS: Final = 20  # on one page: each is three lines on a phone
 _ENDED: Final = tuple(state for state in STATES if state not in OPEN_STATES)
 
 
@@ -130,11 +131,11 @@ async def _shown(
             states=SLICES[show] if show else None,
             wave=wave,
             after=after,
-            limit=PAGE_ITEMS + 1,
+            limit=_TARGETS + 1,
         )
         profile = await profile_versions.profile(connection, detail.profile)
-    targets = lines[:PAGE_ITEMS]
-    more = encode_cursor(TargetCursor(targets[-1].wave, targets[-1].device)) if len(lines) > PAGE_ITEMS else None
+    targets = lines[:_TARGETS]
+    more = encode_cursor(TargetCursor(targets[-1].wave, targets[-1].device)) if len(lines) > _TARGETS else None
     settings = {setting.key: setting for setting in profile.definition.settings}
     return RolloutPage(detail, profile, settings, targets, show, wave, more, after is not None)
 

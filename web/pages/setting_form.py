@@ -25,7 +25,7 @@ def hint(setting: Setting, language: Language) -> str:
         _most(setting.minimum, setting.grid_minimum), _least(setting.maximum, setting.grid_maximum), setting.unit
     )
     helping = setting.help_en if language == "en" else setting.help_fr
-    return " · ".join(part for part in (helping, allowed, setting.grid_code) if part)
+    return " · ".join(part for part in (helping, allowed or setting.unit, setting.grid_code) if part)
 
 
 def shown(setting: Setting | None, value: ConfigValue | None, language: Language) -> str:
