@@ -164,7 +164,7 @@ def _add_simulate(command: argparse.ArgumentParser) -> None:
         "--fault", action="append", default=[], metavar="LABEL:SITE_INDEX[:DEVICE_KIND]", help="from now on"
     )
     command.add_argument(
-        "--demo-fault", action="store_true", help="one site has lost its connection, another's inverter was set otherwise"
+        "--demo-fault", action="store_true", help="one site has lost its connection, another's meter was set otherwise"
     )
 
 

@@ -46,6 +46,7 @@ class Device:
         self._monotonic = monotonic
         if obedience is not None:
             obedience.on_pace = self.repaced.set
+            obedience.measure = self._measured
         self._slow_interval_s = 0.0
         self._slow_until = 0.0
         self._last_at: UnixMs = 0
@@ -62,10 +63,8 @@ class Device:
     def report(self, now: UnixMs) -> None:
         """Measures and holds one sample. Two reports never carry the same time, whatever the clock does."""
         at = self._last_at = max(now, self._last_at + 1)
-        sample = transform(self._labels, self._read, at) if self._labels else self._model.sample(at, self._curtailment)
-        self.outbox.offer(msgspec.json.encode([sample]))
+        self.outbox.offer(msgspec.json.encode([self._measured(at)]))
         if self._obedience is not None:
-            self._obedience.last_sample = sample
             self._obedience.keep_withheld()
         self.unsent = True
 
@@ -98,6 +97,9 @@ class Device:
     def message(self, topic: str, payload: bytes) -> None:
         if self._obedience is None or not self._obedience.message(topic, payload):
             self.outbox.message(topic, payload)
+
+    def _measured(self, at: UnixMs) -> Sample:
+        return transform(self._labels, self._read, at) if self._labels else self._model.sample(at, self._curtailment)
 
     def _read(self, at: UnixMs) -> Sample:
         """Faults compare with their first and last moment, over and over: those are remembered."""

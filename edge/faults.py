@@ -28,7 +28,7 @@ USUAL_DEVICE: Final[dict[FaultKind, DeviceKind | None]] = {
     "reversed_ct": "meter",
     "clock_shift": None,
     "counter_reset": "meter",
-    "local_change": "inverter",
+    "local_change": "meter",  # a site has one
 }
 
 Read = Callable[[UnixMs], Sample]  # what the device would say at that time if it were well

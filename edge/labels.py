@@ -26,7 +26,7 @@ def fault_labels(plan: FleetPlan, path: Path, asked: list[str], now: UnixMs) -> 
 
 
 def demo_fault(plan: FleetPlan, path: Path, labels: list[FaultLabel], now: UnixMs) -> list[FaultLabel]:
-    """A lost connection, visible by day and by night, one that is still in progress is enough; and an inverter that somebody
+    """A lost connection, visible by day and by night, one that is still in progress is enough; and a meter that somebody
     on site has set otherwise, once for all time.
     """
     until = now + int(DEMO_FAULT_S * 1000)

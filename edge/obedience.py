@@ -56,7 +56,7 @@ class Obedience:
 
     Killed at any moment, it does nothing twice, and calls nothing done that is not.
 
-    state: how it introduces itself. on_pace: called when it shall report at another pace.
+    state: how it introduces itself. on_pace: called when it shall report at another pace; measure: what it shows at a time.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Obedience:
         now: Callable[[], UnixMs],
     ) -> None:
         self.on_pace: Callable[[], None] = lambda: None
-        self.last_sample: Sample | None = None
+        self.measure: Callable[[UnixMs], Sample] = lambda at: Sample(at, {})
         self._site, self._device, self._profile = site, device, profile
         self._settings = settings_of(profile)
         self._line, self._outbox, self._spool, self._book = line, outbox, spool, book
@@ -264,9 +264,8 @@ class Obedience:
 
     def _read_registers(self, args: Args) -> dict[str, Any]:
         """Raises BadInput (no_registers)."""
-        if self.last_sample is None:
-            raise BadInput("no_registers", "nothing has been measured yet")
-        values = [self.last_sample.v.get(channel) for channel in self._profile.channels]
+        shown = self.measure(self._now()).v
+        values = [shown.get(channel) for channel in self._profile.channels]
         image = b"".join(struct.pack(">f", float("nan") if value is None else value) for value in values)
         words = struct.unpack(f">{len(image) // 2}H", image)
         first = int(args["address"]) - _REGISTERS_AT

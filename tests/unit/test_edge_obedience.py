@@ -267,7 +267,7 @@ def test_what_was_not_told_is_told_when_it_is_back(box: Box) -> None:
     [
         ("explode", {}, "unknown command"),
         ("blink", {"duration_s": -1}, "duration_s: out_of_range"),
-        ("read_registers", {"address": 1}, "nothing has been measured yet"),
+        ("read_registers", {"address": 1}, "registers are 40000 to 400"),
         ("set_power_limit", {"active_power_limit_pct": "half"}, "active_power_limit_pct: wrong_type"),
     ],
 )
@@ -280,10 +280,10 @@ def test_what_cannot_be_done_says_why(box: Box, name: str, args: dict[str, Any],
 
 
 def test_registers_are_what_it_shows(box: Box) -> None:
-    box.obedience.last_sample = DeviceModel(MODEL, INVERTER, PROFILE, seed=PLAN.seed).sample(NOW)
+    box.obedience.measure = DeviceModel(MODEL, INVERTER, PROFILE, seed=PLAN.seed).sample
     box.order("c-1", "read_registers", address=40_000, count=2)
     high, low = box.results("c-1")[-1].detail["registers"]
-    assert msgspec.convert(box.obedience.last_sample.v["pv_power_w"], float) == pytest.approx(_float(high, low), rel=1e-6)
+    assert box.power_w == pytest.approx(_float(high, low), rel=1e-6)
     box.order("c-2", "read_registers", address=40_010, count=100)
     assert box.statuses("c-2") == ["accepted", "failed"]
 
