@@ -57,6 +57,8 @@ def _of_registry(facts: TargetFacts) -> Judgement | None:
 
 
 def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
+    if target.state == "silent" and not facts.there:  # what it had said before it went
+        return None
     version = target.version or 0
     reported = facts.reported_version is not None and facts.reported_version >= version
     if reported and (facts.status == "in_sync" or facts.version > version):  # with something newer wished since, it has

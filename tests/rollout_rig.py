@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
+
 from actors.rollouts.conductor import Conductor
-from fleet.configuration import Values
+from fleet.configuration import Change, Values
 from fleet.ids import DeviceId
 from fleet.orders import ConfigAnswer, ConfigWish
 from fleet.rollout_plan import RolloutPlan, Wave
@@ -115,11 +117,15 @@ class RolloutRig:
         finally:
             await owner.close()
 
+    async def reach(self) -> LocalTwins:
+        return self.twins
+
     def conductor(self, twins: Any = None) -> Conductor:
         async def reach() -> Any:
-            return twins or self.twins
+            return twins
 
-        return Conductor(self.database.sp_rollouts, reach, "https://portal.test", lambda: None)
+        connect_twins = self.reach if twins is None else reach
+        return Conductor(self.database.sp_rollouts, connect_twins, "https://portal.test", lambda: None)
 
     async def lead(self, rollout_id: str, *states: str, twins: Any = None, deadline_s: float = 60.0) -> Rollout:
         """By rounds without a pause between them, until it is in one of these states."""
@@ -144,7 +150,7 @@ class RolloutRig:
         try:
             while True:
                 await conductor.round(fragile)  # type: ignore[arg-type]
-        except Killed:
+        except (Killed, asyncpg.InterfaceError):  # the latter by a transaction whose connection went with it
             return not connection.is_closed()
         finally:
             connection.terminate()
@@ -163,6 +169,43 @@ class RolloutRig:
             return {row[0] for row in rows} == set(there)
 
         await until(known)
+
+    async def rounds_until(self, rollout_id: str, counts: dict[str, int], wave: int | None = None) -> None:
+        """Leads it until its targets stand so; AssertionError with how they do after a while."""
+        conductor, connection = self.conductor(), await connect(self.database.sp_rollouts)
+        found: dict[Any, int] = {}
+
+        async def reached() -> bool:
+            nonlocal found
+            await conductor.round(connection)
+            rollout = await self.look(rollout_id)
+            found = rollout.counts
+            return found == counts and wave in (None, rollout.wave)
+
+        try:
+            await until(reached)
+        except AssertionError:
+            raise AssertionError(f"{found} instead of {counts}") from None
+        finally:
+            connection.terminate()
+
+    async def change(self, device: str, change: Change) -> ConfigAnswer:
+        known = self.fleet.devices[DeviceId(device)]
+        (answer,) = await self.twins.change_configs([ConfigWish(known.site, known.id, change)])
+        return answer
+
+    async def group(self) -> str:
+        """Of all inverters."""
+        group_id = secrets.token_hex(8)
+        await fetch(
+            self.database,
+            "INSERT INTO remote.device_group (id, name, query) VALUES ($1, 'All', '{\"profiles\": [\"inverter\"]}')",
+            group_id,
+        )
+        return group_id
+
+    async def nobody_runs(self) -> bool:
+        return not self.running()
 
     async def states(self, rollout_id: str) -> dict[str, str]:
         rows = await fetch(

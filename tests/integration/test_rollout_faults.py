@@ -1,0 +1,94 @@
+"""Rollouts whose process is killed at any instant, cut off, or there twice."""
+
+import asyncio
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+
+from actors.rollouts.conductor import Conductor
+from fleet.rollout_plan import Wave
+from fleet.storage import rollout_steps
+from fleet.storage.database import connect
+from tests.fleet_rig import fetch, first, until
+from tests.obedient import Habits
+from tests.rollout_rig import QUICK, KilledTwins, mails, rollout_rig
+from tests.servers import Broker, Database
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_killed_anywhere_again_and_again_it_comes_to_the_same_end(
+    database: Database, broker: Broker, seed: int
+) -> None:
+    luck = random.Random(seed)
+    aborts = seed % 2 == 1
+    async with rollout_rig(database, broker, 30, Habits(seed=seed, failing_share=0.7 if aborts else 0.0)) as rig:
+        plan = msgspec.structs.replace(QUICK, waves=(Wave(count=6), Wave(percent=100.0)), per_minute=3_000)
+        rollout_id = await rig.begin(plan)
+        deaths = Counter[bool]()
+        for _ in range(400):
+            if (await rig.look(rollout_id)).state in ("completed", "aborted"):
+                break
+            kind = luck.choice(["before", "after", "neither"])
+            twins = KilledTwins(rig.twins, **({kind: luck.randrange(2)} if kind != "neither" else {}))
+            deaths[await rig.lead_fragile(twins, luck.randrange(3, 40))] += 1
+        found = await rig.look(rollout_id)
+        assert min(deaths.values()) > 0, deaths
+        assert sum(found.counts.values()) == 30
+        if aborts:
+            assert found.state == "aborted"
+            assert set(found.counts) - {"waiting"} == {"returned"}
+            assert await rig.holders() == set()
+            await until(rig.nobody_runs)
+            assert len(await mails(database)) == 1
+        else:
+            assert (found.state, found.counts) == ("completed", {"done": 30})
+            assert len(await rig.holders()) == 30
+        versions = await fetch(database, "SELECT device_id, count(*) AS made FROM remote.config_change GROUP BY device_id")
+        assert {row["made"] for row in versions} == ({2} if aborts else {1}), "told once, and given back once"
+        assert max(rig.fleet.configured.values(), default=1) == 1
+
+
+async def test_the_process_leads_again_after_its_connection_was_cut(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        ready = asyncio.Event()
+        conductor = Conductor(database.sp_rollouts, rig.reach, "https://portal.test", ready.set)
+        running = asyncio.create_task(conductor.run())
+        try:
+            await first(running, ready.wait())
+            for _ in range(2):
+                rollout_id = await rig.begin(msgspec.structs.replace(QUICK, waves=(Wave(percent=100.0),)))
+
+                async def completed(begun: str = rollout_id) -> bool:
+                    return (await rig.look(begun)).state == "completed"
+
+                await first(running, until(completed))
+                await fetch(
+                    database,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sp_rollouts'"
+                    " AND datname = current_database()",
+                )
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_two_conductors_one_works(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        rollout_id = await rig.begin(QUICK)
+        holder = await connect(database.sp_rollouts)
+        assert await holder.fetchval("SELECT pg_try_advisory_lock($1)", 0x50_1A_14)
+        with pytest.raises(AssertionError, match="another conductor leads"):
+            await rig.lead(rollout_id, "completed")
+        holder.terminate()
+        await until(lambda: _is_free(database))
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 10}
+
+
+async def _is_free(database: Database) -> bool:
+    connection = await connect(database.sp_rollouts)
+    try:
+        return await rollout_steps.lead(connection)
+    finally:
+        connection.terminate()
