@@ -5,7 +5,23 @@ import sys
 
 from tests.bench.figures import print_figure
 
-NAMES = ("ingest", "overload", "twins", "ask", "live", "storm", "enrol", "revoke", "onboard", "demo", "raw", "files", "sftp", "commands")
+NAMES = (
+    "ingest",
+    "overload",
+    "twins",
+    "ask",
+    "live",
+    "storm",
+    "enrol",
+    "revoke",
+    "onboard",
+    "demo",
+    "raw",
+    "files",
+    "sftp",
+    "commands",
+    "rollouts",
+)
 ON_REQUEST = ("fuzz",)  # it takes a quarter of an hour, and looks for mistakes
 
 

@@ -56,7 +56,7 @@ async def _commands(running: Platform) -> list[Figure]:
             connected = await stack.enter_async_context(Obedient(running.broker, running.pki, site, device))
             await connected.raw("up/state", msgspec.json.encode(State(online=True)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{running.url}/api/v1", timeout=40.0))
-        await _sign_in(client)
+        await sign_in(client)
         await asyncio.sleep(2.0)
         echo = await _echoes(running)
         asks = [await _timed(client.get(f"/sites/{chosen[n % len(chosen)][0]}/live")) for n in range(100)]
@@ -79,7 +79,7 @@ def _chosen(running: Platform) -> list[tuple[SiteId, DeviceId]]:
     return pairs[-_DEVICES:]
 
 
-async def _sign_in(client: httpx.AsyncClient) -> None:
+async def sign_in(client: httpx.AsyncClient) -> None:
     ops = logins()["ops"]
     answer = await client.post("/auth/login", json={"email": ops.email, "password": ops.password})
     client.headers["authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"

@@ -11,10 +11,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -29,7 +30,15 @@ from fleet import settings
 from fleet.ids import DeviceId
 from fleet.plan import FleetPlan
 from fleet.profiles import shipped
-from fleet.settings import GuardSettings, ImporterSettings, PkiSettings, RaySettings, TwinsSettings, WebSettings
+from fleet.settings import (
+    GuardSettings,
+    ImporterSettings,
+    PkiSettings,
+    RaySettings,
+    RolloutsSettings,
+    TwinsSettings,
+    WebSettings,
+)
 from fleet.storage import bootstrap, pull_secrets
 from fleet.storage.database import connect
 from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
@@ -86,10 +95,17 @@ class Platform:
 
 
 @contextmanager
-def platform(*, sites: int, shards: int = SHARDS, web: bool = False, onboarding: bool = False) -> Iterator[Platform]:
+def platform(
+    *,
+    sites: int,
+    shards: int = SHARDS,
+    web: bool = False,
+    onboarding: bool = False,
+    seed: Callable[[Database], Coroutine[Any, Any, None]] | None = None,
+) -> Iterator[Platform]:
     """Everything running and ready; everything gone at the end.
 
-    web: with the portal, at `url`. onboarding: with the authority, at `est_url`, and the guard.
+    web: with the portal, at `url`. onboarding: with the authority, at `est_url`, and the guard. seed: registers more.
     """
     with (
         server_folder("bench") as folder,
@@ -101,6 +117,8 @@ def platform(*, sites: int, shards: int = SHARDS, web: bool = False, onboarding:
         plan = make_fleet(sites, 1, time.time_ns() // 1_000_000, 1)
         (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
         asyncio.run(_register(database, plan))
+        if seed is not None:
+            asyncio.run(seed(database))
         pki.devices([device.id for site in plan.sites for device in site.devices])
         token = folder / "ray.token"
         token.write_text(secrets.token_hex(32))
@@ -162,6 +180,16 @@ async def _add_logger(running: Platform, logger: str) -> None:
 
 
 @contextmanager
+def rollouts(running: Platform) -> Iterator[None]:
+    """The process that leads them."""
+    told = RolloutsSettings(
+        running.database.sp_rollouts, running.twins.ray, "http://portal.test", running.folder / "rollouts.ready"
+    )
+    with _room(running.folder, "actors.rollouts", told):
+        yield
+
+
+@contextmanager
 def _onboarding(running: Platform) -> Iterator[str]:
     """The authority, then the guard: it waits for the authority's first list."""
     folder, database, broker, pki = running.folder, running.database, running.broker, running.pki
@@ -185,7 +213,10 @@ def _onboarding(running: Platform) -> Iterator[str]:
 
 @contextmanager
 def _room(
-    folder: Path, module: str, told: PkiSettings | GuardSettings | ImporterSettings, words: tuple[str, ...] = ()
+    folder: Path,
+    module: str,
+    told: PkiSettings | GuardSettings | ImporterSettings | RolloutsSettings,
+    words: tuple[str, ...] = (),
 ) -> Iterator[None]:
     file = folder / f"{module}.json"
     settings.save(file, told)

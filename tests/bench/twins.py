@@ -77,9 +77,7 @@ async def measure(settings: DatabaseSettings) -> dict[str, float]:
     await catalog.load_all(now_ms())
     seconds = time.perf_counter() - began
     counters = Counters()
-    orders = Orders(
-        settings=settings, pool=pool, lease=Lease(0, 0), slots=range(SLOTS), catalog=catalog, counters=counters
-    )
+    orders = Orders(settings=settings, pool=pool, lease=Lease(0, 0), slots=range(SLOTS), catalog=catalog, counters=counters)
     make_active(catalog, orders, counters)
     gc.collect()
     grown = process.memory_info().rss - before
