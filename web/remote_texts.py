@@ -32,6 +32,7 @@ FRENCH: dict[str, Text] = {
     ),
     "unknown_group": Text("Groupe introuvable", "Ce groupe n'existe pas, ou n'existe plus."),
     "group_name_taken": Text("Nom déjà pris", "Un autre groupe porte ce nom : choisissez-en un autre."),
+    "bad_group_name": Text("Nom incorrect", "Un nom de groupe tient sur une ligne de 80 caractères au plus."),
     "group_changed": Text(
         "Groupe modifié entre-temps",
         "Quelqu'un a changé ce groupe depuis que vous l'avez lu. Regardez-le, puis recommencez.",
@@ -88,6 +89,7 @@ ENGLISH: dict[str, Text] = {
         "Group changed meanwhile", "Somebody has changed this group since you read it. Look at it, then start again."
     ),
     "group_in_use": Text("Group in use", "A running rollout works on this group: end it first."),
+    "bad_group_name": Text("Bad name", "The name of a group is one line of at most 80 characters."),
     "too_many_groups": Text("Too many groups", "There are many groups already: remove one."),
     "too_many_tags": Text("Too many tags", "This device has many tags already: take one away."),
     "bad_tag": Text("Bad tag", "A tag is 1 to 31 lower case letters without accents, digits and hyphens."),
