@@ -123,7 +123,7 @@ FRENCH: dict[str, Text] = {
     ),
     "bad_profile": Text(
         "Type d'appareil invalide",
-        "La définition de ce type d'appareil n'est pas valable : identifiant, libellés, mesures, intervalle.",
+        "La définition de ce type d'appareil n'est pas valable : identifiant, libellés, mesures, intervalle, réglages.",
     ),
     "unknown_measure": Text("Mesure inconnue", "La définition nomme une mesure que la plateforme ne connaît pas."),
     "unknown_codec": Text("Format inconnu", "La définition nomme un format de message que la plateforme ne connaît pas."),

@@ -276,13 +276,20 @@ async def test_profiles_are_kept_with_their_reasons(portal: Web) -> None:
     form = {
         "version": "1", "kind": "meter", "label_fr": "Compteur", "label_en": "Meter", "interval_s": "15",
         "counter_step_wh": "1", "site_registers": "import_energy_wh\nexport_energy_wh", "default_config": "{}",
-        "commands": "", "note": "Plus lent", "channels": channels,
+        "settings": unescape(html.split('id="settings"')[1].split(">", 1)[1].split("</textarea>")[0]),
+        "commands": "blink\nrestart", "note": "Plus lent", "channels": channels,
     }  # fmt: skip
     assert (await post(portal, "/profiles/meter", **form)).headers["location"] == "/profiles/meter"
     html = (await read(portal, "/profiles/meter")).text
+    assert "report_interval_s" in html
     assert "Plus lent" in html.split('data-testid="profile-versions"')[1]
     stale = await post(portal, "/profiles/meter", **form)
     assert (stale.status_code, 'data-code="profile_changed"' in stale.text) == (409, True)
+    unsound = {**form, "version": "2", "settings": '[{"key": "limit_w", "kind": "number"}]'}
+    refused = await post(portal, "/profiles/meter", **unsound)
+    assert (refused.status_code, 'data-code="bad_profile"' in refused.text) == (422, True)
+    assert "setting 'limit_w'" in unescape(refused.text)
+    assert "limit_w" in unescape(refused.text).split('id="settings"')[1].split("</textarea>")[0]  # what was typed is kept
     copy = {**form, "id": "meter-2", "note": ""}
     assert (await post(portal, "/profiles/new", **copy)).headers["location"] == "/profiles/meter-2"
     assert 'data-code="profile_exists"' in (await post(portal, "/profiles/new", **copy)).text
