@@ -90,7 +90,8 @@ async def fleet_commands_page(
 async def new_bulk_page(
     request: Request[Any, Any, Any], visit: NamedDependency[Visit], name: NameQuery = "", group: GroupQuery = ""
 ) -> Response[str]:
-    spec = _spec(name)
+    async with visit.enter():
+        spec = _spec(name)
     fields = {"group": group, "expires_in_s": str(round(COMMAND_EXPIRES_S))}
     return await _bulk_page(request, visit, spec, bulk_form(spec, fields, defaults_of(spec.args)), None, None)
 
@@ -101,7 +102,8 @@ async def give_bulk(
 ) -> Response[Any]:
     """First it is counted; with that count it is given."""
     fields = await fields_of(request)
-    spec = _spec(fields.get("name", ""))
+    async with visit.enter():
+        spec = _spec(fields.get("name", ""))
     form = bulk_form(spec, fields, defaults_of(spec.args))
     planned, refusal = None, None
     try:
