@@ -42,6 +42,7 @@ _SLICES: Final[Mapping[Slice, tuple[_Words, _Words]]] = {
     "left_out": (_Words("remis ou écarté", "given back or left out"), _Words("remis ou écartés", "given back or left out")),
     "to_come": (_Words("à venir", "to come"), _Words("à venir", "to come")),
 }
+_NOT_REACHED: Final = (_Words("non atteint", "not reached"), _Words("non atteints", "not reached"))
 # What it is called, and what that means.
 _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
     "waiting": (_Words("À venir", "To come"), _Words("Sa vague n’a pas commencé.", "Its wave has not begun.")),
@@ -159,6 +160,12 @@ _PLAN: Final[Mapping[str, _Words]] = {
         "Window: a share of 0.1 to 100 % of the peak power, and two different hours from 0 to 24.",
     ),
 }
+
+
+def not_reached(devices: int, language: Language) -> str:
+    """Of devices that were still to come when it ended."""
+    one, many = _NOT_REACHED
+    return (many if devices > 1 else one).said(language)
 
 
 def state(code: RolloutState, language: Language) -> str:

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.rollouts import RolloutState, TargetState
+from fleet.targets import TargetQuery
+from fleet.telemetry import UnixMs
 from web import rollout_texts
 from web.i18n import N_, say, say_count
 from web.language import Language
-from web.pages import words
+from web.pages import target_words, words
 from web.pages.rollout_form import PRESET_TEXTS, Preset, PresetText
 from web.pages.times import duration
 from web.rollout_texts import SLICES, Slice
@@ -73,8 +77,10 @@ def state(code: RolloutState, language: Language) -> StateLook:
     return StateLook(rollout_texts.state(code, language), icon, status)
 
 
-def target(code: TargetState, language: Language) -> StateLook:
+def target(code: TargetState, ended_at: UnixMs | None, language: Language) -> StateLook:
     icon, status = _PARTS[slice_of(code)]
+    if ended_at is not None and slice_of(code) == "to_come":
+        return StateLook(rollout_texts.not_reached(1, language).capitalize(), "minus", status)
     return StateLook(rollout_texts.target_state(code, language), icon, status)
 
 
@@ -82,18 +88,27 @@ def slice_of(code: TargetState) -> Slice:
     return next(name for name, states in SLICES.items() if code in states)
 
 
-def bar(counts: Mapping[TargetState, int], language: Language) -> list[BarPart]:
-    """What there is something of, in the order of a bar."""
+def bar(counts: Mapping[TargetState, int], ended_at: UnixMs | None, language: Language) -> list[BarPart]:
+    """What there is something of, in the order of a bar. ended_at: of the rollout; what was to come then never does."""
     whole = sum(counts.values()) or 1
     parts, start = [], 0.0
     for code, states in SLICES.items():
         devices = sum(counts.get(each, 0) for each in states)
         if devices:
             width = 100.0 * devices / whole
-            name = rollout_texts.slice_name(code, devices, language)
-            parts.append(BarPart(code, name, _PARTS[code][0], devices, start, width))
+            name, icon = rollout_texts.slice_name(code, devices, language), _PARTS[code][0]
+            if code == "to_come" and ended_at is not None:
+                name, icon = rollout_texts.not_reached(devices, language), "minus"
+            parts.append(BarPart(code, name, icon, devices, start, width))
             start += width
     return parts
+
+
+def query(asked: TargetQuery, language: Language) -> str:
+    """Beside the name of the profile."""
+    if msgspec.structs.replace(asked, profiles=(), kinds=()).is_everything:
+        return say(language, "every device of the profile")
+    return target_words.query(msgspec.structs.replace(asked, profiles=()), language)
 
 
 def skipped(reason: str, language: Language) -> str:
@@ -147,10 +162,10 @@ def plan(asked: RolloutPlan, language: Language) -> list[PlanLine]:
             ),
         ),
         (N_("No answer after"), duration(asked.timeout_s, language)),
-        (N_("Stops when"), "; ".join(stops) if stops else say(language, "never by itself because of faults")),
+        (N_("Stops when"), " · ".join(stops) if stops else say(language, "never by itself because of faults")),
     ]
     if asked.energy is not None:
-        text = "the canaries yield %(share)s less than their neighbours let expect: it stops"
+        text = N_("the canaries yield %(share)s less than their neighbours let expect: it stops")
         lines.append((N_("Production"), say(language, text, share=_share(asked.energy.drop_pct, language))))
     if asked.window is not None:
         lines.append((N_("Only"), _window(asked, language)))
@@ -169,9 +184,10 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
     """For templates."""
     return {
         "rollout_state": lambda code: state(code, language),
-        "rollout_target": lambda code: target(code, language),
+        "rollout_target": lambda code, ended_at=None: target(code, ended_at, language),
         "rollout_target_meaning": lambda code: rollout_texts.target_meaning(code, language),
-        "rollout_bar": lambda counts: bar(counts, language),
+        "rollout_bar": lambda counts, ended_at=None: bar(counts, ended_at, language),
+        "rollout_query": lambda asked: query(asked, language),
         "rollout_skipped": lambda reason: skipped(reason, language),
         "rollout_fault": lambda kind: fault(kind, language),
         "rollout_problem": lambda code, said: problem(code, said, language),
