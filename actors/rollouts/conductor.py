@@ -12,7 +12,7 @@ import structlog
 
 from actors.rollouts.door import ConnectTwins, Door
 from actors.rollouts.lead import Lead
-from fleet.errors import Unavailable
+from fleet.errors import FleetError, Unavailable
 from fleet.limits import COMMIT_TIMEOUT_S, ROLLOUT_FOLLOW_S, ROLLOUT_STEP_S
 from fleet.rollouts import OPEN_STATES, Rollout
 from fleet.settings import DatabaseSettings
@@ -85,6 +85,9 @@ class Conductor:
             return await lead.step(connection, rollout)
         except Unavailable:  # the door has told of it
             return True
+        except FleetError as error:  # of this rollout only: the others go on, and it is tried again
+            log.error("step_failed", rollout=rollout.id, code=error.code, error=error.detail)
+            return False
 
     def _is_due(self, rollout: Rollout) -> bool:
         """Those that are over are only followed, for devices that are still away."""

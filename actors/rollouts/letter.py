@@ -65,7 +65,7 @@ def letter(rollout: Rollout, kind: str, stop: Stop, language: str, public_url: s
     why = _WHY[stop.code, language].format(
         count=stop.count, of=stop.of, measured=_share(stop.measured_pct, language), limit=_share(stop.limit_pct, language)
     )
-    link = f"{public_url}/rollouts/{rollout.id}"
+    link = f"{public_url}/ops/rollouts/{rollout.id}"
     return subject[:MAIL_SUBJECT_CHARS_MAX], f"{why}\n{_THEN[kind, language]}\n{link}\n"
 
 

@@ -30,7 +30,7 @@ async def test_canaries_that_refuse_stop_it_and_get_back_what_they_had(database:
         (mail,) = await mails(database)
         assert mail["recipient"] == "otto@example.org"
         assert "stopped by itself" in mail["subject"]
-        assert f"https://portal.test/rollouts/{rollout_id}" in mail["body"]
+        assert f"https://portal.test/ops/rollouts/{rollout_id}" in mail["body"]
         kinds = await fetch(database, "SELECT kind, count(*) FROM remote.config_change GROUP BY kind ORDER BY kind")
         assert [tuple(row) for row in kinds] == [("rollout", 8), ("rollout_return", 8)]
         (entry,) = await fetch(database, "SELECT action, subject FROM audit.entry WHERE action LIKE 'rollout%'")

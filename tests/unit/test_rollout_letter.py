@@ -1,0 +1,40 @@
+"""What is written to whoever made a rollout that has stopped by itself."""
+
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from actors.rollouts.letter import letter
+from fleet.limits import MAIL_SUBJECT_CHARS_MAX
+from fleet.rollout_plan import RolloutPlan
+from fleet.rollouts import Rollout, Stop, StopCode
+from fleet.storage.mail import check_subject
+from fleet.targets import TargetQuery
+
+_CODES = [code for code in get_args(StopCode) if code != "person"]
+
+
+@pytest.mark.parametrize(("code", "kind", "language"), list(product(_CODES, ("pause", "return", "abort"), ("fr", "en"))))
+def test_every_reason_has_its_words(code: StopCode, kind: str, language: str) -> None:
+    stop = Stop(code, 0, 0, count=3, of=12, measured_pct=-12.34, limit_pct=-5.0)
+    subject, body = letter(_rollout("Limite 70 %"), kind, stop, language, "https://portal.test")
+    check_subject(subject)
+    assert "Limite 70 %" in subject
+    assert body.endswith("https://portal.test/ops/rollouts/r1\n")
+    assert "{" not in body
+    if code == "energy":
+        assert ("-12,3" if language == "fr" else "-12.3") in body
+
+
+def test_a_name_makes_no_second_header() -> None:
+    subject, _ = letter(_rollout("a\r\nBcc: b@c" * 40), "return", Stop("rejected", 0, 0), "en", "https://portal.test")
+    check_subject(subject)
+    assert len(subject) <= MAIL_SUBJECT_CHARS_MAX
+
+
+def _rollout(name: str) -> Rollout:
+    return Rollout(
+        "r1", name, "inverter", None, None, TargetQuery(), {"a": 1.0}, RolloutPlan(), "", "running", 0, 0, None, None, None,
+        {}, 10, 1, 0, None, None,
+    )  # fmt: skip
