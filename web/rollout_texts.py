@@ -139,22 +139,28 @@ _ALL_CANARIES: Final = _Words("les témoins", "the canaries")
 _LIMIT: Final = _Words("limite {limit}", "limit {limit}")
 _SOMEBODY: Final = _Words("quelqu’un", "somebody")
 
-# Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for.
+# Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for; {0}: the bounds. The longest fits.
 _PLAN: Final[Mapping[str, _Words]] = {
     "waves": _Words(
         "Vagues : chacune va plus loin que la précédente (5, 10 %, 50 %), et la dernière atteint tout le monde (100 %).",
         "Waves: each goes further than the one before (5, 10 %, 50 %), and the last one reaches all devices (100 %).",
     ),
-    "per_minute": _Words("Appareils par minute : {0}.", "Devices per minute: {0}."),
+    "per_minute": _Words("Appareils par minute : {0}.", "Devices a minute: {0}."),
     "observe_s": _Words("Observation après chaque vague, en secondes : {0}.", "Watching after each wave, in seconds: {0}."),
     "timeout_s": _Words("Délai de réponse, en secondes : {0}.", "Time to answer, in seconds: {0}."),
-    "silent_after_s": _Words("Silence toléré, en secondes : {0}.", "Silence borne, in seconds: {0}."),
+    "silent_after_s": _Words("Silence toléré, en secondes : {0}.", "Silence that is borne, in seconds: {0}."),
     "abort_at": _Words("Seuils d’arrêt : un de chaque sorte au plus.", "Thresholds: one of each kind at the most."),
-    "rejected": _Words("Seuil des refus : {0}.", "Threshold of refusals: {0}."),
-    "timed_out": _Words("Seuil des sans-réponse : {0}.", "Threshold of missing answers: {0}."),
-    "went_silent": _Words("Seuil de ceux qui se taisent : {0}.", "Threshold of those that go silent: {0}."),
-    "raised_alerts": _Words("Seuil des alertes : {0}.", "Threshold of alerts: {0}."),
-    "energy": _Words("Comparaison de la production : {0}.", "Comparison of the yield: {0}."),
+    "rejected: percent": _Words("Seuil des refus, en % : {0}.", "Threshold of refusals, in %: {0}."),
+    "timed_out: percent": _Words("Seuil des sans-réponse, en % : {0}.", "Threshold of missing answers, in %: {0}."),
+    "went_silent: percent": _Words("Seuil de ceux qui se taisent, en % : {0}.", "Threshold of silent ones, in %: {0}."),
+    "raised_alerts: percent": _Words("Seuil des alertes, en % : {0}.", "Threshold of alerts, in %: {0}."),
+    "rejected: at_least": _Words("Nombre minimal de refus : {0}.", "Least number of refusals: {0}."),
+    "timed_out: at_least": _Words("Nombre minimal de sans-réponse : {0}.", "Least number of missing answers: {0}."),
+    "went_silent: at_least": _Words("Nombre minimal d’appareils qui se taisent : {0}.", "Least number of silent ones: {0}."),
+    "raised_alerts: at_least": _Words("Nombre minimal d’alertes : {0}.", "Least number of alerts: {0}."),
+    "energy: drop_pct": _Words("Baisse de production, en % : {0}.", "Drop of the yield, in %: {0}."),
+    "energy: min_wh_per_w": _Words("Soleil nécessaire, en Wh par W : {0}.", "Sun that is needed, in Wh per W: {0}."),
+    "energy: wait_max_s": _Words("Attente du soleil, en secondes : {0}.", "Waiting for the sun, in seconds: {0}."),
     "window": _Words(
         "Créneau : une part de 0,1 à 100 % de la puissance crête, et deux heures différentes de 0 à 24.",
         "Window: a share of 0.1 to 100 % of the peak power, and two different hours from 0 to 24.",
@@ -205,12 +211,21 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
 
 def plan_problem(detail: str, language: Language) -> str:
     """detail: what fleet.rollout_plan says: "per_minute: 1 to 3000, not 0"."""
-    field, _, allowed = detail.partition(": ")
-    words = _PLAN.get(field)
-    if words is None:
+    field = max((each for each in _PLAN if detail.startswith(f"{each}:")), key=len, default=None)
+    if field is None:
         return detail
-    numbers = allowed.partition(", not ")[0]
-    return words.said(language).format(numbers if language == "en" else numbers.replace(" to ", " à "))
+    low, _, high = detail.removeprefix(f"{field}: ").partition(", not ")[0].partition(" to ")
+    between = " to " if language == "en" else " à "
+    bounds = f"{_number(low, language)}{between}{_number(high, language)}" if high else ""
+    return _PLAN[field].said(language).format(bounds)
+
+
+def _number(text: str, language: Language) -> str:
+    try:
+        plain = f"{float(text):.12g}"
+    except ValueError:
+        return text
+    return plain if language == "en" else plain.replace(".", ",")
 
 
 def _figures(found: Stop, language: Language) -> str:
