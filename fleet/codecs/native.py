@@ -1,6 +1,7 @@
 """The native protocol: JSON, or MessagePack by its first byte."""
 
 import json
+import math
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ _report_msgpack = msgspec.msgpack.Decoder(ReportedConfig)
 _result_json = msgspec.json.Decoder(CommandResult)
 _result_msgpack = msgspec.msgpack.Decoder(CommandResult)
 _NUL_IN_JSON = b"\\u0000"  # PostgreSQL's jsonb holds none
+_DETAIL_DEPTH_MAX = 50  # far below what ends a recursion, here or where it is stored
 
 
 def decode_telemetry(payload: bytes) -> Telemetry:
@@ -48,21 +50,33 @@ def decode_report(payload: bytes) -> ReportedConfig:
     report = _decode(payload, _report_json, _report_msgpack)
     if _NUL_IN_JSON in msgspec.json.encode(report):
         raise BadInput("malformed", "a text in it holds U+0000")
+    if any(isinstance(value, float) and not math.isfinite(value) for value in report.values.values()):
+        raise BadInput("malformed", "a number in it is none, or infinite")
     return report
 
 
 def decode_result(payload: bytes) -> CommandResult:
-    """`up/result`; a detail too long to be kept is cut to its beginning, as text. Raises BadInput (malformed, too_large)."""
+    """`up/result`; a detail that is too long or too deep to be kept is cut to its beginning, as text.
+
+    The detail is what JSON can say, whatever it came as: it is stored, and hashed, as that.
+    Raises BadInput (malformed, too_large).
+    """
     result = _decode(payload, _result_json, _result_msgpack)
     try:
-        detail = msgspec.json.encode(result.detail)
-    except (TypeError, ValueError, OverflowError):  # MessagePack knows more than JSON does
+        said = msgspec.json.encode(result.detail)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # MessagePack knows more than JSON does
         return msgspec.structs.replace(result, detail=None)
-    if len(detail) > COMMAND_DETAIL_BYTES_MAX:
-        return msgspec.structs.replace(result, detail=detail[:COMMAND_DETAIL_BYTES_MAX].decode(errors="ignore"))
-    if _NUL_IN_JSON in detail:
-        return msgspec.structs.replace(result, detail=msgspec.json.decode(detail.replace(_NUL_IN_JSON, b"\\ufffd")))
-    return result
+    if len(said) > COMMAND_DETAIL_BYTES_MAX or _is_deep(result.detail, _DETAIL_DEPTH_MAX):
+        detail: Any = said[:COMMAND_DETAIL_BYTES_MAX].decode(errors="ignore")
+    else:
+        detail = msgspec.json.decode(said.replace(_NUL_IN_JSON, b"\\ufffd"))
+    return msgspec.structs.replace(result, detail=detail)
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_is_deep(each, levels - 1) for each in value.values())
+    return isinstance(value, list | tuple) and (levels == 0 or any(_is_deep(each, levels - 1) for each in value))
 
 
 def numbering(payload: bytes) -> Numbering | None:

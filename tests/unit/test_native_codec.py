@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.codecs.native import Numbering, decode_state, decode_telemetry, numbering
+from fleet.codecs.native import Numbering, decode_report, decode_result, decode_state, decode_telemetry, numbering
 from fleet.errors import BadInput
+from fleet.ids import DeviceId, SiteId
 from fleet.limits import PAYLOAD_BYTES_MAX
+from fleet.receipts import GENESIS, Receipt, chained
 from fleet.telemetry import State
 from tests.factories import NOON, telemetry
 
@@ -79,3 +81,41 @@ def test_what_no_snapshot_could_hold_is_refused(said: dict[str, object]) -> None
         decode_telemetry(msgspec.json.encode({"samples": [], **said}))
     with pytest.raises(BadInput, match="malformed"):
         decode_state(msgspec.json.encode({"online": True, "model": "a\x00b"}))
+
+
+_PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=10)
+    | st.binary(max_size=10)
+)
+_KEYS = st.text(max_size=5) | st.integers(-5, 5) | st.floats(-5, 5) | st.booleans() | st.binary(max_size=5) | st.none()
+_DETAILS = st.recursive(_PLAIN, lambda below: st.lists(below, max_size=3) | st.dictionaries(_KEYS, below, max_size=3))
+
+
+@given(_DETAILS)
+def test_whatever_a_result_holds_can_be_stored_and_hashed(detail: object) -> None:
+    """MessagePack has keys that are no texts, NaN, bytes; one such message must never be more than its device's trouble."""
+    payload = msgspec.msgpack.encode({"id": "c", "status": "succeeded", "detail": detail})
+    result = decode_result(payload)
+    (line,) = chained(0, 0, GENESIS, [Receipt(1, SiteId("s"), DeviceId("d"), "k", "c", {"detail": result.detail})])
+    assert "\\u0000" not in line.detail.replace("\\\\", "")
+    assert msgspec.json.decode(line.detail) == {"detail": result.detail}
+
+
+@pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode])
+def test_a_detail_of_a_thousand_levels_is_kept_as_text(encode: object) -> None:
+    detail: object = "deep"
+    for _ in range(400):
+        detail = [detail]
+    result = decode_result(encode({"id": "c", "status": "failed", "detail": detail}))  # type: ignore[operator]
+    assert result.detail == "[" * 400 + '"deep"' + "]" * 400
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "a\x00b"])
+def test_a_report_that_cannot_be_stored_is_refused(value: object) -> None:
+    with pytest.raises(BadInput) as refused:
+        decode_report(msgspec.msgpack.encode({"version": 1, "values": {"key": value}}))
+    assert refused.value.code == "malformed"
