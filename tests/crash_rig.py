@@ -122,8 +122,7 @@ class CrashRig:
         match part:
             case "shard":
                 self._shards.begin()
-                await until(self._shard_answers, 60.0)
-                await self._wake_frozen()
+                await asyncio.gather(until(self._shard_answers, 60.0), self._wake_frozen())
             case "web":
                 self._webs.begin()
                 await until(self._web_answers, 60.0)
@@ -178,9 +177,13 @@ class CrashRig:
             process.send_signal(sign)
 
     async def _wake_frozen(self) -> None:
-        """It finds out at its next write that it is not the owner any more; whether or not it has one, it ends then."""
+        """It finds out at its next write that it is not the owner any more; whether or not it has one, it ends then.
+
+        If it was frozen in the middle of a transaction, its successor waits for that.
+        """
         while self._frozen:
             process = self._frozen.pop()
+            await asyncio.sleep(self._luck.uniform(0.3, 2.0))
             process.send_signal(signal.SIGCONT)
             await asyncio.sleep(self._luck.uniform(0.0, 0.7))
             process.kill()
