@@ -148,6 +148,8 @@ async def test_what_interrupts_is_asked_about_with_its_values(rig: CommandRig) -
     refused = await rig.web.client.post(path, data=form | {"set.active_power_limit_pct": "140"})
     assert refused.status_code == 422
     assert 'id="set-active_power_limit_pct-wrong"' in refused.text
+    changing = await rig.web.client.post(path, data=form | {"confirmed": "yes", "do": "change"})
+    assert (changing.status_code, 'value="600"' in changing.text) == (200, True)
     sent = await rig.web.client.post(path, data=form | {"confirmed": "yes"})
     assert sent.status_code == 303, sent.text
     (row,) = await rig.web.execute("SELECT * FROM remote.command")
@@ -165,6 +167,8 @@ async def test_a_command_for_many_is_counted_before_it_is_given(rig: CommandRig)
     counted = await rig.web.client.post("/ops/commands/new", data=form)
     assert (counted.status_code, 'data-count="2"' in counted.text) == (200, True)
     assert 'data-reason="behind_gateway"' in counted.text
+    changing = await rig.web.client.post("/ops/commands/new", data=form | {"confirm_count": "2", "do": "change"})
+    assert 'data-testid="bulk-look"' in changing.text
     assert await rig.web.execute("SELECT FROM remote.command") == []
     await rig.add_devices("meter", "met-new")
     stale = await rig.web.client.post("/ops/commands/new", data=form | {"confirm_count": "2"})

@@ -106,6 +106,8 @@ async def give_bulk(
         spec = _spec(fields.get("name", ""))
     form = bulk_form(spec, fields, defaults_of(spec.args))
     planned, refusal = None, None
+    if fields.get("do") == "change":
+        return await _bulk_page(request, visit, spec, form, None, None)
     try:
         selection = selection_of(form)
         planned = await _planned(visit, selection, spec, form)

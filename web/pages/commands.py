@@ -109,7 +109,9 @@ async def give_command(
     shown = await _giving(visit, device, fields.get("name", ""), fields)
     refusal: Problem | None = None
     try:
-        if shown.spec.confirm and fields.get("confirmed") != "yes":
+        if fields.get("do") == "change":
+            pass  # the form again, with what was typed
+        elif shown.spec.confirm and fields.get("confirmed") != "yes":
             _check(shown)
             shown = msgspec.structs.replace(shown, confirming=True)
         else:
