@@ -114,8 +114,7 @@ def test_a_detail_of_a_thousand_levels_is_kept_as_text(encode: object) -> None:
     assert result.detail == "[" * 400 + '"deep"' + "]" * 400
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "a\x00b"])
-def test_a_report_that_cannot_be_stored_is_refused(value: object) -> None:
+def test_a_report_that_cannot_be_stored_is_refused() -> None:
     with pytest.raises(BadInput) as refused:
-        decode_report(msgspec.msgpack.encode({"version": 1, "values": {"key": value}}))
+        decode_report(msgspec.msgpack.encode({"version": 1, "values": {"key": "a\x00b"}}))
     assert refused.value.code == "malformed"
