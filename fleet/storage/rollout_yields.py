@@ -19,7 +19,8 @@ from fleet.telemetry import UnixMs
 
 _DAY_MS: Final = 86_400_000
 _QUARTER_MS: Final = 900_000
-# Devices that tell what they produce: where its power stands among their readings, and the W installed behind each.
+# Devices that tell what they produce: where its power stands among their readings, and the W installed behind each. The
+# canary of another kind, such as a gateway, stands for all of its site; neighbours are of sites that were not touched.
 _PRODUCERS: Final = """
     WITH producer AS (
         SELECT d.site_id, d.id, s.department, s.latitude, s.longitude, c.place::int AS place,
@@ -28,14 +29,14 @@ _PRODUCERS: Final = """
         CROSS JOIN LATERAL jsonb_array_elements_text(p.definition -> 'channels') WITH ORDINALITY AS c (name, place)
         WHERE c.name = 'pv_power_w' AND p.definition ->> 'kind' = 'inverter' AND d.retired_at IS NULL AND s.peak_power_w > 0
     ), canary AS (
-        SELECT p.* FROM producer p JOIN remote.rollout_target t ON t.rollout_id = $1 AND t.device_id = p.id
-        WHERE t.wave = 0 AND t.told_at IS NOT NULL AND t.state IN ('pending', 'done', 'rejected', 'timed_out', 'alerted')
+        SELECT DISTINCT p.* FROM remote.rollout_target t JOIN producer p ON p.site_id = t.site_id
+            AND (p.id = t.device_id OR t.device_id NOT IN (SELECT id FROM producer))
+        WHERE t.rollout_id = $1 AND t.wave = 0 AND t.told_at IS NOT NULL
+            AND t.state IN ('pending', 'done', 'rejected', 'timed_out', 'alerted')
         ORDER BY p.id LIMIT $2
     ), neighbour AS (
         SELECT p.* FROM producer p
-        WHERE NOT EXISTS (SELECT FROM remote.rollout_target t
-                          WHERE t.rollout_id = $1 AND t.device_id = p.id AND t.told_at IS NOT NULL)
-          AND p.site_id NOT IN (SELECT site_id FROM canary)
+        WHERE p.site_id NOT IN (SELECT site_id FROM remote.rollout_target WHERE rollout_id = $1 AND told_at IS NOT NULL)
           AND EXISTS (SELECT FROM canary k WHERE k.department = p.department OR
               6371 * 2 * asin(sqrt(least(1, power(sin(radians(p.latitude - k.latitude) / 2), 2)
                   + cos(radians(p.latitude)) * cos(radians(k.latitude))
