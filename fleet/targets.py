@@ -27,7 +27,7 @@ class TargetQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     installers         ids of organisations
     health             a device that was never judged is 'unknown', one that was never told anything has config 'unknown'
     silent_for_s       nothing came for so long, or never; seen_within_s: something did
-    Raises BadInput (bad_query, bad_tag), also when it is decoded.
+    Raises BadInput (bad_query, bad_tag, bad_firmware, bad_id), also when it is decoded.
     """
 
     kinds: tuple[DeviceKind, ...] = ()
@@ -59,7 +59,7 @@ class TargetQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
                 raise BadInput("bad_query", f"{name}: at most {most} values, not {len(values)}")
         for device in self.devices:
             if not is_device_id(device):
-                raise BadInput("bad_query", f"devices: no device can be called {device[:40]!r}")
+                raise BadInput("bad_id", f"devices: no device can be called {device[:40]!r}")
         self._check_version()
         for name in ("seen_within_s", "silent_for_s"):
             seconds: float | None = getattr(self, name)
@@ -72,7 +72,7 @@ class TargetQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         _check_texts("firmware_below", (self.firmware_below,))
         if version_key(self.firmware_below) is None:
             raise BadInput(
-                "bad_query", f"firmware_below: a version has a number in it, {self.firmware_below[:40]!r} has none"
+                "bad_firmware", f"firmware_below: a version has a number in it, {self.firmware_below[:40]!r} has none"
             )
 
     @property

@@ -28,8 +28,10 @@ FRENCH: dict[str, Text] = {
     ),
     "device_revoked": Text("Appareil révoqué", "Cet appareil est exclu : il ne reçoit plus rien."),
     "bad_query": Text(
-        "Sélection incorrecte", "Un critère au moins ne peut pas être compris ; le détail en anglais le nomme."
+        "Sélection incorrecte",
+        "Un critère au moins ne peut pas être compris : trop de valeurs, un texte trop long ou une durée hors limites.",
     ),
+    "bad_firmware": Text("Version incorrecte", "Une version contient un chiffre, comme 1.10 ou 2.0-rc1."),
     "unknown_group": Text("Groupe introuvable", "Ce groupe n'existe pas, ou n'existe plus."),
     "group_name_taken": Text("Nom déjà pris", "Un autre groupe porte ce nom : choisissez-en un autre."),
     "bad_group_name": Text("Nom incorrect", "Un nom de groupe tient sur une ligne de 80 caractères au plus."),
@@ -83,6 +85,7 @@ ENGLISH: dict[str, Text] = {
     "behind_gateway": Text("Device behind a gateway", "This device does not listen itself: turn to its gateway."),
     "device_revoked": Text("Device revoked", "This device is shut out: it is not told anything any more."),
     "bad_query": Text("Bad query", "A criterion at least cannot be understood; the detail names it."),
+    "bad_firmware": Text("No version", "A version has a number in it, such as 1.10 or 2.0-rc1."),
     "unknown_group": Text("No such group", "This group does not exist, or not any more."),
     "group_name_taken": Text("Name taken", "Another group has this name: choose another one."),
     "group_changed": Text(

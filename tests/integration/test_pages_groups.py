@@ -129,11 +129,11 @@ async def test_nobody_and_everybody_are_asked_about_before_they_are_saved(
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
-        ({"firmware_below": "newest"}, "bad_query"),
+        ({"firmware_below": "newest"}, "bad_firmware"),
         ({"kinds": "toaster"}, "bad_query"),
         ({"seen_within_s": "soon"}, "bad_query"),
         ({"seen_within_s": "nan"}, "bad_query"),
-        ({"devices": "SP Web"}, "bad_query"),
+        ({"devices": "SP Web"}, "bad_id"),
         ({"tags_any": "Roof!"}, "bad_tag"),
         ({"name": "x" * 81, "tags_any": "roof"}, "bad_group_name"),
     ],
