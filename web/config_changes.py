@@ -11,9 +11,10 @@ from litestar.params import FromPath, JSONBody
 from fleet.config_diff import preview
 from fleet.configuration import Change, ChangeKind, Values, plan
 from fleet.errors import Conflict
+from fleet.ids import DeviceId
 from fleet.orders import ConfigAnswer, ConfigWish
 from fleet.remote import ConfigValue
-from fleet.storage import audit, configs, orders, registry
+from fleet.storage import audit, configs, notices, orders, registry
 from fleet.storage.configs import DeviceConfig
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow
@@ -28,6 +29,8 @@ from web.setting_texts import setting_message
 from web.visits import Visit, client_address
 
 WHY_CHARS_MAX = 300
+_LOOKS = 5  # for what somebody else's change, that came first, has made
+_LOOK_AGAIN_S = 0.2  # unless the shard says so earlier
 Why = Annotated[str, msgspec.Meta(max_length=WHY_CHARS_MAX, pattern=LINE)]
 _ACTIONS: dict[ChangeKind, str] = {"set": "config.change"}
 
@@ -94,10 +97,12 @@ async def change_config(
         wish = msgspec.structs.replace(change, expected=seen_version(if_match), person_id=visit.person.id)
         await _check(connection, wish, await configs.config_of(connection, row.id))
     (answer,) = await services.door.twins().change_configs([ConfigWish(row.site, row.id, wish)])
+    if answer.problem is not None:
+        if answer.problem.code != "stale_version":
+            raise answer.problem.error()
+        raise _stale(await _stored(services, visit, row.id, answer.problem.version or 0), wish)
     async with visit.enter() as connection:
         after = await configs.config_of(connection, row.id)
-        if answer.problem is not None:
-            raise _stale(after, wish) if answer.problem.code == "stale_version" else answer.problem.error()
         if answer.changed:
             await audit.record(
                 connection,
@@ -118,6 +123,18 @@ async def _check(connection: Connection, wish: Change, found: DeviceConfig) -> N
     if wish.version is not None:
         earlier = await orders.change(connection, found.site, found.device, wish.version)
     plan(found.state, wish, found.settings, earlier, time.time_ns() // 1_000_000)
+
+
+async def _stored(services: Services, visit: Visit, device: DeviceId, version: int) -> DeviceConfig:
+    """At this version or a newer one. A shard refuses by what it holds, a moment before that is stored."""
+    with services.news.watch(notices.ORDER, device) as bell:
+        for _ in range(_LOOKS):
+            async with visit.enter() as connection:
+                found = await configs.config_of(connection, device)
+            if found.state.version >= version:
+                break
+            await bell.heard(_LOOK_AGAIN_S, settle_s=0.0)
+    return found
 
 
 def _stale(found: DeviceConfig, wish: Change) -> Stale:

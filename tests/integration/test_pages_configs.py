@@ -20,15 +20,15 @@ HOSTILE = "</h1><script>alert(1)</script>\"' onload=x <b>"
 
 
 @pytest.fixture
-async def rig(database: Database, broker_session: Broker, tmp_path: Path) -> AsyncIterator[ConfigRig]:
-    async with config_rig(database, broker_session, tmp_path) as running:
+async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[ConfigRig]:
+    async with config_rig(database, broker, tmp_path) as running:
         await log_in(running.web, "otto@example.org")
         yield running
 
 
 @pytest.fixture
-async def box(rig: ConfigRig, broker_session: Broker, pki: Pki) -> AsyncIterator[Device]:
-    async with Device(broker_session, pki, ALPHA, BOX) as connected:
+async def box(rig: ConfigRig, broker: Broker, pki: Pki) -> AsyncIterator[Device]:
+    async with Device(broker, pki, ALPHA, BOX) as connected:
         await come(rig.shard, connected)
         yield connected
 
@@ -113,6 +113,7 @@ async def test_what_the_device_refuses_and_what_was_changed_on_site(rig: ConfigR
     await rig.until_status("rejected")
     page = await read(rig.web, HERE)
     assert 'data-state="rejected"' in page.text
+    assert 'data-testid="configs-to-settle" data-count="1"' in (await read(rig.web, "/ops")).text
     listed = await read(rig.web, "/ops/configurations?status=rejected")
     assert f'data-device="{BOX}"' in listed.text
     journal = await read(rig.web, f"/devices/{BOX}/journal")

@@ -16,14 +16,14 @@ from tests.web_app import ALPHA, ALPHA_METER, BETA_METER, Web, listen
 
 
 @pytest.fixture
-async def rig(database: Database, broker_session: Broker, tmp_path: Path) -> AsyncIterator[ConfigRig]:
-    async with config_rig(database, broker_session, tmp_path) as running:
+async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[ConfigRig]:
+    async with config_rig(database, broker, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def box(rig: ConfigRig, broker_session: Broker, pki: Pki) -> AsyncIterator[Device]:
-    async with Device(broker_session, pki, ALPHA, BOX) as connected:
+async def box(rig: ConfigRig, broker: Broker, pki: Pki) -> AsyncIterator[Device]:
+    async with Device(broker, pki, ALPHA, BOX) as connected:
         await come(rig.shard, connected)
         yield connected
 
@@ -85,6 +85,17 @@ async def test_a_stale_version_is_told_the_current_one(rig: ConfigRig) -> None:
         assert problem["desired"] == {"version": 1, "values": DEFAULTS | {"mode": "island"}}
         assert word in problem["detail"]
         assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+async def test_of_several_who_saw_the_same_version_one_wins(rig: ConfigRig) -> None:
+    answers = await asyncio.gather(*(rig.put({"report_interval_s": 20 + number}, 0) for number in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412, 412]
+    found = (await rig.call("GET")).json()
+    (won,) = (answer.json() for answer in answers if answer.status_code == 200)
+    assert found["desired"] == won["desired"]
+    for answer in answers:
+        if answer.status_code == 412:
+            assert (answer.json()["code"], answer.json()["desired"]) == ("stale_version", won["desired"])
 
 
 async def test_a_change_says_which_version_it_has_seen(rig: ConfigRig) -> None:

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 
 from fleet.calendar import local_day
 from fleet.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
-from fleet.storage import audit, dead_letters, registry, revocations, supervision
+from fleet.storage import audit, configs, dead_letters, registry, revocations, supervision
 from fleet.storage.today import pv_wh_on
 from web.fleet_routes import current_stats
 from web.pages.alerts import alert_lines
@@ -44,6 +44,7 @@ async def operations_page(
         alarms = await revocations.alarms(connection)
         labels = await registry.site_labels(connection, {alert.site for alert in alerts})
         sites = await registry.count_sites(connection)
+        standing = await configs.counts(connection)
     summaries = await summaries_of(services, [row.id for row in rows])
     lines = worst_first([line_of(row, summaries.get(row.id), produced.get(row.id)) for row in rows])
     return page(
@@ -62,6 +63,7 @@ async def operations_page(
         more_alerts=more_alerts is not None,
         worst=[line for line in lines if line.health.status not in _HEALTHY or line.open_alerts][:_WORST_SITES],
         sites=sites,
+        configs_to_settle=standing["rejected"] + standing["drifted"],
         letters=letters,
         now=now,
         zone=ZONE,
