@@ -179,7 +179,10 @@ class Obedience:
             self._book.withhold(self._site, self._curtailment.held)
 
     def _report(self, said: ReportedConfig | None = None) -> None:
-        self._config_due = not self._say(self._up.config, said or self.running)
+        def told(is_heard: bool) -> None:
+            self._config_due = self._config_due or not is_heard
+
+        self._config_due = not self._say(self._up.config, said or self.running, told)
 
     # Commands
 

@@ -273,7 +273,10 @@ class Agent:
     def _tell_config(self) -> None:
         self._config_due = not (self._link.up and self._link.room)
         if not self._config_due:
-            self._link.publish(self._up.config, msgspec.json.encode(self._configuration.running))
+            self._link.publish(self._up.config, msgspec.json.encode(self._configuration.running), self._note_config_told)
+
+    def _note_config_told(self, is_heard: bool) -> None:
+        self._config_due = self._config_due or not is_heard
 
     def _tell(self, entry: Entry) -> None:
         told = partial(self._note_told, entry, entry.status)

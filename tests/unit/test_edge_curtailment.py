@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.channels import DeviceModel
@@ -113,6 +113,7 @@ LIMITS = st.tuples(st.floats(0, 100), st.floats(0, 100), st.integers(0, 2 * HOUR
 STEPS = st.lists(st.tuples(st.integers(1_000, HOUR_MS), st.integers(0, 1), st.none() | LIMITS), min_size=1, max_size=12)
 
 
+@settings(deadline=None, max_examples=50)  # a site's days are computed on the way
 @given(steps=STEPS)
 def test_counters_never_run_backwards_whatever_is_told_when(
     steps: list[tuple[int, int, tuple[float, float, int, float | None] | None]],
@@ -134,6 +135,7 @@ def test_counters_never_run_backwards_whatever_is_told_when(
         curtailment = curtailed(msgspec.json.decode(msgspec.json.encode(curtailment.held), type=Withheld))  # a restart
 
 
+@settings(deadline=None, max_examples=50)  # a site's days are computed on the way
 @given(st.lists(st.integers(0, 4 * HOUR_MS), max_size=20))
 def test_how_often_one_looks_makes_no_difference(looks: list[int]) -> None:
     start, end = NOON - 2 * HOUR_MS, NOON + 2 * HOUR_MS

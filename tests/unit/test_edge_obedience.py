@@ -58,10 +58,10 @@ class Line:
     def reconnect(self) -> None:
         self.reconnects += 1
 
-    def take(self) -> None:
-        """The broker has taken everything so far."""
+    def take(self, *, is_heard: bool = True) -> None:
+        """The broker has taken everything so far. is_heard: the platform listens."""
         for told in self._told:
-            told(True)
+            told(is_heard)
         self._told.clear()
 
 
@@ -248,6 +248,17 @@ def test_a_restart_has_worked_when_it_is_back_under_another_boot(box: Box) -> No
     box.cut()  # comes to the same
     box.connect()
     assert box.statuses("c-2") == ["succeeded"]
+
+
+def test_what_nobody_heard_is_said_again(box: Box) -> None:
+    box.line.take(is_heard=False)
+    box.line.said.clear()
+    box.obedience.sweep()
+    assert box.config == factory_config(SETTINGS)
+    box.line.take()
+    box.line.said.clear()
+    box.obedience.sweep()
+    assert box.line.said == []
 
 
 def test_what_was_not_told_is_told_when_it_is_back(box: Box) -> None:

@@ -53,6 +53,14 @@ def puback(packet_id: int, code: mqtt5.PubAckReasonCode = mqtt5.PubAckReasonCode
     return mqtt5.PubAckPacket(packet_id, reason_code=code).write()
 
 
+def test_who_names_no_topic_for_a_will_has_none() -> None:
+    session = Session(Hello("dev-1", "", b"", "down/#"), Heard())
+    session.open()
+    (connect,) = packets(session.take())
+    assert isinstance(connect, mqtt5.ConnectPacket)
+    assert connect.will is None
+
+
 def test_it_connects_with_its_will_then_subscribes_then_is_ready() -> None:
     heard = Heard()
     session = Session(HELLO, heard)
