@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.agent import files, on_site
@@ -234,6 +234,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)  # every example writes files, and waits for the disk
 @given(_STEPS)
 def test_whatever_comes_in_whichever_order_the_newest_version_stands_and_site_goes_before_it(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, float]]
