@@ -58,7 +58,7 @@ async def give(
     """
     now = time.time_ns() // 1_000_000
     async with visit.enter() as connection:
-        addressee = await addressee_of(connection, device)
+        addressee = await stored.addressee(connection, device)
         keeps = await may_give_something(connection, visit, addressee.site)
         if not keeps:
             raise Forbidden("not_allowed", "commands are given by operations, and some by the installer who keeps the site")
@@ -103,14 +103,6 @@ async def cancel(services: Services, visit: Visit, command_id: str, address: str
         detail = {"site": row.site, "device": row.device, "name": row.name}
         await _audit(connection, visit, "command.cancel", row.id, detail, address)
         return await stored.command(connection, row.id)
-
-
-async def addressee_of(connection: Connection, device: DeviceId) -> Addressee:
-    """Raises NotFound (unknown_device)."""
-    found = await stored.addressees(connection, [device])
-    if not found:
-        raise registry.no_device(device)
-    return found[0]
 
 
 async def may_give_something(connection: Connection, visit: Visit, site: SiteId) -> bool:

@@ -26,7 +26,6 @@ from fleet.storage.commands import CommandRow
 from fleet.storage.database import Connection
 from web.command_giving import (
     NewCommand,
-    addressee_of,
     cancel,
     give,
     may_give,
@@ -84,7 +83,7 @@ class Catalog(msgspec.Struct, frozen=True):
 
 async def catalog_of(connection: Connection, visit: Visit, device: DeviceId) -> Catalog:
     """Raises NotFound (unknown_device)."""
-    addressee = await addressee_of(connection, device)
+    addressee = await stored.addressee(connection, device)
     gives = await may_give_something(connection, visit, addressee.site)
     refused = None
     try:

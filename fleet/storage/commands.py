@@ -10,6 +10,7 @@ from fleet.commands import OPEN_STATES, CommandState, LateAnswer
 from fleet.errors import NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
+from fleet.storage import registry
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
@@ -101,9 +102,9 @@ _LIST: Final = f"""
         ORDER BY k.id DESC LIMIT $5
     ) c {_NAMES} ORDER BY c.id DESC
 """  # noqa: S608 - put together from constants
-_ADDRESSEES: Final = """
-    SELECT d.id, d.site_id AS site, d.profile_id, d.gateway_id AS gateway, d.revoked_at IS NOT NULL AS revoked
-    FROM registry.device d WHERE d.id = ANY($1::text[]) AND d.retired_at IS NULL ORDER BY d.id
+_ADDRESSEE: Final = """
+    SELECT d.id, d.site_id, p.definition, d.gateway_id, d.revoked_at IS NOT NULL
+    FROM registry.device d JOIN registry.profile p ON p.id = d.profile_id WHERE d.id = $1 AND d.retired_at IS NULL
 """
 
 
@@ -138,11 +139,13 @@ async def standing(connection: Connection, newest: int) -> Standing:
     return Standing({row["state"]: row["count"] for row in counted}, [Mark(*row.values()) for row in marks])
 
 
-async def addressees(connection: Connection, devices: Sequence[DeviceId]) -> list[Addressee]:
-    """By id; devices that do not exist, or are not to be seen, are left out."""
-    rows = await connection.fetch(_ADDRESSEES, list(devices))
-    known = await profiles(connection, {row["profile_id"] for row in rows})
-    return [Addressee(row["id"], row["site"], known[row["profile_id"]], row["gateway"], row["revoked"]) for row in rows]
+async def addressee(connection: Connection, device: DeviceId) -> Addressee:
+    """Raises NotFound (unknown_device), also for one that is not to be seen, or was retired."""
+    row = await connection.fetchrow(_ADDRESSEE, device)
+    if row is None:
+        raise registry.no_device(device)
+    device_id, site, definition, gateway, revoked = row.values()
+    return Addressee(device_id, site, msgspec.convert(definition, DeviceProfile), gateway, revoked)
 
 
 async def profiles(connection: Connection, ids: Collection[str]) -> dict[str, DeviceProfile]:

@@ -196,6 +196,15 @@ async def test_what_was_cut_short_is_completed_from_its_page(rig: CommandRig) ->
     assert page.count('data-testid="command-row"') == 2
 
 
+async def test_a_device_that_is_retired_is_still_looked_at(told_of: CommandRig) -> None:
+    await told_of.web.execute("UPDATE registry.device SET retired_at = now() WHERE id = $1", ALPHA_METER)
+    await log_in(told_of.web, "otto@example.org")
+    for path in (f"/devices/{ALPHA_METER}", LOG):
+        page = await read(told_of.web, path)
+        assert (page.status_code, "command-catalog" in page.text) == (200, False)
+        assert 'data-testid="command-row"' in page.text
+
+
 async def test_nothing_yet_says_what_next(rig: CommandRig) -> None:
     await log_in(rig.web, "otto@example.org")
     for path in (LOG, "/ops/commands"):

@@ -143,6 +143,12 @@ async def test_a_device_that_hears_nothing_is_told_nothing(rig: CommandRig) -> N
         assert (refused.status_code, refused.json()["code"]) == (status, code)
         assert (await rig.call("GET", f"/devices/{device}/command-catalog")).json()["refused"] == code
     assert "box-alpha" in (await rig.give("blink", device="met-behind")).text
+    await rig.web.execute("UPDATE registry.device SET retired_at = now() WHERE id = 'met-revoked'")
+    for path in ("commands", "command-catalog"):
+        gone = await rig.call(
+            "POST" if path == "commands" else "GET", f"/devices/met-revoked/{path}", json={"name": "blink"}
+        )
+        assert (gone.status_code, gone.json()["code"]) == (404, "unknown_device")
 
 
 async def test_only_what_waits_is_cancelled(rig: CommandRig, broker_session: Broker, pki: Pki) -> None:

@@ -21,7 +21,6 @@ from fleet.storage.registry import DeviceRow, SiteRow
 from web.command_giving import (
     OPERATORS,
     NewCommand,
-    addressee_of,
     cancel,
     give,
     may_give,
@@ -184,7 +183,7 @@ async def _giving(visit: Visit, device: str, name: str, fields: Fields | None = 
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
         timezone = await registry.site_timezone(connection, row.site)
-        addressee = await addressee_of(connection, row.id)
+        addressee = await stored.addressee(connection, row.id)
         gives = await may_give_something(connection, visit, row.site)
     spec = spec_of(addressee, name)
     if not gives or (spec is not None and not may_give(visit, spec)):
