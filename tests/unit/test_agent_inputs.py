@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sunspec2.device import Model
 
@@ -273,6 +273,7 @@ class Limited:
         self.pct = pct
 
 
+@settings(deadline=None, max_examples=30)  # each writes to the disk
 @given(pct=st.floats(0, 100), clouds=st.integers(0, 3_600_000))
 def test_a_limit_caps_power_and_what_the_counters_add(pct: float, clouds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

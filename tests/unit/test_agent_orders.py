@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.agent.commands import Commands, Deed, blink
@@ -151,6 +151,7 @@ def test_a_damaged_file_limits_nothing(tmp_path: Path) -> None:
     assert Clock().limit(tmp_path).pct is None
 
 
+@settings(deadline=None, max_examples=50)  # each writes to the disk
 @given(st.one_of(st.none(), st.floats(0, 100)), st.floats(0, 100), st.integers(-5, 5))
 def test_the_limit_is_never_above_any_that_holds(
     tmp_path_factory: pytest.TempPathFactory, configured: float | None, pct: float, seconds: int
