@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from actors.catalog import Catalog
 from actors.clock import now_ms
+from actors.order_book import unsure
 from actors.orders import Orders
 from fleet.commands import IssuedCommand
 from fleet.configuration import Desired
@@ -14,6 +15,7 @@ from fleet.device import DeviceTwin
 from fleet.device_orders import Step
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, Unavailable
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import ORDERS_STORE_TIMEOUT_S
 from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish, problem_of
 from fleet.storage import orders as orders_sql
 from fleet.storage.database import AWAY, Pool
@@ -33,6 +35,7 @@ class OrderAsks:
         self._orders = orders
         self._last_number = 0
         self._keys: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # of commands that are being given
+        self._unsure: set[asyncio.Task[None]] = set()
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
         self._orders.book.require_open()
@@ -53,11 +56,32 @@ class OrderAsks:
         """The same key of the same person for the same device is the same command."""
         self._orders.book.require_open()
         async with AsyncExitStack() as held:
-            for key in sorted({key for key in map(_key, wishes) if key is not None}):
-                await held.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
-            return await self._issue(wishes)
+            await self._hold_keys(wishes, held)
+            answers, steps = await self._issue(wishes)
+            try:
+                await self._orders.book.written(steps)
+            except Unavailable:
+                releasing = asyncio.create_task(self._release_once_stored(held.pop_all()))
+                self._unsure.add(releasing)
+                releasing.add_done_callback(self._unsure.discard)
+                raise
+            return answers
 
-    async def _issue(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
+    async def _hold_keys(self, wishes: Sequence[CommandWish], held: AsyncExitStack) -> None:
+        """Raises Unavailable (order_unsure): such a command is being given, and nobody knows yet."""
+        try:
+            async with asyncio.timeout(ORDERS_STORE_TIMEOUT_S):
+                for key in sorted({key for key in map(_key, wishes) if key is not None}):
+                    await held.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+        except TimeoutError:
+            raise unsure() from None
+
+    async def _release_once_stored(self, held: AsyncExitStack) -> None:
+        """Until the database knows a key, whoever looks there for it would give a second command."""
+        async with held:
+            await self._orders.book.settled()
+
+    async def _issue(self, wishes: Sequence[CommandWish]) -> tuple[list[CommandAnswer], list[Step]]:
         twins = [await self._twin(wish.site, wish.device) for wish in wishes]
         known = [await self._known(wish) for wish in wishes]
         steps: list[Step] = []
@@ -71,8 +95,7 @@ class OrderAsks:
             if step is not None:
                 self._orders.note(step.site, step.device)
                 steps.append(step)
-        await self._orders.book.written(steps)
-        return answers
+        return answers, steps
 
     async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
         """Raises NotFound (unknown_site, unknown_device, unknown_command_id), Conflict (illegal_move) once it was sent."""

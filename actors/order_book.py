@@ -70,10 +70,7 @@ class OrderBook:
             return
         done, _ = await asyncio.wait([self.write(steps)], timeout=ORDERS_STORE_TIMEOUT_S)
         if not done:
-            raise Unavailable(
-                "order_unsure",
-                "the database does not answer: it will be done once it does; look again before you ask for it again",
-            )
+            raise unsure()
         for future in done:
             future.result()
 
@@ -181,3 +178,11 @@ class OrderBook:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def unsure() -> Unavailable:
+    """What is said of an order that waits to be stored."""
+    return Unavailable(
+        "order_unsure",
+        "the database does not answer: it will be done once it does; look again before you ask for it again",
+    )

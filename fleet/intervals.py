@@ -26,7 +26,7 @@ from operator import lt
 from typing import Final, NamedTuple
 
 from fleet.calendar import QUARTER_MS, Span
-from fleet.limits import INTERVAL_MAX_S
+from fleet.file_limits import INTERVAL_MAX_S
 from fleet.quarters import ESTIMATED, MEASURED, MISSING, Quarters, Weight
 from fleet.telemetry import UnixMs
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from fleet.errors import BadInput
-from fleet.limits import DROP_DISK_FREE_MIN_BYTES
+from fleet.file_limits import DROP_DISK_FREE_MIN_BYTES
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from fleet.errors import BadInput
-from fleet.limits import SSH_KEY_LINE_CHARS_MAX, SSH_RSA_BITS_MAX, SSH_RSA_BITS_MIN
+from fleet.file_limits import SSH_KEY_LINE_CHARS_MAX, SSH_RSA_BITS_MAX, SSH_RSA_BITS_MIN
 
 _ED25519: Final = "ssh-ed25519"
 _RSA: Final = "ssh-rsa"  # the key's kind; the signature made with it may still be rsa-sha2

@@ -14,7 +14,7 @@ from fleet.codecs.files.reading import (
     Unreadable,
 )
 from fleet.codecs.files.refusals import words
-from fleet.limits import REFUSED_TEXT_CHARS_MAX
+from fleet.file_limits import REFUSED_TEXT_CHARS_MAX
 from fleet.measures import is_measure
 from fleet.serials import is_serial
 

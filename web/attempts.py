@@ -6,13 +6,8 @@ from contextlib import contextmanager
 
 from fleet.addresses import sender_of
 from fleet.attempts import Counter
-from fleet.limits import (
-    AUTH_REQUESTS_PER_MIN,
-    UPLOAD_BYTES_PER_DAY_MAX,
-    UPLOADS_AT_ONCE,
-    UPLOADS_AT_ONCE_PER_PERSON,
-    UPLOADS_PER_MIN,
-)
+from fleet.file_limits import UPLOAD_BYTES_PER_DAY_MAX, UPLOADS_AT_ONCE, UPLOADS_AT_ONCE_PER_PERSON, UPLOADS_PER_MIN
+from fleet.limits import AUTH_REQUESTS_PER_MIN
 from web.errors import TooMany
 
 

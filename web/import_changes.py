@@ -17,8 +17,8 @@ from fleet.codecs.files import registry as file_formats
 from fleet.codecs.files.local_time import LocalTimes
 from fleet.codecs.files.reading import ReadingSettings, Unreadable
 from fleet.errors import BadInput
+from fleet.file_limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOAD_FORM_S
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOAD_FORM_S
 from fleet.storage import audit, import_lists, notices
 from fleet.storage.database import Connection
 from fleet.storage.import_lists import FileRow

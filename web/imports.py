@@ -11,8 +11,9 @@ from litestar.response import ServerSentEvent, Stream
 
 from fleet.codecs.files import registry as file_formats
 from fleet.errors import NotFound
+from fleet.file_limits import REFUSED_LINES_KEPT_MAX
 from fleet.ids import SiteId
-from fleet.limits import PAGE_ITEMS, REFUSED_LINES_KEPT_MAX
+from fleet.limits import PAGE_ITEMS
 from fleet.storage import import_lists, notices, registry
 from fleet.storage.database import Connection
 from fleet.storage.import_lists import FileRow, Number, Show

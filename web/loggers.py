@@ -12,13 +12,13 @@ from msgspec import UNSET, UnsetType
 from fleet import ssh_keys
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Unavailable
-from fleet.ids import DeviceId, SiteId
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_EXPECTED_EVERY_S_MAX,
     DROP_EXPECTED_EVERY_S_MIN,
     DROP_KEYS_PER_ACCOUNT_MAX,
     SSH_KEY_LINE_CHARS_MAX,
 )
+from fleet.ids import DeviceId, SiteId
 from fleet.storage import audit, drop_accounts, registry
 from fleet.storage.database import Connection
 from fleet.storage.drop_accounts import AccountChange, DropAccount, DropKey

@@ -14,7 +14,7 @@ from fleet.codecs.files.reading import Content, Context, Refusal, Rows, Unreadab
 from fleet.codecs.files.unpack import members
 from fleet.codecs.files.wide_csv import WideCsv, wide_format
 from fleet.errors import BadInput, Unavailable
-from fleet.limits import (
+from fleet.file_limits import (
     PREVIEW_ARCHIVE_BYTES_MAX,
     PREVIEW_BYTES,
     PREVIEW_DAYS,

@@ -9,12 +9,11 @@ from typing import Any
 import structlog
 
 from fleet.attempts import LoginAttempts
+from fleet.file_limits import PREVIEWS_PER_MIN, PULL_ASKED_PER_MIN
 from fleet.limits import (
     LOGIN_FAILURES_PER_ACCOUNT,
     LOGIN_FAILURES_PER_ADDRESS,
     LOGIN_FAILURES_PER_PAIR,
-    PREVIEWS_PER_MIN,
-    PULL_ASKED_PER_MIN,
     SSE_HEARTBEAT_S,
     SSE_RECHECK_S,
 )

@@ -17,8 +17,7 @@ from litestar.exceptions import InternalServerException
 
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Unavailable
-from fleet.ids import DeviceId, SiteId
-from fleet.limits import (
+from fleet.file_limits import (
     FILE_CHUNK_BYTES,
     FILE_NAME_CHARS_MAX,
     UPLOAD_FREE_BYTES_MIN,
@@ -26,6 +25,7 @@ from fleet.limits import (
     UPLOAD_PIECE_BYTES,
     UPLOAD_SLOW_BYTES,
 )
+from fleet.ids import DeviceId, SiteId
 from fleet.storage import audit, import_lists, notices, registry
 from fleet.storage.import_lists import NewUpload
 from web.services import Services

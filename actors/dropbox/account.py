@@ -23,7 +23,7 @@ from actors.dropbox.box import CLOSED, LISTED, OPEN, Box, Entry, Usage
 from actors.dropbox.names import Name
 from actors.dropbox.refused import Refused
 from actors.dropbox.upload import AheadBudget, Upload
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_APPEND_BYTES_MAX,
     DROP_BYTES_MAX,
     DROP_DISK_TURNS,

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from actors.dropbox.names import Folder, Name, stored_name
-from fleet.ids import DeviceId, device_id, is_device_id
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_CLOSED_REST_S,
     DROP_CUT_KEPT_S,
     DROP_LISTED_BYTES_MAX,
     DROP_LISTED_FILES_MAX,
     DROP_LISTED_S,
 )
+from fleet.ids import DeviceId, device_id, is_device_id
 
 OPEN: Final = "open"
 CLOSED: Final = "closed"

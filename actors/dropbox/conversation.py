@@ -7,7 +7,7 @@ from typing import Any, Literal
 import asyncssh
 import structlog
 
-from fleet.limits import DROP_COMMAND_CHARS_MAX, DROP_IDLE_S, DROP_PIECE_BYTES
+from fleet.file_limits import DROP_COMMAND_CHARS_MAX, DROP_IDLE_S, DROP_PIECE_BYTES
 
 log = structlog.get_logger("dropbox")
 

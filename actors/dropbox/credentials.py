@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from fleet.errors import Unavailable
+from fleet.file_limits import DROP_CREDENTIAL_KEPT_S, DROP_CREDENTIALS_KEPT_MAX
 from fleet.ids import DeviceId, is_device_id
-from fleet.limits import DROP_CREDENTIAL_KEPT_S, DROP_CREDENTIALS_KEPT_MAX
 from fleet.settings import DatabaseSettings
 from fleet.storage.database import AWAY, Connection, Pool, open_pool
 from fleet.storage.notices import DROP, notify

@@ -19,16 +19,15 @@ from actors.dropbox.refused import COMMAND, SHELL, TOO_MANY_TRIES, Refused
 from actors.dropbox.sftp import SftpSession
 from actors.dropbox.visitor import Visitor
 from fleet.attempts import LoginAttempts
-from fleet.ids import DeviceId
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_CHANNELS_MAX,
     DROP_CONNECTIONS_PER_ACCOUNT_MAX,
     DROP_IDLE_S,
     DROP_PASSWORD_TRIES_PER_CONNECTION,
     DROP_WINDOW_BYTES,
-    PASSWORD_CHARS_MAX,
-    PASSWORD_CHECKS_AT_ONCE,
 )
+from fleet.ids import DeviceId
+from fleet.limits import PASSWORD_CHARS_MAX, PASSWORD_CHECKS_AT_ONCE
 from fleet.storage import drop_passwords
 
 log = structlog.get_logger("dropbox")

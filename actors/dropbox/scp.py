@@ -14,7 +14,7 @@ from actors.dropbox.names import Folder, Name
 from actors.dropbox.refused import Refused
 from actors.dropbox.upload import Upload
 from actors.dropbox.visitor import Visitor
-from fleet.limits import DROP_PIECE_BYTES
+from fleet.file_limits import DROP_PIECE_BYTES
 
 _OK: Final = b"\0"
 _LINE_BYTES_MAX: Final = 1_024

@@ -25,8 +25,7 @@ from actors.dropbox.upload import AheadBudget
 from fleet.addresses import sender_of
 from fleet.attempts import LoginAttempts
 from fleet.errors import Unavailable
-from fleet.ids import DeviceId
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_CONNECTIONS_MAX,
     DROP_CONNECTIONS_PER_ADDRESS_MAX,
     DROP_CREDENTIAL_POLL_S,
@@ -41,6 +40,7 @@ from fleet.limits import (
     DROP_LOGIN_S,
     DROP_TIDY_S,
 )
+from fleet.ids import DeviceId
 from fleet.settings import SftpSettings
 
 log = structlog.get_logger("dropbox")

@@ -11,7 +11,7 @@ from actors.dropbox.refused import Refused
 from actors.dropbox.upload import Upload
 from actors.dropbox.visitor import Visitor
 from actors.dropbox.wire import Body, Flag, Kind
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_HANDLES_MAX,
     DROP_LISTINGS_MAX,
     DROP_PIECE_BYTES,

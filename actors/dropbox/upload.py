@@ -13,7 +13,7 @@ from typing import Final
 
 from actors.dropbox.names import Name
 from actors.dropbox.refused import Refused
-from fleet.limits import DROP_AHEAD_ALL_BYTES_MAX, DROP_AHEAD_BYTES_MAX, DROP_AHEAD_PIECES_MAX, FILE_BYTES_MAX
+from fleet.file_limits import DROP_AHEAD_ALL_BYTES_MAX, DROP_AHEAD_BYTES_MAX, DROP_AHEAD_PIECES_MAX, FILE_BYTES_MAX
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from actors.dropbox.box import Entry
 from actors.dropbox.refused import Refused, Status
-from fleet.limits import DROP_HANDLES_MAX, DROP_WRITE_BYTES_ADVISED
+from fleet.file_limits import DROP_HANDLES_MAX, DROP_WRITE_BYTES_ADVISED
 
 VERSION: Final = 3
 

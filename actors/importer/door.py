@@ -8,8 +8,8 @@ import structlog
 
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import Unavailable
+from fleet.file_limits import IMPORT_RETRY_S
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import IMPORT_RETRY_S
 from fleet.telemetry import UnixMs
 
 log = structlog.get_logger("importer.door")

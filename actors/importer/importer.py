@@ -20,7 +20,7 @@ from actors.importer.turns import Turns
 from actors.puller.puller import Puller
 from fleet import reach
 from fleet.errors import FleetError, Unavailable
-from fleet.limits import (
+from fleet.file_limits import (
     FILES_KEEP_DAYS,
     IMPORT_CHORES_S,
     IMPORT_REST_S,

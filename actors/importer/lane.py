@@ -15,7 +15,7 @@ from actors.importer.storing import Storing
 from actors.importer.taking import Taking
 from fleet.codecs.files.reading import Context, refusal
 from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
-from fleet.limits import READER_ATTEMPTS_MAX
+from fleet.file_limits import READER_ATTEMPTS_MAX
 from fleet.serials import NOBODYS
 from fleet.storage import company_formats, definitions, imports, notices
 from fleet.storage.database import AWAY, Pool

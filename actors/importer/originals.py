@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, NamedTuple
 import zstandard
 
 from actors.disk import free_bytes, must_have_room
-from fleet.limits import FILE_CHUNK_BYTES, IMPORT_DISK_FREE_MIN_BYTES
+from fleet.file_limits import FILE_CHUNK_BYTES, IMPORT_DISK_FREE_MIN_BYTES
 from fleet.storage.originals import kept_path
 
 _LEVEL: Final = 3  # text shrinks to a tenth at 200 MB/s

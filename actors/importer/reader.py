@@ -17,7 +17,7 @@ import msgspec
 from actors.importer import reading
 from actors.importer.reading import ReadingJob
 from fleet.errors import Unavailable
-from fleet.limits import READER_DATA_BYTES_MAX, READER_PROGRESS_S, READER_SILENT_S
+from fleet.file_limits import READER_DATA_BYTES_MAX, READER_PROGRESS_S, READER_SILENT_S
 from fleet.settings import path_of, text_of
 
 _LINE_BYTES_MAX: Final = 8 * 1024**2  # a job with the largest definitions

@@ -18,7 +18,7 @@ from fleet.codecs.files.reading import Content, Context, Definition, FileFormat,
 from fleet.codecs.files.unpack import Member, members
 from fleet.codecs.files.wide_csv import WideCsv, wide_format
 from fleet.codecs.files.wide_reading import is_html
-from fleet.limits import FILE_CHUNK_BYTES, FILE_HEAD_BYTES, IMPORT_DISK_FREE_MIN_BYTES
+from fleet.file_limits import FILE_CHUNK_BYTES, FILE_HEAD_BYTES, IMPORT_DISK_FREE_MIN_BYTES
 from fleet.serials import is_serial, serial_of_path
 from fleet.storage.company_formats import CompanyFormat
 from fleet.storage.originals import unpacked

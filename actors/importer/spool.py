@@ -17,17 +17,17 @@ from actors.disk import must_have_room
 from fleet.codecs.files.reading import Refusal, Rows, Unreadable
 from fleet.codecs.files.refusals import NOTES
 from fleet.columns import DAY_MS, ColumnBlock, rank_of
-from fleet.ids import DeviceId
-from fleet.limits import (
+from fleet.file_limits import (
     DEFINITIONS_BYTES_MAX,
     FILE_SERIALS_MAX,
-    HISTORY_DAYS,
     IMPORT_DISK_FREE_MIN_BYTES,
     REFUSED_LINES_KEPT_MAX,
     REFUSED_TEXT_CHARS_MAX,
     SPOOL_BYTES_MAX,
     SPOOL_DAYS_MAX,
 )
+from fleet.ids import DeviceId
+from fleet.limits import HISTORY_DAYS
 from fleet.measures import INTERVAL_LENGTH, INTERVAL_OF, LENGTH_OF
 from fleet.telemetry import UnixMs
 

@@ -9,8 +9,8 @@ from actors.importer.door import Door
 from actors.importer.spool import Spool, SpooledBlock
 from fleet.columns import BulkReport
 from fleet.errors import BadInput
+from fleet.file_limits import IMPORT_BLOCKS_AT_ONCE
 from fleet.ids import DeviceId
-from fleet.limits import IMPORT_BLOCKS_AT_ONCE
 from fleet.storage import imports
 from fleet.storage.database import Pool
 from fleet.storage.imports import Job, SerialRows

@@ -17,7 +17,7 @@ import structlog
 from actors.puller.visit import Visit
 from fleet import reach
 from fleet.errors import FleetError
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_DISK_FREE_MIN_BYTES,
     PULL_AGAIN_S,
     PULL_LEASE_S,

@@ -23,7 +23,7 @@ from actors.dropbox.names import Name, file_name
 from actors.dropbox.refused import Refused
 from fleet import reach
 from fleet.errors import BadInput, FleetError, Unavailable
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_KEEPALIVE_S,
     FILE_BYTES_MAX,
     PULL_BYTES_MAX,

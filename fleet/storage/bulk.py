@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import asyncpg
 
+from fleet.file_limits import SAMPLE_REVISIONS_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import SAMPLE_REVISIONS_MAX
 from fleet.storage.copy_rows import COLUMNS, HEADER, TRAILER, SampleRows
 from fleet.storage.database import Connection
 

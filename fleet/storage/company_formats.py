@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 
 from fleet.errors import Conflict, NotFound
+from fleet.file_limits import COMPANY_FORMATS_BYTES_MAX, COMPANY_FORMATS_MAX
 from fleet.ids import SiteId
-from fleet.limits import COMPANY_FORMATS_BYTES_MAX, COMPANY_FORMATS_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 

@@ -4,8 +4,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from fleet.file_limits import LOGGER_FAILURES_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import LOGGER_FAILURES_MAX
 from fleet.storage.database import Connection
 
 ConcernKind = Literal["failing", "missing", "pull_failing"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from fleet.file_limits import DEFINITIONS_BYTES_MAX, DEFINITIONS_PER_LOGGER_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import DEFINITIONS_BYTES_MAX, DEFINITIONS_PER_LOGGER_MAX
 from fleet.storage.database import Connection
 from fleet.storage.imports import Job
 

@@ -16,13 +16,13 @@ from msgspec import UNSET, UnsetType
 from fleet import ssh_keys
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Conflict, NotFound
-from fleet.ids import DeviceId, SiteId
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_ACCOUNTS_PER_SITE_MAX,
     DROP_EXPECTED_EVERY_S_MAX,
     DROP_EXPECTED_EVERY_S_MIN,
     DROP_KEYS_PER_ACCOUNT_MAX,
 )
+from fleet.ids import DeviceId, SiteId
 from fleet.storage import drop_passwords
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs

@@ -6,7 +6,7 @@ import asyncssh
 
 from fleet import reach, ssh_keys
 from fleet.errors import BadInput, Unavailable
-from fleet.limits import PULL_CONNECT_S
+from fleet.file_limits import PULL_CONNECT_S
 from fleet.ssh_keys import SshKey
 
 HOST_KEY_ALGORITHMS = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from fleet.file_limits import REFUSED_FILES_KEPT_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import REFUSED_FILES_KEPT_MAX
 from fleet.storage.database import Connection
 
 _DONE: Final = "state IN ('imported', 'partly', 'quarantined', 'same', 'undone')"

@@ -9,8 +9,9 @@ import msgspec
 
 from fleet.codecs.files.reading import ReadingSettings, Refusal, refusal
 from fleet.columns import BulkReport
+from fleet.file_limits import SMALL_FILE_BYTES, WAITING_SERIALS_PER_SITE_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import SMALL_FILE_BYTES, WAITING_SERIALS_PER_SITE_MAX, WAITING_SOURCES_PER_GATEWAY_MAX
+from fleet.limits import WAITING_SOURCES_PER_GATEWAY_MAX
 from fleet.storage.database import Connection
 from fleet.storage.import_retention import bound_refusals
 from fleet.storage.waiting import Sighting, note_sources

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import zstandard
 
-from fleet.limits import FILE_CHUNK_BYTES
+from fleet.file_limits import FILE_CHUNK_BYTES
 
 
 def kept_path(folder: Path, digest: bytes) -> Path:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from fleet.errors import BadInput
-from fleet.limits import PULL_SECRET_CHARS_MAX
+from fleet.file_limits import PULL_SECRET_CHARS_MAX
 
 
 class SealedKey(NamedTuple):

@@ -13,8 +13,8 @@ import msgspec
 
 from fleet import ssh_keys
 from fleet.errors import BadInput, Conflict, NotFound
+from fleet.file_limits import PULL_EVERY_S_MAX, PULL_EVERY_S_MIN, PULL_REMEMBERED_MAX, PULL_SOURCES_PER_SITE_MAX
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import PULL_EVERY_S_MAX, PULL_EVERY_S_MIN, PULL_REMEMBERED_MAX, PULL_SOURCES_PER_SITE_MAX
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 

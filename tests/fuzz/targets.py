@@ -22,7 +22,8 @@ from fleet.codecs.memory import Memory
 from fleet.codecs.registry import CODECS, decode_raw
 from fleet.codecs.value_template import template
 from fleet.errors import BadInput
-from fleet.limits import FILE_HEAD_BYTES, MEMORY_BYTES_PER_SENDER_MAX, MEMORY_ENTRIES_PER_SENDER_MAX, RAW_TOPIC_CHARS_MAX
+from fleet.file_limits import FILE_HEAD_BYTES
+from fleet.limits import MEMORY_BYTES_PER_SENDER_MAX, MEMORY_ENTRIES_PER_SENDER_MAX, RAW_TOPIC_CHARS_MAX
 from fleet.measures import is_measure
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage

@@ -10,8 +10,8 @@ import pytest
 from fleet import ssh_keys
 from fleet.codecs.files.reading import ReadingSettings
 from fleet.errors import BadInput, Conflict, NotFound
+from fleet.file_limits import DROP_KEYS_PER_ACCOUNT_MAX
 from fleet.ids import DeviceId
-from fleet.limits import DROP_KEYS_PER_ACCOUNT_MAX
 from fleet.storage import drop_accounts, drop_passwords, pull_secrets, pull_sources
 from fleet.storage.database import acting_as, connect, open_pool
 from fleet.storage.drop_accounts import AccountChange

@@ -14,7 +14,7 @@ from actors.dropbox import upload as upload_module
 from actors.dropbox.refused import Status
 from actors.dropbox.wire import Kind
 from actors.local.ports import LOOPBACK
-from fleet.limits import DROP_AHEAD_PIECES_MAX, DROP_CHANNELS_MAX, DROP_HANDLES_MAX, DROP_WRITE_BYTES_MAX
+from fleet.file_limits import DROP_AHEAD_PIECES_MAX, DROP_CHANNELS_MAX, DROP_HANDLES_MAX, DROP_WRITE_BYTES_MAX
 from tests.drop_rig import DropRig, Login, RawSftp, raw, string, until
 
 ESCAPES = [

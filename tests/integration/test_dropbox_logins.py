@@ -15,8 +15,8 @@ from actors.dropbox.host_key import host_keys
 from actors.dropbox.wire import Kind
 from fleet.attempts import LoginAttempts
 from fleet.errors import BadInput, Unavailable
+from fleet.file_limits import DROP_PASSWORD_TRIES_PER_CONNECTION
 from fleet.ids import DeviceId
-from fleet.limits import DROP_PASSWORD_TRIES_PER_CONNECTION
 from fleet.storage import drop_accounts
 from fleet.storage.database import connect
 from tests.drop_rig import DEADLINE_S, DropRig, Login, execute, raw, running, until

@@ -6,13 +6,9 @@ from pathlib import Path
 import asyncpg
 
 from fleet.codecs.files.reading import refusal
+from fleet.file_limits import REFUSED_FILES_KEPT_MAX, SAMPLE_REVISIONS_MAX, WAITING_SERIALS_PER_SITE_MAX
 from fleet.ids import SiteId
-from fleet.limits import (
-    REFUSED_FILES_KEPT_MAX,
-    SAMPLE_REVISIONS_MAX,
-    WAITING_SERIALS_PER_SITE_MAX,
-    WAITING_SOURCES_PER_GATEWAY_MAX,
-)
+from fleet.limits import WAITING_SOURCES_PER_GATEWAY_MAX
 from fleet.storage import import_retention, imports
 from fleet.storage.database import Connection, connect
 from fleet.storage.imports import Job, SerialRows

@@ -13,7 +13,7 @@ from actors.importer import originals, reading, spool
 from actors.importer.originals import Originals
 from actors.importer.reading import ReadingJob
 from fleet.codecs.files.reading import Context
-from fleet.limits import IMPORT_DISK_FREE_MIN_BYTES
+from fleet.file_limits import IMPORT_DISK_FREE_MIN_BYTES
 from tests.fleet_rig import fetch, until
 from tests.importer_rig import Intake, intake, running_importer
 from tests.integration.test_bad_input import HEADING, NOW, own, rows

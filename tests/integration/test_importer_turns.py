@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from actors.importer import importer as importer_module
 from actors.importer.turns import Turns
-from fleet.limits import DEFINITIONS_PER_LOGGER_MAX
+from fleet.file_limits import DEFINITIONS_PER_LOGGER_MAX
 from fleet.storage import definitions, imports
 from fleet.storage.database import connect
 from tests.fleet_rig import seed_fleet

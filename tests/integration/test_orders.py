@@ -33,15 +33,15 @@ from tests.servers import Broker, Cluster, Database, Pki
 
 
 @pytest.fixture
-async def shard(database: Database, broker_session: Broker) -> AsyncIterator[TwinShard]:
+async def shard(database: Database, broker: Broker) -> AsyncIterator[TwinShard]:
     await seed_fleet(database, [(SITE, {GATEWAY: "gateway", OTHER: "gateway"})])
-    async with running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as running:
+    async with running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as running:
         yield running
 
 
 @pytest.fixture
-async def device(shard: TwinShard, broker_session: Broker, pki: Pki) -> AsyncIterator[Device]:
-    async with Device(broker_session, pki, SITE, GATEWAY) as connected:
+async def device(shard: TwinShard, broker: Broker, pki: Pki) -> AsyncIterator[Device]:
+    async with Device(broker, pki, SITE, GATEWAY) as connected:
         await come(shard, connected)
         yield connected
 
@@ -74,13 +74,13 @@ async def test_commands_are_done_one_after_the_other(shard: TwinShard, device: D
 
 
 async def test_what_waits_for_an_absent_device_is_told_when_it_comes(
-    shard: TwinShard, database: Database, broker_session: Broker, pki: Pki
+    shard: TwinShard, database: Database, broker: Broker, pki: Pki
 ) -> None:
     await shard.issue_commands([command("c1")])
     await shard.change_configs([wish(Change("set", own={"report_interval_s": 30.0}))])
     assert (await row_of(database, "c1"))["state"] == "queued"
     await until_config(database, "pending")
-    async with Device(broker_session, pki, SITE, GATEWAY) as device:
+    async with Device(broker, pki, SITE, GATEWAY) as device:
         await come(shard, device)
         assert (await told(device, "down/command", Command)).id == "c1"
         assert (await told(device, "down/config", DesiredConfig)).version == 1
@@ -102,11 +102,11 @@ async def test_the_same_key_is_the_same_command(shard: TwinShard, device: Device
 
 
 async def test_answers_that_make_no_sense_harm_nobody(
-    shard: TwinShard, device: Device, database: Database, broker_session: Broker, pki: Pki
+    shard: TwinShard, device: Device, database: Database, broker: Broker, pki: Pki
 ) -> None:
     """A result for another device's command, an invented one, garbage, a contradiction: coded, and the next one flows."""
     await shard.issue_commands([command("c1"), command("c2")])
-    async with Device(broker_session, pki, SITE, OTHER) as other:
+    async with Device(broker, pki, SITE, OTHER) as other:
         await answer(other, "c1", "succeeded")
         letter = await until_letter(database, "unknown_command_id")
         assert letter["device_id"] == OTHER

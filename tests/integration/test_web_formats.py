@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet.limits import PREVIEWS_PER_MIN
+from fleet.file_limits import PREVIEWS_PER_MIN
 from fleet.storage import company_formats
 from tests.format_forms import EXPORT, begun, sent
 from tests.import_rows import add_file

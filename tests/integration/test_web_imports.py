@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet.limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOADS_AT_ONCE_PER_PERSON
+from fleet.file_limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX, UPLOADS_AT_ONCE_PER_PERSON
 from tests.import_rows import add_file, add_refusal, add_serial
 from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, Web, listen
 from web import import_changes

@@ -8,7 +8,7 @@ from typing import Any
 import asyncssh
 import msgspec
 
-from fleet.limits import PULL_ASKED_PER_MIN
+from fleet.file_limits import PULL_ASKED_PER_MIN
 from fleet.storage import drop_passwords, pull_secrets
 from tests.web_app import ALPHA, BETA, Web
 

@@ -11,7 +11,7 @@ from fleet.codecs.files import registry
 from fleet.codecs.files.guess import guess
 from fleet.codecs.files.reading import Context, FileFormat
 from fleet.codecs.files.unpack import members
-from fleet.limits import FILE_HEAD_BYTES
+from fleet.file_limits import FILE_HEAD_BYTES
 from tests.file_reading import RECEIVED, Reading, read
 from tests.file_samples import FILES, Sample
 from tests.packed import gzipped, zipped

@@ -18,7 +18,7 @@ from fleet.codecs.files.registry import recognised
 from fleet.codecs.registry import decode_raw
 from fleet.codecs.senml import Resolved, Resolver
 from fleet.errors import BadInput
-from fleet.limits import FILE_ROWS_PER_BLOCK
+from fleet.file_limits import FILE_ROWS_PER_BLOCK
 from fleet.telemetry import RawMessage
 
 T = 1_700_000_000_000

@@ -23,16 +23,16 @@ from fleet import ssh_keys
 from fleet.addresses import sender_of
 from fleet.attempts import LoginAttempts
 from fleet.errors import BadInput
-from fleet.ids import DeviceId
-from fleet.limits import (
+from fleet.file_limits import (
     DROP_CLOSED_REST_S,
     DROP_CUT_KEPT_S,
     DROP_FAILURES_PER_ACCOUNT,
     DROP_FAILURES_PER_ADDRESS,
     DROP_FAILURES_PER_PAIR,
     DROP_LISTED_S,
-    LOGIN_WINDOW_S,
 )
+from fleet.ids import DeviceId
+from fleet.limits import LOGIN_WINDOW_S
 
 LOGGER = DeviceId("gw-1")
 NOW_S = 1_780_000_000.0

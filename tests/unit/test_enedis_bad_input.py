@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fleet.codecs.files import enedis, refusals, registry
 from fleet.codecs.files.reading import Content, Context, Refusal, Rows, Unreadable
-from fleet.limits import FILE_CHUNK_BYTES
+from fleet.file_limits import FILE_CHUNK_BYTES
 from fleet.measures import is_measure
 from fleet.serials import is_serial
 from tests.enedis_files import (

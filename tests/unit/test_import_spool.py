@@ -14,7 +14,8 @@ from actors.importer.reading import ReadingJob
 from actors.importer.spool import Spool, SpoolWriter, Summary
 from fleet.codecs.files.reading import Context, ReadingSettings, Rows, Unreadable, refusal
 from fleet.columns import DAY_MS
-from fleet.limits import FILE_SERIALS_MAX, HISTORY_DAYS, REFUSED_TEXT_CHARS_MAX
+from fleet.file_limits import FILE_SERIALS_MAX, REFUSED_TEXT_CHARS_MAX
+from fleet.limits import HISTORY_DAYS
 from fleet.storage.company_formats import CompanyFormat
 
 NOW = time.time_ns() // 1_000_000

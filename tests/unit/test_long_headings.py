@@ -8,7 +8,7 @@ from fleet.codecs.files.guess import guess
 from fleet.codecs.files.guess_shape import shape_of
 from fleet.codecs.files.reading import Content, Context
 from fleet.codecs.files.wide_csv import WideCsv
-from fleet.limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX, WIDE_HOLES_MAX
+from fleet.file_limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX, WIDE_HOLES_MAX
 from tests.file_reading import RECEIVED
 
 LONG = FILE_LINE_CHARS_MAX - 100

@@ -19,7 +19,7 @@ from fleet.codecs.files import refusals
 from fleet.codecs.files.reading import Unreadable
 from fleet.codecs.files.unpack import members
 from fleet.codecs.files.zip_members import is_safe_name
-from fleet.limits import ARCHIVE_MEMBERS_MAX, FILE_CHUNK_BYTES
+from fleet.file_limits import ARCHIVE_MEMBERS_MAX, FILE_CHUNK_BYTES
 
 TEXT = b"".join(b"2024-07-01T%02d:30:00+02:00;%d\n" % (hour, hour * hour * 7919 % 6000) for hour in range(24))
 

@@ -16,8 +16,7 @@ from fleet.codecs.files.reading import Context, ReadingSettings
 from fleet.codecs.files.refusals import WORDS
 from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv
 from fleet.errors import BadInput
-from fleet.ids import SiteId
-from fleet.limits import (
+from fleet.file_limits import (
     FILE_NAME_CHARS_MAX,
     PREVIEW_BYTES,
     PREVIEW_POINTS_MAX,
@@ -25,6 +24,7 @@ from fleet.limits import (
     UPLOADS_AT_ONCE_PER_PERSON,
     UPLOADS_PER_MIN,
 )
+from fleet.ids import SiteId
 from fleet.storage.import_lists import FileRow, RefusalRow
 from web.attempts import UploadRate
 from web.errors import TooMany

@@ -22,13 +22,13 @@ NOT_A_NUMBER = N_("Please enter a number.")
 
 async def fields_of(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The last value of each name, without spaces around it. Raises BadInput (invalid_request)."""
-    return dict(await items_of(request))
+    return {name: value.strip() for name, value in await items_of(request)}
 
 
 async def items_of(request: Request[Any, Any, Any], items_max: int = _FIELDS_MAX) -> list[tuple[str, str]]:
-    """Every name with its text, for forms in which a name stands several times. Raises BadInput (invalid_request)."""
+    """Every name with its text as sent, for forms in which a name stands several times. Raises BadInput (invalid_request)."""
     form = await request.form()
-    found = [(name, value.strip()) for name, value in form.multi_items() if isinstance(value, str)]
+    found = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     if len(found) > items_max or any(len(value) > _CHARS_MAX or "\0" in value for _, value in found):
         raise BadInput("invalid_request", "the form is larger than any of ours")
     return found

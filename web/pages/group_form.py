@@ -49,9 +49,9 @@ def fields_from(items: Iterable[tuple[str, str]]) -> GroupFields:
     texts: dict[str, str] = {}
     for name, value in items:
         if name in ticked:
-            ticked[name].append(value)
+            ticked[name].append(value)  # with the spaces that a device may put into its model's name
         else:
-            texts[name] = value
+            texts[name] = value.strip()
     plain = {name: texts.get(name, "") for name in GroupFields.__struct_fields__ if name != "ticked"}
     return GroupFields(ticked={name: tuple(dict.fromkeys(values)) for name, values in ticked.items()}, **plain)
 

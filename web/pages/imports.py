@@ -10,7 +10,8 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from fleet.errors import BadInput, FleetError
-from fleet.limits import FILE_BYTES_MAX, PAGE_ITEMS, UPLOAD_FILES_PER_FORM_MAX, UPLOAD_FORM_BYTES_MAX
+from fleet.file_limits import FILE_BYTES_MAX, UPLOAD_FILES_PER_FORM_MAX, UPLOAD_FORM_BYTES_MAX
+from fleet.limits import PAGE_ITEMS
 from fleet.storage import import_lists, registry
 from fleet.storage.import_lists import ConcernRow, KeptSite, Show
 from fleet.storage.registry import DeviceRow, SiteRow

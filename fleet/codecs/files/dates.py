@@ -13,7 +13,7 @@ from typing import Final
 
 from fleet.codecs.files.local_time import DAY_MS, naive_ms
 from fleet.codecs.files.reading import DateOrder
-from fleet.limits import DATE_TEXTS_KNOWN_MAX, FILE_DATES_COMPARED_MAX
+from fleet.file_limits import DATE_TEXTS_KNOWN_MAX, FILE_DATES_COMPARED_MAX
 from fleet.telemetry import UnixMs
 
 ORDERS: Final[tuple[DateOrder, ...]] = ("dmy", "mdy", "ymd")

@@ -25,7 +25,7 @@ from fleet.codecs.files.fronius_log import EVENTS, LOCATION, METER, SCALES, Logg
 from fleet.codecs.files.local_time import LocalTimes, naive_ms
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Unreadable, refusal
 from fleet.codecs.files.sparse_rows import SparseRows
-from fleet.limits import FRONIUS_BYTES_MAX
+from fleet.file_limits import FRONIUS_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import UnixMs
 

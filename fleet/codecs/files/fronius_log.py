@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fleet.codecs.files.reading import Refusal, StampEnd, refusal
-from fleet.limits import INTERVAL_MAX_S
+from fleet.file_limits import INTERVAL_MAX_S
 from fleet.serials import is_serial, serial_from
 
 ENERGY: Final = "EnergyReal_WAC_Sum_Produced"

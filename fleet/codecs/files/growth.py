@@ -3,7 +3,7 @@
 from typing import Final
 
 from fleet.codecs.files.reading import Unreadable
-from fleet.limits import FILE_UNPACK_RATIO_FREE_BYTES, FILE_UNPACK_RATIO_MAX, FILE_UNPACKED_BYTES_MAX
+from fleet.file_limits import FILE_UNPACK_RATIO_FREE_BYTES, FILE_UNPACK_RATIO_MAX, FILE_UNPACKED_BYTES_MAX
 
 
 def check_growth(packed: int, unpacked: int) -> None:

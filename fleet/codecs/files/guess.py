@@ -15,7 +15,7 @@ from fleet.codecs.files.row_reader import serial_of
 from fleet.codecs.files.units import unit_named, units_known
 from fleet.codecs.files.wide_declaration import Column, Kind, Place, TimeCells, WideCsv, kind_of
 from fleet.codecs.naming import name_words
-from fleet.limits import WIDE_COLUMNS_MAX, WIDE_TEXT_CHARS_MAX
+from fleet.file_limits import WIDE_COLUMNS_MAX, WIDE_TEXT_CHARS_MAX
 
 __all__ = ["ColumnGuess", "Doubt", "Guess", "guess", "units_known"]
 

@@ -14,7 +14,7 @@ from fleet.codecs.files.numbers import Decimal, Numbers, Thousands
 from fleet.codecs.files.reading import Content, Unreadable
 from fleet.codecs.files.row_reader import split
 from fleet.codecs.files.units import unit_named
-from fleet.limits import GUESS_LINES_MAX, WIDE_COLUMNS_MAX
+from fleet.file_limits import GUESS_LINES_MAX, WIDE_COLUMNS_MAX
 
 Encoding = Literal["utf-16-le", "utf-16-be"] | None
 

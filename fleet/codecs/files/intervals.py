@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from fleet.limits import INTERVAL_MAX_S
+from fleet.file_limits import INTERVAL_MAX_S
 from fleet.telemetry import UnixMs
 
 ROWS_AHEAD: Final = 2  # how many later rows a row's interval may depend on

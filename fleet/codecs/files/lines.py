@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from fleet.codecs.files.reading import Content, Unreadable
-from fleet.limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX
+from fleet.file_limits import FILE_HEAD_BYTES, FILE_LINE_CHARS_MAX
 
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"

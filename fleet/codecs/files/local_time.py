@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from fleet.calendar import zone as iana_zone
 from fleet.codecs.files.reading import Unreadable
 from fleet.errors import BadInput
-from fleet.limits import LOCAL_DAYS_KNOWN_MAX
+from fleet.file_limits import LOCAL_DAYS_KNOWN_MAX
 from fleet.telemetry import UnixMs
 
 DAY_MS: Final = 86_400_000

@@ -20,7 +20,7 @@ from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Rows
 from fleet.codecs.files.row_reader import Layout, RowReader, serial_of
 from fleet.codecs.files.series import Group, Slot, rows_of
 from fleet.codecs.files.wide_reading import is_html
-from fleet.limits import FILE_CELLS_GATHERED_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
+from fleet.file_limits import FILE_CELLS_GATHERED_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
 from fleet.measures import is_measure
 from fleet.telemetry import UnixMs
 

@@ -9,13 +9,8 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from fleet.limits import (
-    FILE_CELLS_GATHERED_MAX,
-    FILE_ROWS_PER_BLOCK,
-    FILE_SERIALS_MAX,
-    REFUSED_TEXT_CHARS_MAX,
-    SERIAL_CHARS_MAX,
-)
+from fleet.file_limits import FILE_CELLS_GATHERED_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_TEXT_CHARS_MAX
+from fleet.limits import SERIAL_CHARS_MAX
 from fleet.serials import SERIAL_PATTERN
 from fleet.telemetry import UnixMs
 

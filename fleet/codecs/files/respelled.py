@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from fleet.codecs.files.lines import head_lines, line_blocks
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found
 from fleet.codecs.files.row_reader import split
-from fleet.limits import RESPELLED_LINES_MAX
+from fleet.file_limits import RESPELLED_LINES_MAX
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _DELIMITERS: Final = (";", ",", "\t")

@@ -12,7 +12,7 @@ from fleet.codecs.files.lines import lines
 from fleet.codecs.files.numbers import Numbers
 from fleet.codecs.files.reading import Content, Context, Found, Unreadable, refusal
 from fleet.codecs.files.series import Clock, Group, Series, Stamps
-from fleet.limits import FILE_CELLS_GATHERED_MAX, FILE_CELLS_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
+from fleet.file_limits import FILE_CELLS_GATHERED_MAX, FILE_CELLS_MAX, FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
 from fleet.serials import is_serial, serial_from
 
 Odd = Callable[[int, list[str]], Sequence[Found] | None]

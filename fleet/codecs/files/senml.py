@@ -15,7 +15,8 @@ from fleet.codecs import cbor_records, senml
 from fleet.codecs.cbor_records import NotCbor
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Gathering, Unreadable, refusal
 from fleet.errors import BadInput
-from fleet.limits import FILE_SERIALS_MAX, FILE_WHOLE_BYTES_MAX, SENML_NAMES_MAX, SENML_RECORD_BYTES_MAX
+from fleet.file_limits import FILE_SERIALS_MAX, FILE_WHOLE_BYTES_MAX
+from fleet.limits import SENML_NAMES_MAX, SENML_RECORD_BYTES_MAX
 from fleet.serials import is_serial
 from fleet.telemetry import UnixMs
 

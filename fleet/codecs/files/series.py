@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from fleet.codecs.files.intervals import ROWS_AHEAD, are_all_too_long, is_day, lengths
 from fleet.codecs.files.local_time import DAY_MS, LocalTimes
 from fleet.codecs.files.reading import Found, Refusal, Rows, StampEnd, Unreadable, refusal
-from fleet.limits import INTERVAL_MAX_S, READING_ABS_MAX
+from fleet.file_limits import INTERVAL_MAX_S
+from fleet.limits import READING_ABS_MAX
 from fleet.measures import INTERVAL_LENGTH, INTERVAL_OF
 from fleet.telemetry import UnixMs
 

@@ -28,7 +28,7 @@ from fleet.codecs.files.reading import (
     refusal,
 )
 from fleet.codecs.files.solar_log_plant import Inverter, Layout, Layouts, inverters, unnamed
-from fleet.limits import (
+from fleet.file_limits import (
     FILE_CELLS_GATHERED_MAX,
     FILE_ROWS_PER_BLOCK,
     FILE_SERIALS_MAX,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from fleet.limits import FILE_SERIALS_MAX, SOLAR_LOG_STRINGS_MAX
+from fleet.file_limits import FILE_SERIALS_MAX, SOLAR_LOG_STRINGS_MAX
 from fleet.serials import is_serial
 
 _INVERTER: Final = re.compile(r"^[ \t]*WRInfo\[([0-9]{1,3})\][ \t]*=[ \t]*new Array\((.*)\)", re.MULTILINE)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fleet.codecs.files.reading import Rows, Unreadable
-from fleet.limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
+from fleet.file_limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX
 from fleet.telemetry import UnixMs
 
 

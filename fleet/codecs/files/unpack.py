@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 from fleet.codecs.files.growth import check_growth
 from fleet.codecs.files.reading import Content, Unreadable
 from fleet.codecs.files.zip_members import zip_members
-from fleet.limits import FILE_CHUNK_BYTES, GZIP_MEMBERS_MAX
+from fleet.file_limits import FILE_CHUNK_BYTES, GZIP_MEMBERS_MAX
 
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")

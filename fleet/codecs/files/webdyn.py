@@ -28,7 +28,7 @@ from fleet.codecs.files.webdyn_columns import Column, Columns, TicColumns, are_s
 from fleet.codecs.files.webdyn_dates import ROW, Clock, order_of
 from fleet.codecs.files.webdyn_definition import Definitions
 from fleet.codecs.webdyn_names import DeviceRole
-from fleet.limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_LINES_KEPT_MAX, WEBDYN_VARIABLES_MAX
+from fleet.file_limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REFUSED_LINES_KEPT_MAX, WEBDYN_VARIABLES_MAX
 from fleet.serials import is_serial, serial_from
 
 _HEADINGS: Final = frozenset(("SNINV", "ADDRMODBUS", "DEVICEINDEX", "SNTIC", "TYPEIO"))

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from fleet.codecs.files.lines import lines
 from fleet.codecs.files.local_time import naive_ms
 from fleet.codecs.files.reading import Content, Context, Unreadable
-from fleet.limits import WEBDYN_DAYS_KNOWN_MAX
+from fleet.file_limits import WEBDYN_DAYS_KNOWN_MAX
 
 Order = Literal["dmy", "ymd"]
 _ORDERS: Final[tuple[tuple[Order, Order], ...]] = (("dmy", "ymd"), ("ymd", "dmy"))

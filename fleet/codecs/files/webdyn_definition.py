@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from fleet.codecs.files.lines import head_lines, lines
 from fleet.codecs.files.reading import Content, Context, Definition, FileFormat, Found, Unreadable
 from fleet.codecs.webdyn_names import DeviceRole, role_of
-from fleet.limits import WEBDYN_DEFINITION_BYTES_MAX, WEBDYN_VARIABLES_MAX
+from fleet.file_limits import WEBDYN_DEFINITION_BYTES_MAX, WEBDYN_VARIABLES_MAX
 from fleet.serials import is_serial, serial_from
 
 MIN_MAX_AVERAGE: Final = 2

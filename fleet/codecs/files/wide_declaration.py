@@ -10,7 +10,7 @@ from fleet.codecs.files.local_time import LocalTimes
 from fleet.codecs.files.numbers import MISSING, Decimal, Thousands
 from fleet.codecs.files.reading import DateOrder, StampEnd, Unreadable
 from fleet.codecs.files.units import scale_to, unit_named
-from fleet.limits import INTERVAL_MAX_S, WIDE_COLUMNS_MAX, WIDE_HOLES_MAX, WIDE_TEXT_CHARS_MAX
+from fleet.file_limits import INTERVAL_MAX_S, WIDE_COLUMNS_MAX, WIDE_HOLES_MAX, WIDE_TEXT_CHARS_MAX
 from fleet.measures import DAY_COUNTER_OF, INTERVAL_LENGTH, INTERVAL_OF, REGISTERS, is_measure
 
 Kind = Literal["lifetime", "daily", "interval", "mean_power", "instant"]

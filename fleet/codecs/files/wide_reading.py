@@ -17,7 +17,7 @@ from fleet.codecs.files.reading import Content, Context, Found, Unreadable
 from fleet.codecs.files.row_reader import Layout, Naming, RowReader, serial_of, split
 from fleet.codecs.files.wide_declaration import WideCsv
 from fleet.codecs.files.wide_header import Heading, heading, layout, plain, without_heading
-from fleet.limits import FILE_HEAD_BYTES, HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
+from fleet.file_limits import FILE_HEAD_BYTES, HEADING_LINES_MAX, WIDE_TEXT_CHARS_MAX
 
 _ROWS_TRIED: Final = 5
 _HTML: Final = ("<!doctype html", "<html", "<head", "<body", "http/1.")

@@ -14,12 +14,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from fleet.codecs.files.growth import check_growth
 from fleet.codecs.files.reading import Unreadable
-from fleet.limits import (
-    ARCHIVE_DIRECTORY_BYTES_MAX,
-    ARCHIVE_MEMBERS_MAX,
-    ARCHIVE_NAME_CHARS_MAX,
-    FILE_CHUNK_BYTES,
-)
+from fleet.file_limits import ARCHIVE_DIRECTORY_BYTES_MAX, ARCHIVE_MEMBERS_MAX, ARCHIVE_NAME_CHARS_MAX, FILE_CHUNK_BYTES
 
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000  # flag bits: password, strong encryption, masked directory
 _UNIX: Final = 3  # the system that made an entry, when its mode is a Unix one

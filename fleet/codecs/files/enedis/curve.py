@@ -19,7 +19,7 @@ from fleet.codecs.files.enedis.stamps import PARIS
 from fleet.codecs.files.enedis.words import refused
 from fleet.codecs.files.local_time import DAY_MS
 from fleet.codecs.files.reading import Found, Rows, StampEnd
-from fleet.limits import FILE_ROWS_PER_BLOCK
+from fleet.file_limits import FILE_ROWS_PER_BLOCK
 from fleet.telemetry import UnixMs
 
 End = Literal["start", "end"]

@@ -28,7 +28,7 @@ from fleet.codecs.files.enedis.registers import TOTAL, Source, rank_of
 from fleet.codecs.files.enedis.series import Series
 from fleet.codecs.files.enedis.words import masked
 from fleet.codecs.files.reading import Content, Context, FileFormat, Found, Unreadable
-from fleet.limits import FILE_CHUNK_BYTES, FILE_WHOLE_BYTES_MAX
+from fleet.file_limits import FILE_CHUNK_BYTES, FILE_WHOLE_BYTES_MAX
 
 _BOM: Final = b"\xef\xbb\xbf"
 _FLOW: Final = re.compile(rb'"codeFlux"\s*:\s*"R6[3-7]')

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from fleet.codecs.files.enedis.quantities import Direction
 from fleet.codecs.files.reading import Rows, Unreadable
-from fleet.limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REGISTER_VALUES_HELD_MAX
+from fleet.file_limits import FILE_ROWS_PER_BLOCK, FILE_SERIALS_MAX, REGISTER_VALUES_HELD_MAX
 from fleet.telemetry import UnixMs
 
 Rank = Literal[0, 1, 2, 3]  # the meter's total, the operator's calendar, the supplier's, one that nobody knows

@@ -9,7 +9,7 @@ from fleet.codecs.files.enedis.stamps import PARIS, Stamps, Texts, day_of, midni
 from fleet.codecs.files.enedis.words import number, refused
 from fleet.codecs.files.local_time import DAY_MS
 from fleet.codecs.files.reading import Found, Refusal, StampEnd, Unreadable
-from fleet.limits import FILE_POINTS_HELD_MAX, FILE_SERIALS_MAX
+from fleet.file_limits import FILE_POINTS_HELD_MAX, FILE_SERIALS_MAX
 
 # curve: intervals; days: the total of a local day, named by its date; instants: a level at the very time
 Shape = Literal["curve", "days", "instants"]

@@ -8,7 +8,7 @@ import re
 from typing import Final, TypeVar
 
 from fleet.codecs.files.local_time import DAY_MS, LocalTimes, naive_ms
-from fleet.limits import LOCAL_DAYS_KNOWN_MAX
+from fleet.file_limits import LOCAL_DAYS_KNOWN_MAX
 from fleet.telemetry import UnixMs
 
 PARIS: Final = "Europe/Paris"

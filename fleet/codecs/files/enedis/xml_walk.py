@@ -12,7 +12,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from fleet.codecs.files.reading import Content, Found, Unreadable
-from fleet.limits import FILE_CHUNK_BYTES, FILE_LINE_CHARS_MAX
+from fleet.file_limits import FILE_CHUNK_BYTES, FILE_LINE_CHARS_MAX
 
 _DEPTH_MAX: Final = 32  # R64's deepest is 9
 _NAMES_MAX: Final = 500  # of elements and attributes; a flow has about 40
