@@ -104,20 +104,44 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
         _Words("Retiré, révoqué, ou passé derrière une passerelle.", "Retired, revoked, or put behind a gateway."),
     ),
 }
-# {faults}: "3 témoins sur 5"; {measured}, {limit}: shares. Verb first, so that it stands in a sentence.
-_STOPS: Final[Mapping[StopCode, _Words]] = {
-    "person": _Words("par {person}", "by {person}"),
-    "rejected": _Words("{faults} ont refusé ces valeurs", "{faults} refused these values"),
-    "timed_out": _Words("{faults} n’ont pas répondu à temps", "{faults} did not answer in time"),
-    "went_silent": _Words("{faults} se sont tus après les avoir reçues", "{faults} went silent after they were told"),
-    "raised_alerts": _Words("{faults} ont levé une alerte depuis", "{faults} raised an alert since"),
-    "energy": _Words(
-        "{faults} produisent {measured} de moins que leurs voisins ne le laissent attendre",
-        "{faults} yield {measured} less than their neighbours let expect",
+# Of one device, and of several. {faults}: "3 témoins sur 5"; {measured}: a share.
+_STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
+    "person": (_Words("par {person}", "by {person}"), _Words("par {person}", "by {person}")),
+    "rejected": (
+        _Words("{faults} a refusé ces valeurs", "{faults} refused these values"),
+        _Words("{faults} ont refusé ces valeurs", "{faults} refused these values"),
     ),
-    "energy_unknown": _Words(
-        "la production des témoins n’a pas pu être comparée à celle de leurs voisins ; à vous de décider",
-        "the canaries’ yield could not be compared with their neighbours’; it is for you to decide",
+    "timed_out": (
+        _Words("{faults} n’a pas répondu à temps", "{faults} did not answer in time"),
+        _Words("{faults} n’ont pas répondu à temps", "{faults} did not answer in time"),
+    ),
+    "went_silent": (
+        _Words("{faults} s’est tu après les avoir reçues", "{faults} went silent after it was told"),
+        _Words("{faults} se sont tus après les avoir reçues", "{faults} went silent after they were told"),
+    ),
+    "raised_alerts": (
+        _Words("{faults} a levé une alerte depuis", "{faults} raised an alert since"),
+        _Words("{faults} ont levé une alerte depuis", "{faults} raised an alert since"),
+    ),
+    "energy": (
+        _Words(
+            "{faults} produit {measured} de moins que ses voisins ne le laissent attendre",
+            "{faults} yields {measured} less than its neighbours let expect",
+        ),
+        _Words(
+            "{faults} produisent {measured} de moins que leurs voisins ne le laissent attendre",
+            "{faults} yield {measured} less than their neighbours let expect",
+        ),
+    ),
+    "energy_unknown": (
+        _Words(
+            "la production du témoin n’a pas pu être comparée à celle de ses voisins ; à vous de décider",
+            "the canary’s yield could not be compared with its neighbours’; it is for you to decide",
+        ),
+        _Words(
+            "la production des témoins n’a pas pu être comparée à celle de leurs voisins ; à vous de décider",
+            "the canaries’ yield could not be compared with their neighbours’; it is for you to decide",
+        ),
     ),
 }
 _STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
@@ -194,8 +218,9 @@ def slice_name(code: Slice, devices: int, language: Language) -> str:
 def stop(found: Stop, rollout: RolloutState, person: str | None, language: Language) -> str:
     """Why it stopped, as a sentence. person: who did it, where that is known. rollout: the state that it is in now."""
     by_itself, by_somebody = _STOPPED[rollout]
+    one, many = _STOPS[found.code]
     reason = (
-        _STOPS[found.code]
+        (one if found.count == 1 else many)
         .said(language)
         .format(
             person=person or _SOMEBODY.said(language),

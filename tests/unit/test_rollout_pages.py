@@ -55,6 +55,10 @@ def test_a_stop_in_french() -> None:
     assert rollout_texts.stop(two, "aborted", None, "fr") == (
         f"Arrêté de lui-même\u00a0: 2 témoins sur 5 ont refusé ces valeurs (40{NARROW}%, limite 10{NARROW}%)."
     )
+    one = Stop("timed_out", NOW, 1, 1, 9, 100 / 9, 10.0)
+    assert rollout_texts.stop(one, "returning", None, "fr") == (
+        f"Arrêté de lui-même\u00a0: 1 appareil sur 9 n’a pas répondu à temps (11,1{NARROW}%, limite 10{NARROW}%)."
+    )
     energy = Stop("energy", NOW, 0, of=3, measured_pct=-31.2, limit_pct=-10.0)
     assert rollout_texts.stop(energy, "returning", None, "fr") == (
         f"Arrêté de lui-même\u00a0: les témoins produisent 31,2{NARROW}% de moins que leurs voisins ne le laissent attendre"
