@@ -6,7 +6,6 @@ import msgspec
 
 from fleet.limits import TARGET_CHOICES_MAX
 from fleet.storage.database import Connection
-from fleet.storage.profile_versions import profiles
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -29,6 +28,18 @@ class TargetChoices(msgspec.Struct, frozen=True):
     tags: list[Choice]
 
 
+_PROFILES: Final = """
+SELECT p.id, p.definition ->> 'label_fr', p.definition ->> 'label_en', d.devices
+FROM (SELECT profile_id, count(*)::int AS devices FROM registry.device WHERE retired_at IS NULL GROUP BY 1) d
+JOIN registry.profile p ON p.id = d.profile_id ORDER BY d.devices DESC, p.id LIMIT $1
+"""
+# What devices say of themselves in their state; one look at them for both.
+_SAID: Final = """
+SELECT model, firmware, devices FROM (
+    SELECT info ->> 'model' AS model, info ->> 'firmware' AS firmware, count(*)::int AS devices
+    FROM telemetry.device_latest GROUP BY GROUPING SETS ((1), (2))
+) s WHERE coalesce(model, firmware, '') <> '' ORDER BY devices DESC, model, firmware
+"""
 _OF_SITES: Final = """
 SELECT department, department, count(*) FROM registry.site
 WHERE department IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT $1
@@ -41,29 +52,20 @@ _TAGS: Final = "SELECT tag, tag, count(*) FROM registry.device_tag GROUP BY 1 OR
 
 
 async def choices(connection: Connection) -> TargetChoices:
-    in_use = sorted((row for row in await profiles(connection) if row.devices), key=lambda row: -row.devices)
+    profiles = await connection.fetch(_PROFILES, TARGET_CHOICES_MAX)
+    said = await connection.fetch(_SAID)
     return TargetChoices(
-        profiles=[
-            Choice(row.id, row.definition.label_fr, row.definition.label_en, row.devices)
-            for row in in_use[:TARGET_CHOICES_MAX]
-        ],
-        models=await _said(connection, "model"),
-        firmwares=await _said(connection, "firmware"),
+        profiles=[Choice(*row.values()) for row in profiles],
+        models=[_said(row["model"], row["devices"]) for row in said if row["model"]][:TARGET_CHOICES_MAX],
+        firmwares=[_said(row["firmware"], row["devices"]) for row in said if row["firmware"]][:TARGET_CHOICES_MAX],
         departments=await _listed(connection, _OF_SITES),
         installers=await _listed(connection, _INSTALLERS),
         tags=await _listed(connection, _TAGS),
     )
 
 
-async def _said(connection: Connection, key: str) -> list[Choice]:
-    """What devices say of themselves in their state."""
-    rows = await connection.fetch(
-        "SELECT info ->> $1, count(*) FROM telemetry.device_latest WHERE info ->> $1 <> ''"
-        " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $2",
-        key,
-        TARGET_CHOICES_MAX,
-    )
-    return [Choice(value, value, value, devices) for value, devices in rows]
+def _said(value: str, devices: int) -> Choice:
+    return Choice(value, value, value, devices)
 
 
 async def _listed(connection: Connection, statement: str) -> list[Choice]:

@@ -26,7 +26,7 @@ async def fields_of(request: Request[Any, Any, Any]) -> dict[str, str]:
 
 
 async def items_of(request: Request[Any, Any, Any], items_max: int = _FIELDS_MAX) -> list[tuple[str, str]]:
-    """Every name with its text as sent, for forms in which a name stands several times. Raises BadInput (invalid_request)."""
+    """Every name with its text as sent, for forms in which one stands several times. Raises BadInput (invalid_request)."""
     form = await request.form()
     found = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     if len(found) > items_max or any(len(value) > _CHARS_MAX or "\0" in value for _, value in found):
