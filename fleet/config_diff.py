@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged
+from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged, told_values
 from fleet.remote import ConfigValue
 from fleet.setting import Setting, SettingProblem, check_values, is_same
 
@@ -22,7 +22,7 @@ class ValueChange(msgspec.Struct, frozen=True):
 
 def wished(state: ConfigState, settings: tuple[Setting, ...]) -> Values:
     """What a device shall run; of one that nobody has wished anything of, its profile's defaults."""
-    return dict(state.desired.values) if state.desired is not None else inherited(settings, ())[0]
+    return dict(state.desired.values) if state.desired is not None else told_values(state, settings, (), {})
 
 
 def origins_of(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Origin]:
@@ -38,7 +38,7 @@ def preview(
     below, _ = inherited(settings, layers)
     shown = {setting.key: setting.default for setting in settings if setting.read_only}  # may be repeated
     kept = {key: value for key, value in own.items() if not is_same(value, (below | shown).get(key))}
-    after, origins_after = merged(settings, layers, kept)
+    after, origins_after = told_values(state, settings, layers, kept), merged(settings, layers, kept)[1]
     before, (_, origins_before) = wished(state, settings), merged(settings, layers, own_before)
     said = state.reported.values if state.reported is not None else {}
     changes = [

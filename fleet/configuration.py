@@ -173,6 +173,19 @@ def merged(
     return values, origins
 
 
+def told_values(
+    state: ConfigState, settings: Iterable[Setting], layers: Iterable[Layer], own: Mapping[str, ConfigValue]
+) -> Values:
+    """What a device is told. Defaults of settings that it has reported without are left out: its software is older than the
+    profile, and it would refuse the whole version for a key that it does not know.
+    """
+    values, origins = merged(settings, layers, own)
+    knows = state.reported.values if state.reported is not None else {}
+    if not knows:
+        return values
+    return {key: value for key, value in values.items() if key in knows or origins[key].kind != "profile"}
+
+
 def plan(
     state: ConfigState, change: Change, settings: tuple[Setting, ...], earlier: Desired | None, now: UnixMs
 ) -> Desired | None:
@@ -187,7 +200,7 @@ def plan(
     if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
         below, _ = inherited(settings, layers)
         own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
-    values, _ = merged(settings, layers, own)
+    values = told_values(state, settings, layers, own)
     problems = check_values(settings, values)
     if problems:
         raise refusal("bad_config", problems)

@@ -28,7 +28,8 @@ STOP_DEADLINE_S = 30.0
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
-    "max_connections": "200",  # web 10, authority 10, guard 3, notifier 1, rollouts 3, twins 6 per shard; an open one costs about 2 MB
+    # web 10, authority 10, guard 3, notifier 1, rollouts 1, twins 6 per shard; an open one costs about 2 MB
+    "max_connections": "200",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "wal_compression": "on",

@@ -249,3 +249,11 @@ def test_versions_only_grow_and_a_report_of_what_was_sent_ends_in_sync(happens: 
         assert state.revision >= before.revision
         assert state.status == judge(state, SETTINGS)
         assert (state.status_at == before.status_at) == (state.status == before.status) or state.status_at == now
+
+
+def test_a_device_whose_software_is_older_is_not_told_what_it_does_not_know() -> None:
+    knows_less = {key: value for key, value in DEFAULTS.items() if key != "export"}
+    state = reported(ConfigState(), ReportedConfig(0, knows_less), SETTINGS, 1)
+    assert desired_of(after(state, change("set", own={"limit_pct": 50.0}))).values == knows_less | {"limit_pct": 50.0}
+    wished = desired_of(after(state, change("set", own={"export": True})))
+    assert wished.values["export"] is True  # whoever wishes it hears the device's own refusal
