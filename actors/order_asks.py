@@ -39,8 +39,8 @@ class OrderAsks:
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
         self._orders.book.require_open()
-        twins = [await self._twin(wish.site, wish.device) for wish in wishes]
         earlier = [await self._earlier(wish) for wish in wishes]
+        twins = [await self._twin(wish.site, wish.device) for wish in wishes]  # last: meanwhile they may be built anew
         steps: list[Step] = []
         answers = []
         for wish, twin, version in zip(wishes, twins, earlier, strict=True):
@@ -82,8 +82,8 @@ class OrderAsks:
             await self._orders.book.settled()
 
     async def _issue(self, wishes: Sequence[CommandWish]) -> tuple[list[CommandAnswer], list[Step]]:
-        twins = [await self._twin(wish.site, wish.device) for wish in wishes]
         known = [await self._known(wish) for wish in wishes]
+        twins = [await self._twin(wish.site, wish.device) for wish in wishes]  # last, as above
         steps: list[Step] = []
         answers = []
         for wish, twin, before in zip(wishes, twins, known, strict=True):
