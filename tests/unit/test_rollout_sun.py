@@ -59,7 +59,7 @@ def _slices(canary: float, neighbour: float, count: int = 8, canaries: int = 5, 
     [
         (_slices(0.5, 0.5), _slices(0.5, 0.5), "fine", 0.0),
         (_slices(0.5, 0.5), _slices(0.25, 0.25), "fine", 0.0),  # a cloud over all of them
-        (_slices(0.6, 0.3), _slices(0.4, 0.2), "fine", 0.0),  # better roofs stay better
+        (_slices(0.8, 0.4), _slices(0.6, 0.3), "fine", 0.0),  # better roofs stay better
         (_slices(0.5, 0.5), _slices(0.475, 0.5), "dropped", -5.0),
         (_slices(0.5, 0.5), _slices(0.476, 0.5), "fine", -4.8),
         (_slices(0.5, 0.5), _slices(0.0, 0.5), "dropped", -100.0),
