@@ -29,9 +29,17 @@ class CommandRig:
         return await self.web.client.request(method, f"/api/v1{path}", headers=signed, **more)
 
     async def give(
-        self, name: str = "blink", *, device: str = ALPHA_METER, who: str = "otto", key: str | None = None, **more: Any
+        self,
+        name: str = "blink",
+        *,
+        device: str = ALPHA_METER,
+        who: str = "otto",
+        key: str | None = None,
+        prefer: str | None = None,
+        **more: Any,
     ) -> Response:
         headers = {"Idempotency-Key": key} if key is not None else {}
+        headers |= {"Prefer": prefer} if prefer is not None else {}
         return await self.call("POST", f"/devices/{device}/commands", who=who, headers=headers, json={"name": name} | more)
 
     async def given(self, name: str = "blink", **more: Any) -> dict[str, Any]:

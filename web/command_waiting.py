@@ -19,10 +19,13 @@ from web.services import Services
 Look = Callable[[], Awaitable[CommandRow]]
 
 
-async def until_further(services: Services, row: CommandRow, look: Look, wait_s: float) -> CommandRow:
-    """The command as soon as it is in another state than the given one, or after that time as it is then.
+async def until_further(
+    services: Services, row: CommandRow, look: Look, wait_s: float, *, until_end: bool = False
+) -> CommandRow:
+    """The command as soon as it is in another state than the given one, or has ended, or after that time as it is then.
 
     row: as it was before the bell was listened to, so it is looked at once more. With too many who wait: as it is now.
+    until_end: another state is not enough.
     """
     if not row.is_open or wait_s <= 0.0 or services.waits >= COMMAND_WAITS_MAX:
         return row
@@ -32,7 +35,11 @@ async def until_further(services: Services, row: CommandRow, look: Look, wait_s:
     try:
         with services.news.watch(notices.ORDER, row.device) as bell:
             row = await look()
-            while row.state == before and (left_s := until_s - time.monotonic()) > 0.0 and not services.closing.is_set():
+            while (
+                (row.is_open if until_end else row.state == before)
+                and (left_s := until_s - time.monotonic()) > 0.0
+                and not services.closing.is_set()
+            ):
                 await _heard(services, bell, min(left_s, notices.POLL_S))
                 row = await look()
     finally:

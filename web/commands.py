@@ -1,6 +1,7 @@
 """What a device can be asked to do, asking it, and what became of it: /devices/{device}/commands, /commands/{command}."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -61,6 +62,18 @@ WaitQuery = Annotated[
     ),
 ]
 StateQuery = Annotated[CommandState | None, QueryParameter(name="state", description="Those in this state only")]
+UntilQuery = Annotated[
+    Literal["change", "end"],
+    QueryParameter(name="wait_for", description="With wait_s: the next state, or how it ended"),
+]
+Prefer = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Prefer",
+        max_length=200,
+        description="`wait=10` (RFC 7240): answer once the command has ended, and at the latest after so many seconds",
+    ),
+]
 _CommandId = Annotated[str, msgspec.Meta(max_length=40, pattern=r"^[^\x00]*$")]
 
 
@@ -111,13 +124,19 @@ async def post_command(
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
     key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response[CommandRow]:
     """Kept until the device has it or it expires, whatever is restarted meanwhile. Done at most once, in the order given.
 
-    `sent` says that it was handed to the broker; that the device has it, only the device says (`accepted`).
+    `sent` says that it was handed to the broker; that the device has it, only the device says (`accepted`). 200 when it has
+    ended already, which `Prefer: wait` waits for.
     """
     row = await give(services, visit, parse_device(device), data, key, client_address(request))
-    return Response(row, status_code=202, headers={"Location": f"/api/v1/commands/{row.id}"})
+    headers, wait_s = {"Location": f"/api/v1/commands/{row.id}"}, wished_wait_s(prefer)
+    if wait_s:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+        row = await until_further(services, row, partial(_look, visit, row.id), wait_s, until_end=True)
+    return Response(row, status_code=202 if row.is_open else 200, headers=headers)
 
 
 @get("/devices/{device:str}/commands", operation_id="listDeviceCommands", summary="A device's commands, newest first")
@@ -197,15 +216,14 @@ async def stream_commands(visit: NamedDependency[Visit], services: NamedDependen
 
 @get("/commands/{command:str}", operation_id="getCommand", summary="A command, and how far it has got")
 async def get_command(
-    command: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services], wait_s: WaitQuery = 0.0
+    command: FromPath[str],
+    visit: NamedDependency[Visit],
+    services: NamedDependency[Services],
+    wait_s: WaitQuery = 0.0,
+    wait_for: UntilQuery = "change",
 ) -> CommandRow:
-    command_id = parse_command(command)
-
-    async def look() -> CommandRow:
-        async with visit.enter() as connection:
-            return await stored.command(connection, command_id)
-
-    return await until_further(services, await look(), look, wait_s)
+    look = partial(_look, visit, parse_command(command))
+    return await until_further(services, await look(), look, wait_s, until_end=wait_for == "end")
 
 
 @get(
@@ -218,11 +236,7 @@ async def stream_command(
     command: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> ServerSentEvent:
     """Each event is the whole command; steps that follow each other at once may come as one, with the times of each."""
-    command_id = parse_command(command)
-
-    async def look() -> CommandRow:
-        async with visit.enter() as connection:
-            return await stored.command(connection, command_id)
+    look = partial(_look, visit, parse_command(command))
 
     async def may_see() -> None:
         await look()
@@ -246,6 +260,20 @@ async def post_cancel(
 ) -> CommandRow:
     """409 once it was sent: the device may have begun."""
     return await cancel(services, visit, parse_command(command), client_address(request))
+
+
+async def _look(visit: Visit, command_id: str) -> CommandRow:
+    async with visit.enter() as connection:
+        return await stored.command(connection, command_id)
+
+
+def wished_wait_s(prefer: str | None) -> float:
+    """Of a Prefer header; what is not understood of it is no error (RFC 7240, section 2)."""
+    for wish in (prefer or "").split(","):
+        name, _, value = wish.partition(";")[0].strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
+            return min(float(value.strip().strip('"')), COMMAND_WAIT_S_MAX)
+    return 0.0
 
 
 def parse_position(cursor: str | None) -> str | None:

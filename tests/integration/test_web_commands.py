@@ -68,6 +68,22 @@ async def test_a_command_goes_out_and_its_result_comes_back(rig: CommandRig, met
     assert (entry["subject"], entry["person_id"], entry["detail"]["args"]) == (row["id"], "otto", {"from_seq": 7})
 
 
+async def test_whoever_prefers_to_wait_is_answered_with_the_end(rig: CommandRig, meter: Device) -> None:
+    """RFC 7240: one request, and the device's own word in its answer."""
+    asked = asyncio.create_task(rig.give("resend", prefer="respond-async, wait=30"))
+    heard = await told(meter, "down/command", Command)
+    await until_somebody_waits(rig)
+    await answer(meter, heard.id, "accepted")
+    await rig.until_state(heard.id, "accepted")
+    assert not asked.done()
+    await answer(meter, heard.id, "succeeded", 5)
+    ended = await asked
+    assert (ended.status_code, ended.json()["state"], ended.json()["detail"]) == (200, "succeeded", 5)
+    assert ended.headers["preference-applied"] == "wait=30"
+    nonsense = await rig.give("resend", prefer="wait=soon")
+    assert (nonsense.status_code, nonsense.json()["state"]) == (202, "sent")
+
+
 async def test_the_same_key_is_the_same_command(rig: CommandRig, meter: Device) -> None:
     first, again = await asyncio.gather(*(rig.give("resend", args={"from_seq": 1}, key="once") for _ in range(2)))
     assert (first.status_code, again.status_code) == (202, 202)
