@@ -93,17 +93,13 @@ async def aim(connection: Connection, profile_id: str, group_id: str | None, que
         raise BadInput("bad_target", "name either a group or a query")
     group = await groups.group(connection, group_id) if group_id is not None else None
     asked = group.query if group is not None else query or TargetQuery()
-    found = await targets.matching(connection, asked, limit=BULK_TARGETS_MAX + 1)
+    found = await _of_profile(connection, asked, profile.id)
     if len(found) > BULK_TARGETS_MAX:
         raise BadInput("too_many_targets", f"more than {BULK_TARGETS_MAX} devices are meant: narrow the selection")
-    skipped: Counter[str] = Counter()
-    meant = []
-    for each in found:
-        reason = _left_out(each, profile.id)
-        if reason is None:
-            meant.append(each)
-        else:
-            skipped[reason] += 1
+    skipped = Counter(reason for each in found if (reason := _left_out(each)) is not None)
+    if others := await targets.count(connection, asked) - len(found):
+        skipped["other_profile"] = others
+    meant = [each for each in found if _left_out(each) is None]
     everything = msgspec.structs.replace(asked, profiles=(), kinds=()).is_everything
     return Aim(profile, group, asked, meant, dict(skipped), everything)
 
@@ -146,9 +142,15 @@ def changes(aimed: Aim, values: Values) -> list[ValueDiff]:
     ]
 
 
-def _left_out(target: TargetDevice, profile_id: str) -> str | None:
-    if target.profile != profile_id:
-        return "other_profile"
+async def _of_profile(connection: Connection, asked: TargetQuery, profile_id: str) -> list[TargetDevice]:
+    """One more than there may be, if there are more."""
+    if asked.profiles and profile_id not in asked.profiles:
+        return []
+    narrowed = msgspec.structs.replace(asked, profiles=(profile_id,))
+    return await targets.matching(connection, narrowed, limit=BULK_TARGETS_MAX + 1)
+
+
+def _left_out(target: TargetDevice) -> str | None:
     if target.gateway is not None:
         return "behind_gateway"
     return "device_revoked" if target.revoked else None
