@@ -18,7 +18,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import aiomqtt
 from paho.mqtt import client as paho
@@ -47,6 +47,9 @@ class Received(NamedTuple):
 
 TakeAtOnce = Callable[[str, bytes], bool]  # topic and payload; whether that message needs nothing more but its ack
 
+# An ack and then a message are two small packets: without it the second one waits 40 ms for the broker's word on the first.
+AT_ONCE: Final = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+
 
 class ManualAckSession:
     """One connection of a persistent session (clean_session false, fixed client id), QoS 1, MQTT 3.1.1.
@@ -66,6 +69,7 @@ class ManualAckSession:
             keepalive=_KEEPALIVE_S,
             max_inflight_messages=PUBLISHES_INFLIGHT_MAX,
             tls_context=tls,
+            socket_options=AT_ONCE,
         )
         self._paho: paho.Client = self._client._client
         self._paho.disable_logger()

@@ -12,6 +12,7 @@ import aiomqtt
 import asyncpg
 import msgspec
 
+from actors.manual_ack import AT_ONCE
 from actors.shard import TwinShard
 from certs.tls import client_context
 from fleet import topics
@@ -117,7 +118,9 @@ class Device:
         self.site, self.id, self.stream = SiteId(site), DeviceId(device), stream
         chain, key = pki.device(device)
         tls = client_context(ca_file=pki.server_trust, cert_file=chain, key_file=key)
-        self.client = aiomqtt.Client(broker.host, broker.device_port, identifier=device, tls_context=tls)
+        self.client = aiomqtt.Client(
+            broker.host, broker.device_port, identifier=device, tls_context=tls, socket_options=AT_ONCE
+        )
         self.acked = 0
         self.told: list[tuple[str, bytes]] = []
         self._listening: asyncio.Task[None] | None = None
