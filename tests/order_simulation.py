@@ -54,7 +54,7 @@ class World:
         self.log: list[str] = []
         self.kills = 0
         self.coverage: set[tuple[PartName, str]] = set()
-        self.troubles: list[UnixMs] = []  # when something died, or was only just there again
+        self.troubles: list[UnixMs] = []  # when something died
         self.lost: dict[str, UnixMs] = {}  # answers about a command that the broker had taken and died with
         self.states: Callable[[], set[str]] = set
         self._spared = spared  # kills that do not happen: to find those that a failure needs

@@ -97,16 +97,24 @@ class SimulatedDevice:
         self._disk.point = lambda: world.point(self)
         self._config: bytes | None = None  # its file, which is replaced as a whole
         self._life = 0
+        self._died_at: UnixMs = 0
+        self.gone: list[tuple[UnixMs, UnixMs]] = []  # from when to when it had no power
         self.boot()
 
     @property
     def is_idle(self) -> bool:
-        return self._link is not None and not self._waiting and not self.journal.untold() and not self.journal.unfinished()
+        return (
+            self.alive
+            and self._link is not None
+            and not self._waiting
+            and not self.journal.untold()
+            and not self.journal.unfinished()
+        )
 
     def boot(self) -> None:
         self.alive = True
         self._life += 1
-        self._world.troubles.append(self._world.now)
+        self.gone.append((self._died_at, self._world.now))
         self._link: Link | None = None
         self._waiting: deque[tuple[Entry, Command]] = deque()
         self.journal = _Journal(self._disk)
@@ -127,6 +135,7 @@ class SimulatedDevice:
     def die(self) -> None:
         """The power is cut."""
         self.alive = False
+        self._died_at = self._world.now
         self._disk.cut()
         if self._link is not None:
             self._link.cut("client")

@@ -41,8 +41,9 @@ _OPEN_COMMANDS: Final = f"""
     SELECT {_COMMAND_COLUMNS} FROM remote.command WHERE site_id = ANY($1::text[]) AND state = ANY($2::text[])
 """  # noqa: S608 - column names of our own
 _COMMANDS_BY_ID: Final = f"SELECT {_COMMAND_COLUMNS} FROM remote.command WHERE id = ANY($1::text[])"  # noqa: S608 - as above
-_COMMAND_BY_KEY: Final = f"""
-    SELECT {_COMMAND_COLUMNS} FROM remote.command WHERE device_id = $1 AND created_by = $2 AND idempotency_key = $3
+_COMMANDS_BY_KEY: Final = f"""
+    SELECT {_COMMAND_COLUMNS} FROM remote.command JOIN unnest($1::text[], $2::text[], $3::text[])
+        AS k (device_id, created_by, idempotency_key) USING (device_id, created_by, idempotency_key)
 """  # noqa: S608 - as above
 _FORGOTTEN: Final = """
     SELECT DISTINCT o.site_id, o.device_id, d.retired_at IS NOT NULL AS retired
@@ -97,10 +98,15 @@ _SAVE_RECEIPTS: Final = """
     SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
                          $8::text[], $9::bytea[])
 """
+_HEAD: Final = "SELECT seq, hash FROM remote.receipt_head WHERE chain = $1 FOR UPDATE"
+_FIRST_HEAD: Final = "INSERT INTO remote.receipt_head (chain, seq, hash) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING"
 _MOVE_HEAD: Final = """
     INSERT INTO remote.receipt_head (chain, seq, hash) VALUES ($1, $2, $3)
     ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash
 """
+
+
+CommandKey = tuple[DeviceId, str, str]  # device, person, idempotency key
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -138,9 +144,9 @@ async def commands_by_id(connection: Connection, ids: Sequence[str]) -> dict[str
     return {row["id"]: _command(row) for row in await connection.fetch(_COMMANDS_BY_ID, ids)}
 
 
-async def command_by_key(connection: Connection, device: DeviceId, person_id: str, key: str) -> IssuedCommand | None:
-    row = await connection.fetchrow(_COMMAND_BY_KEY, device, person_id, key)
-    return None if row is None else _command(row)
+async def commands_by_key(connection: Connection, keys: Sequence[CommandKey]) -> dict[CommandKey, IssuedCommand]:
+    rows = await connection.fetch(_COMMANDS_BY_KEY, *zip(*keys, strict=True))
+    return {(row["device_id"], row["created_by"], row["idempotency_key"]): _command(row) for row in rows}
 
 
 async def with_open_commands(connection: Connection, slots: Sequence[int], limit: int) -> list[Forgotten]:
@@ -175,8 +181,11 @@ async def save_steps(connection: Connection, steps: Iterable[Step]) -> None:
 
 async def head_of(connection: Connection, chain: int) -> tuple[int, bytes]:
     """The chain's newest line: number and hash. Holds the chain until the transaction ends."""
-    row = await connection.fetchrow("SELECT seq, hash FROM remote.receipt_head WHERE chain = $1 FOR UPDATE", chain)
-    return (0, GENESIS) if row is None else (row["seq"], row["hash"])
+    row = await connection.fetchrow(_HEAD, chain)
+    if row is None:  # its first line; a row to hold on to, and to wait for whoever is just writing that line
+        await connection.execute(_FIRST_HEAD, chain, GENESIS)
+        (row,) = await connection.fetch(_HEAD, chain)
+    return row["seq"], row["hash"]
 
 
 async def save_receipts(connection: Connection, chain: int, steps: Iterable[Step]) -> Line | None:

@@ -17,7 +17,7 @@ from tests.simulated_device import SimulatedDevice
 from tests.simulated_shard import Shard
 
 SEEDS = 1_200
-BLOCKS = 8
+BLOCKS = 3
 PATIENCE_MS = 400_000  # after the storm: a device's commands are done one by one
 PEACE_MS = 15_000  # until all have found each other again
 PROFILE = next(profile for profile in profiles.shipped() if profile.id == "gateway")
@@ -138,23 +138,25 @@ def check_command(command: IssuedCommand, device: SimulatedDevice, simulation: S
             assert entry is None, f"{where}, and the device knows it"
         case "timed_out":
             late = None if command.late is None else command.late.status
-            was_lost = was_lost_for_good(command, simulation.world)
+            was_lost = was_lost_for_good(command, device, simulation.world)
             assert late == said or was_lost, f"{where}, late {late}, and the device says {said}"
             knew_at = device.ended.get(command.id, command.ended_at or 0)
-            had_peace = not had_no_peace(knew_at, command.ended_at or 0, simulation.world)
+            had_peace = not had_no_peace(knew_at, command.ended_at or 0, device, simulation.world)
             assert not (knew_at < (command.ended_at or 0) and had_peace), f"{where}, and there was time to hear how it ended"
     if command.id in simulation.clients.cancelled:
         assert command.state == "cancelled", f"{where}, and somebody was told that it is cancelled"
 
 
-def was_lost_for_good(command: IssuedCommand, world: World) -> bool:
+def was_lost_for_good(command: IssuedCommand, device: SimulatedDevice, world: World) -> bool:
     """The broker had taken the answer and died with it, and there was no peace to ask again before time was up."""
     lost_at, ended_at = world.lost.get(command.id), command.ended_at or 0
-    return lost_at is not None and (lost_at > ended_at or had_no_peace(lost_at, ended_at, world))
+    return lost_at is not None and (lost_at > ended_at or had_no_peace(lost_at, ended_at, device, world))
 
 
-def had_no_peace(since: UnixMs, until: UnixMs, world: World) -> bool:
-    return any(since <= trouble <= until < trouble + PEACE_MS for trouble in [since, *world.troubles])
+def had_no_peace(since: UnixMs, until: UnixMs, device: SimulatedDevice, world: World) -> bool:
+    """Whether something was dead, or had died lately, at the end of that time."""
+    died_lately = any(since <= trouble <= until < trouble + PEACE_MS for trouble in [since, *world.troubles])
+    return died_lately or any(died <= until < back + PEACE_MS for died, back in device.gone)
 
 
 def check_config(database: Database, device: SimulatedDevice) -> None:
