@@ -19,8 +19,7 @@ from fleet.limits import ORDERS_STORE_TIMEOUT_S
 from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish, problem_of
 from fleet.storage import orders as orders_sql
 from fleet.storage.database import AWAY, Pool
-
-_Key = tuple[DeviceId, str, str]  # device, person, idempotency key
+from fleet.storage.orders import CommandKey
 
 
 class OrderAsks:
@@ -34,7 +33,7 @@ class OrderAsks:
         self._catalog = catalog
         self._orders = orders
         self._last_number = 0
-        self._keys: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()  # of commands that are being given
+        self._keys: WeakValueDictionary[CommandKey, asyncio.Lock] = WeakValueDictionary()  # of commands that are being given
         self._unsure: set[asyncio.Task[None]] = set()
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
@@ -82,13 +81,14 @@ class OrderAsks:
             await self._orders.book.settled()
 
     async def _issue(self, wishes: Sequence[CommandWish]) -> tuple[list[CommandAnswer], list[Step]]:
-        known = [await self._known(wish) for wish in wishes]
+        known = await self._known(wishes)
         twins = [await self._twin(wish.site, wish.device) for wish in wishes]  # last, as above
         steps: list[Step] = []
         answers = []
-        for wish, twin, before in zip(wishes, twins, known, strict=True):
+        for wish, twin in zip(wishes, twins, strict=True):
+            key = _key(wish)
             try:
-                answer, step = self._issued(wish, twin, before)
+                answer, step = self._issued(wish, twin, None if key is None else known.get(key))
             except (BadInput, Conflict, NotFound) as error:
                 answer, step = CommandAnswer(wish.id, "failed", problem=problem_of(error)), None
             answers.append(answer)
@@ -180,18 +180,19 @@ class OrderAsks:
         except AWAY as error:
             raise Unavailable("database_away", "the earlier version cannot be read now; try again in a moment") from error
 
-    async def _known(self, wish: CommandWish) -> IssuedCommand | None:
-        key = _key(wish)
-        if key is None:
-            return None
+    async def _known(self, wishes: Sequence[CommandWish]) -> dict[CommandKey, IssuedCommand]:
+        """Raises Unavailable (database_away)."""
+        keys = [key for key in map(_key, wishes) if key is not None]
+        if not keys:
+            return {}
         try:
             async with self._pool.acquire() as connection:
-                return await orders_sql.command_by_key(connection, *key)
+                return await orders_sql.commands_by_key(connection, keys)
         except AWAY as error:
             raise Unavailable("database_away", "the database does not answer; try again in a moment") from error
 
 
-def _key(wish: CommandWish) -> _Key | None:
+def _key(wish: CommandWish) -> CommandKey | None:
     if wish.idempotency_key is None or wish.person_id is None:
         return None
     return wish.device, wish.person_id, wish.idempotency_key
