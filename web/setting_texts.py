@@ -33,8 +33,8 @@ _ENGLISH: Final[Mapping[ProblemCode, str]] = {
     "too_many": "Too many settings at once; at most %s.",
 }
 _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
-    "fr": {"true": "oui", "false": "non", "none": "aucun"},
-    "en": {"true": "yes", "false": "no", "none": "none"},
+    "fr": {"true": "activé", "false": "désactivé", "none": "aucun"},
+    "en": {"true": "on", "false": "off", "none": "none"},
 }
 
 

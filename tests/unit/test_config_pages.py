@@ -20,8 +20,9 @@ from web.config_views import ConfigView, config_view
 from web.errors import Elsewhere, Stale, problem_of, problem_response
 from web.if_match import seen_version
 from web.language import Language
-from web.pages import config_words
-from web.pages.config_form import fields_of_settings, own_of, spelled, typed_in, typed_of
+from web.pages import config_words, setting_words
+from web.pages.config_form import fields_of_settings, own_of, typed_in, typed_of
+from web.pages.setting_form import spelt
 from web.setting_texts import setting_message
 
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
@@ -59,7 +60,7 @@ def test_every_problem_is_said_with_what_would_be_right(code: ProblemCode, langu
 def test_people_read_the_names_of_settings_and_programs_their_keys() -> None:
     problem = SettingProblem("export_limit_w", "needs", "export_limit_on = true")
     assert "export_limit_on = true" in setting_message(problem, "fr")
-    assert "« Limiter l’injection » = oui" in setting_message(problem, "fr", {"export_limit_on": "Limiter l’injection"})
+    assert "« Limiter l’injection » = activé" in setting_message(problem, "fr", {"export_limit_on": "Limiter l’injection"})
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -73,13 +74,13 @@ def test_words_stand_for_every_code_of_a_configuration(language: Language) -> No
 
 def test_values_as_people_read_them() -> None:
     by_key = {setting.key: setting for setting in SETTINGS}
-    assert config_words.value(by_key["export_limit_w"], 3000, "fr") == "3\u202f000\u00a0W"
-    assert config_words.value(by_key["active_power_limit_pct"], 62.5, "fr") == "62,5\u00a0%"
-    assert config_words.value(by_key["mode"], "island", "en") == "Islanded"
-    assert config_words.value(by_key["mode"], "gone", "en") == "gone"
-    assert [config_words.value(None, each, "fr") for each in (True, None, "", 1.5)] == ["activé", "—", "(vide)", "1,5"]
-    assert config_words.name_of("input.meter", "fr") == "Entrée « meter »"
-    assert config_words.grid_limits(by_key["active_power_limit_pct"], "fr") == "Raccordement : 0 … 70 % (VDE-AR-N 4105)"
+    assert setting_words.value(by_key["export_limit_w"], 3000, "fr") == "3\u202f000\u00a0W"
+    assert setting_words.value(by_key["active_power_limit_pct"], 62.5, "fr") == "62,5\u00a0%"
+    assert setting_words.value(by_key["mode"], "island", "en") == "Islanded"
+    assert setting_words.value(by_key["mode"], "gone", "en") == "gone"
+    assert [setting_words.value(None, each, "fr") for each in (True, None, "", 1.5)] == ["activé", "—", "(vide)", "1,5"]
+    assert setting_words.name_of("input.meter", "fr") == "Entrée « meter »"
+    assert setting_words.grid_limits(by_key["active_power_limit_pct"], "fr") == "Raccordement : 0 … 70 % (VDE-AR-N 4105)"
 
 
 def test_a_form_that_is_sent_as_it_came_changes_nothing() -> None:
@@ -148,7 +149,7 @@ def test_a_number_that_a_form_shows_is_read_back(number: float) -> None:
     setting = Setting("x", "number", "x", "x", 0.0)
     profile = msgspec.structs.replace(PROFILE, settings=(setting,))
     view = config_view(DeviceConfig(SiteId("s"), DeviceId("d"), profile.settings, ConfigState(), None, None))
-    own, errors = own_of(typed_in({"v.x": spelled(number)}, view), view)
+    own, errors = own_of(typed_in({"v.x": spelt(number)}, view), view)
     assert errors == {}
     assert own.get("x", 0.0) == number
 

@@ -13,7 +13,7 @@ from fleet.storage.commands import CommandRow
 from fleet.telemetry import UnixMs
 from web.i18n import N_, say
 from web.language import Language
-from web.pages import figures, setting_form, times
+from web.pages import figures, setting_words, times
 from web.pages.import_words import StateLook
 
 _ANSWER_CHARS_MAX = 20_000  # of an answer on a page: a log's tail
@@ -98,8 +98,8 @@ def arguments(name: str, args: Mapping[str, Any], language: Language) -> list[tu
     order = {key: place for place, key in enumerate(known)}
     return [
         (
-            setting_form.label(known[key], language) if key in known else key,
-            setting_form.shown(known.get(key), value if isinstance(value, bool | int | float | str) else None, language),
+            setting_words.label(known[key], language) if key in known else key,
+            setting_words.value(known.get(key), value if isinstance(value, bool | int | float | str) else None, language),
         )
         for key, value in sorted(args.items(), key=lambda each: order.get(each[0], len(order)))
     ]

@@ -11,8 +11,9 @@ from fleet.setting import Setting, SettingProblem, defaults_of, is_same
 from web.config_views import ConfigView, OriginView
 from web.i18n import N_, say
 from web.language import Language
-from web.pages import config_words
+from web.pages import setting_words
 from web.pages.forms import MISSING, NOT_A_NUMBER, Errors, Fields, number
+from web.pages.setting_form import spelt
 from web.setting_texts import setting_message
 
 VALUE: Final = "v."  # begins the name of a field
@@ -67,25 +68,16 @@ class SettingField(msgspec.Struct, frozen=True):
         return f'step="{step}"{bounds}'
 
 
-def spelled(value: ConfigValue | None) -> str:
-    """As a form holds it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else f"{value:.15g}"
-
-
 def typed_of(own: Mapping[str, ConfigValue], view: ConfigView) -> Typed:
     """The form that these values of its own came from."""
-    texts = {setting.key: spelled(own.get(setting.key, view.inherited.get(setting.key))) for setting in view.settings}
+    texts = {setting.key: spelt(own.get(setting.key, view.inherited.get(setting.key))) for setting in view.settings}
     return Typed(texts, frozenset(key for key in view.own if key not in own))
 
 
 def typed_in(fields: Fields, view: ConfigView) -> Typed:
     """What is not in the form at all stays as it is: a setting may have come up since it was shown."""
     now = view.desired.values
-    texts = {setting.key: fields.get(VALUE + setting.key, spelled(now.get(setting.key))) for setting in view.settings}
+    texts = {setting.key: fields.get(VALUE + setting.key, spelt(now.get(setting.key))) for setting in view.settings}
     return Typed(texts, frozenset(key.removeprefix(INHERIT) for key in fields if key.startswith(INHERIT)))
 
 
@@ -113,7 +105,7 @@ def fields_of_settings(
     language: Language,
 ) -> list[SettingField]:
     """typed None: as it is. errors: in English, marked for the catalogue; problems: those of the values together."""
-    labels = {setting.key: config_words.label(setting, language) for setting in view.settings}
+    labels = {setting.key: setting_words.label(setting, language) for setting in view.settings}
     wrong = {each.key: setting_message(each, language, labels) for each in problems}
     wrong |= {key: say(language, text) for key, text in errors.items()}
     texts = (typed or typed_of(view.own, view)).texts
@@ -138,18 +130,18 @@ def _field(setting: Setting, view: ConfigView, text: str, *, inherit: bool, erro
     other = said is not None and not is_same(said, wished)
     return SettingField(
         setting=setting,
-        label=config_words.label(setting, language),
-        help=config_words.help_of(setting, language),
+        label=setting_words.label(setting, language),
+        help=setting_words.help_of(setting, language),
         text=text,
-        shown=config_words.value(setting, wished, language),
+        shown=setting_words.value(setting, wished, language),
         origin=view.origins.get(key),
         own=key in view.own,
-        inherited=config_words.value(setting, view.inherited.get(key), language),
+        inherited=setting_words.value(setting, view.inherited.get(key), language),
         inherit=inherit,
-        limits=config_words.limits(setting),
-        grid_limits=config_words.grid_limits(setting, language),
+        limits=setting_words.limits(setting),
+        grid_limits=setting_words.grid_limits(setting, language),
         idle=_idle(setting, view, language),
-        reported=config_words.value(setting, said, language) if other else "",
+        reported=setting_words.value(setting, said, language) if other else "",
         error=error,
     )
 
@@ -160,8 +152,8 @@ def _idle(setting: Setting, view: ConfigView, language: Language) -> str:
     now = defaults_of(view.settings) | view.desired.values
     unmet = [(key, wanted) for key, wanted in setting.needs.items() if not is_same(now.get(key), wanted)]
     return ", ".join(
-        f"{config_words.label(by_key[key], language) if key in by_key else key} = "
-        f"{config_words.value(by_key.get(key), wanted, language)}"
+        f"{setting_words.label(by_key[key], language) if key in by_key else key} = "
+        f"{setting_words.value(by_key.get(key), wanted, language)}"
         for key, wanted in unmet
     )
 

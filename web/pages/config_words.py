@@ -1,21 +1,13 @@
-"""Configurations in the words of people: how one stands, its settings and values, what changed it, what the journal says."""
+"""Configurations in the words of people: how one stands, where values come from, what changed it, what the journal says."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from babel.numbers import format_decimal
-
 from fleet.configuration import ChangeKind, ConfigStatus
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, range_of
 from web.config_views import OriginView
 from web.i18n import N_, say
 from web.language import Language
-from web.pages.figures import NO_VALUE
 from web.pages.words import Look
-
-_LOCALES: Final = {"fr": "fr_FR", "en": "en_GB"}
-_INPUT: Final = "input."  # an agent's switch of one of its inputs
 
 # With the tone in which it is shown: the statuses of health.
 _STATUSES: Final[Mapping[ConfigStatus, tuple[str, str, str]]] = {
@@ -68,51 +60,6 @@ def receipt(kind: str, language: Language) -> str:
     return say(language, _RECEIPTS[kind]) if kind in _RECEIPTS else kind
 
 
-def label(setting: Setting, language: Language) -> str:
-    if setting.label_fr == setting.key:
-        return name_of(setting.key, language)
-    return setting.label_en if language == "en" else setting.label_fr
-
-
-def name_of(key: str, language: Language) -> str:
-    """Of a setting that has no other name, or that the profile does not know (any more)."""
-    return say(language, "Input “%(name)s”", name=key.removeprefix(_INPUT)) if key.startswith(_INPUT) else key
-
-
-def help_of(setting: Setting, language: Language) -> str:
-    return setting.help_en if language == "en" else setting.help_fr
-
-
-def value(setting: Setting | None, told: ConfigValue | None, language: Language) -> str:
-    """With its unit; setting None: of a value that the profile does not know."""
-    if told is None:
-        return NO_VALUE
-    if isinstance(told, bool):
-        return say(language, "on") if told else say(language, "off")
-    if isinstance(told, str):
-        for choice in setting.choices if setting is not None else ():
-            if choice.value == told:
-                return choice.label_en if language == "en" else choice.label_fr
-        return told or say(language, "(empty)")
-    text = format_decimal(told, format="#,##0.######", locale=_LOCALES[language])
-    return f"{text}\u00a0{setting.unit}" if setting is not None and setting.unit else text
-
-
-def limits(setting: Setting) -> str:
-    """What the device can do, in no language; '' where nothing limits it."""
-    return range_of(setting.minimum, setting.maximum, setting.unit)
-
-
-def grid_limits(setting: Setting, language: Language) -> str:
-    """What the grid code allows of that; '' where it says nothing."""
-    allowed = range_of(setting.grid_minimum, setting.grid_maximum, setting.unit)
-    if not allowed:
-        return ""
-    if setting.grid_code:
-        return say(language, "Grid connection: %(range)s (%(code)s)", range=allowed, code=setting.grid_code)
-    return say(language, "Grid connection: %(range)s", range=allowed)
-
-
 def origin(of: OriginView | None, language: Language) -> str:
     if of is None or of.kind == "profile":
         return say(language, "Device profile")
@@ -128,7 +75,5 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "config_tone": tone,
         "config_change": lambda kind: change(kind, language),
         "receipt": lambda kind: receipt(kind, language),
-        "setting": lambda setting, key="": name_of(key, language) if setting is None else label(setting, language),
-        "setting_value": lambda setting, told: value(setting, told, language),
         "origin": lambda of: origin(of, language),
     }

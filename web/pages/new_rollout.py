@@ -24,7 +24,7 @@ from web.errors import Problem, problem_of
 from web.groups import parse_group
 from web.i18n import say
 from web.language import Language, language_of
-from web.pages import setting_form
+from web.pages import setting_form, setting_words
 from web.pages.forms import Errors, fields_of
 from web.pages.rendering import page
 from web.pages.rollout_form import PLAN_FIELDS, PRESETS, Preset, fields_of_plan, plan_in, preset_of
@@ -167,7 +167,7 @@ def _with_values(draft: Draft, settings: tuple[Setting, ...], language: Language
     try:
         check_rollout_values(settings, values)
     except RefusedValues as error:
-        labels = {setting.key: setting_form.label(setting, language) for setting in settings}
+        labels = {setting.key: setting_words.label(setting, language) for setting in settings}
         errors = {each.key: setting_message(each, language, labels) for each in error.problems}
         return msgspec.structs.replace(draft, wrong="values", errors=errors)
     except FleetError as error:
@@ -261,7 +261,7 @@ def _name_of(draft: Draft, language: Language) -> str:
     """What a rollout is called unless somebody calls it otherwise: what it changes, and for whom."""
     if draft.aimed is None or not draft.values:
         return ""
-    labels = {setting.key: setting_form.label(setting, language) for setting in draft.aimed.settings}
+    labels = {setting.key: setting_words.label(setting, language) for setting in draft.aimed.settings}
     profile = draft.aimed.profile.definition
     whom = profile.label_en if language == "en" else profile.label_fr
     what = ", ".join(labels.get(key, key) for key in draft.values)

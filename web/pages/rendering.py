@@ -26,7 +26,7 @@ from web.pages import (
     measures,
     onboarding_words,
     rollout_words,
-    setting_form,
+    setting_words,
     target_words,
     times,
     words,
@@ -103,6 +103,7 @@ def environment(language: Language) -> Environment:
         _bound_words(language)
         | command_words.bound(language)
         | config_words.bound(language)
+        | setting_words.bound(language)
         | target_words.bound(language)
         | rollout_words.bound(language)
     )
@@ -166,7 +167,6 @@ def _bound_words(language: Language) -> dict[str, Callable[..., Any]]:
         "roles": lambda: import_words.roles(language),
         "zones": lambda chosen=None: import_words.zones(language, chosen),
         "alarm": lambda code: onboarding_words.alarm(code, language),
-        "setting_hint": lambda setting: setting_form.hint(setting, language),
     }
 
 
