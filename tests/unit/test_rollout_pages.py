@@ -155,6 +155,29 @@ def test_the_ready_made_plans_are_recognised() -> None:
     assert preset_of(None) is None
 
 
+def test_the_careful_plan_stops_at_two_of_its_canaries_and_rarely_by_chance() -> None:
+    thresholds = PRESETS["prudent"].abort_at
+    assert {each.kind for each in thresholds} == set(FAULT_KINDS)
+    for each in thresholds:
+        assert each.is_reached(2, 3)
+        assert not each.is_reached(1, 3)
+        assert _chance_of_abort(each, devices=1_000, failing=0.01) < 0.07
+        assert _chance_of_abort(each, devices=1_000, failing=0.2) > 0.99
+
+
+def _chance_of_abort(threshold: Threshold, devices: int, failing: float) -> float:
+    """That it is reached by any of so many devices' outcomes, one after the other."""
+    chances, reached = {0: 1.0}, 0.0  # faults so far → how likely
+    for judged in range(1, devices + 1):
+        after: dict[int, float] = {}
+        for faults, chance in chances.items():
+            for more, share in ((0, 1.0 - failing), (1, failing)):
+                after[faults + more] = after.get(faults + more, 0.0) + chance * share
+        reached += sum(chance for faults, chance in after.items() if threshold.is_reached(faults, judged))
+        chances = {faults: chance for faults, chance in after.items() if not threshold.is_reached(faults, judged)}
+    return reached
+
+
 @pytest.mark.parametrize(
     ("field", "text", "wrong"),
     [
