@@ -59,6 +59,8 @@ def decode_result(payload: bytes) -> CommandResult:
     Raises BadInput (malformed, too_large).
     """
     result = _decode(payload, _result_json, _result_msgpack)
+    if "\x00" in result.id:  # no command's, and PostgreSQL could not even look for it
+        raise BadInput("malformed", "the command's id holds U+0000")
     try:
         said = msgspec.json.encode(result.detail)
     except (TypeError, ValueError, OverflowError, RecursionError):  # MessagePack knows more than JSON does
