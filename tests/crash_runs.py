@@ -32,7 +32,7 @@ _PATIENCE_S = 60.0
 
 @dataclass
 class Run:
-    """answered: the command's id, or the version; once it is there, it is a promise."""
+    """answered: the command's id, or the version; once it is there, it is a promise. last: what was heard instead."""
 
     number: int
     kind: Kind
@@ -40,6 +40,7 @@ class Run:
     device: str
     answered: str | None = None
     tries: int = 0
+    last: str = ""
     problem: str = ""
 
     @property
@@ -87,8 +88,12 @@ class Storm:
             else:
                 await asyncio.sleep(self.luck.uniform(0.0, 0.05))
                 self.rig.come(run.device)
-        async with asyncio.timeout(_PATIENCE_S):
-            await asyncio.gather(*asks)
+        _, unanswered = await asyncio.wait(asks, timeout=_PATIENCE_S)
+        for ask in unanswered:
+            ask.cancel()  # the verdict names it
+        for ask in asks:
+            if ask not in unanswered:
+                ask.result()
 
     async def calm(self) -> None:
         """Until nothing is open any more, or it is clear that something always will be."""
@@ -128,7 +133,7 @@ class Storm:
             answer = await self._tried(run, "POST", "commands", body, {"Idempotency-Key": run.key})
             if answer is None:
                 continue
-            assert answer.status_code == 202, f"{run}: {answer.text}"
+            assert answer.status_code in (200, 202), f"{run}: {answer.text}"  # 200: it was given before, with the same key
             run.answered = answer.json()["id"]
             return
 
@@ -163,7 +168,8 @@ class Storm:
                 self.headers = await signed_in(self.client)
             elif answer.status_code == 500:
                 run.problem = answer.text
-            elif answer.status_code not in (429, 502, 503, 504):
+            run.last = f"{answer.status_code} {answer.text[:200]}"
+            if answer.status_code not in (401, 429, 500, 502, 503, 504):
                 return answer
         await asyncio.sleep(self.luck.uniform(0.05, 0.25))
         return None
