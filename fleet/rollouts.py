@@ -1,9 +1,9 @@
 """A rollout's life and that of each of its targets: which states there are, and what may follow what.
 
 A rollout                                      A target
-running ⇄ paused                               waiting ⇄ held ──▶ telling ──▶ pending │ away ──▶ done
-   │ └──────┴──▶ returning ──▶ aborted                               │            └─▶ rejected │ timed_out │ silent │ alerted
-   └──▶ completed    └──▶ aborted (nothing to return)                └─▶ skipped
+running ⇄ paused                               waiting ──▶ held │ absent ──▶ telling ──▶ pending │ away ──▶ done
+   │ └──────┴──▶ returning ──▶ aborted                                  │         └─▶ rejected │ timed_out │ silent │ alerted
+   └──▶ completed    └──▶ aborted (nothing to return)                   └─▶ skipped
                                                whatever was told ──▶ returning ──▶ returned │ not_returned
 """
 
@@ -40,12 +40,12 @@ MOVES: Final[dict[tuple[RolloutState, RolloutEvent], RolloutState]] = {
 }
 
 TargetState = Literal[
-    "waiting", "held", "telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted", "skipped",
-    "returning", "returned", "not_returned", "overruled", "gone",
+    "waiting", "held", "absent", "telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted",
+    "skipped", "returning", "returned", "not_returned", "overruled", "gone",
 ]  # fmt: skip
 TargetEvent = Literal[
-    "hold", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence", "alert",
-    "return", "restore", "overrule", "vanish",
+    "hold", "miss", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence",
+    "alert", "return", "restore", "overrule", "vanish", "call_off",
 ]  # fmt: skip
 TARGET_STATES: Final[tuple[TargetState, ...]] = get_args(TargetState)
 TARGET_EVENTS: Final[tuple[TargetEvent, ...]] = get_args(TargetEvent)
@@ -62,6 +62,8 @@ FAULT_OF: Final[Mapping[TargetState, FaultKind]] = {
 WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(("pending", "away", "rejected", "timed_out", "silent"))
 
 # waiting   its wave has not come           held      its wave has, and its window is shut
+# absent    as held, and it is not there: told nothing before it is there while its window is open, be that after the last
+#           wave; nobody waits for it. Only with a window: else it is told at once, and its twin tells it when it returns
 # telling   recorded before the twin is asked; after a crash it is asked again, which changes nothing
 # pending   told, and it is there           away      told, and not there (or asleep): it gets it when it returns; no fault
 # rejected  the device refused it, or runs it with other values (drifted); silent: it was there and has gone
@@ -70,8 +72,12 @@ WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(("pending", "away", "r
 # gone      retired, revoked or put behind a gateway
 # fmt: off
 TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
-    ("waiting", "hold"): "held", ("waiting", "tell"): "telling", ("waiting", "vanish"): "gone",
-    ("held", "hold"): "held", ("held", "tell"): "telling", ("held", "vanish"): "gone",
+    ("waiting", "hold"): "held", ("waiting", "miss"): "absent", ("waiting", "tell"): "telling",
+    ("waiting", "vanish"): "gone",
+    ("held", "hold"): "held", ("held", "miss"): "absent", ("held", "tell"): "telling", ("held", "vanish"): "gone",
+    ("absent", "hold"): "held", ("absent", "miss"): "absent", ("absent", "tell"): "telling", ("absent", "vanish"): "gone",
+    ("absent", "overrule"): "overruled",  # by a later rollout, which has told it meanwhile
+    ("absent", "call_off"): "waiting",  # the rollout is aborted
     ("telling", "store"): "pending", ("telling", "store_away"): "away", ("telling", "refuse"): "skipped",
     ("telling", "return"): "returning", ("telling", "vanish"): "gone",
     ("pending", "report"): "done", ("pending", "reject"): "rejected", ("pending", "time_out"): "timed_out",

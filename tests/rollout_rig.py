@@ -182,10 +182,24 @@ class RolloutRig:
             found = rollout.counts
             return found == counts and wave in (None, rollout.wave)
 
+        async def reached_now() -> bool:
+            conductor._followed_at.clear()  # one that is over would be looked at once a minute
+            return await reached()
+
         try:
-            await until(reached)
+            await until(reached_now)
         except AssertionError:
             raise AssertionError(f"{found} instead of {counts}") from None
+        finally:
+            connection.terminate()
+
+    async def rounds_for(self, rollout_id: str, rounds: int) -> None:
+        """Some, of a new process, so that it is also looked at when it is over."""
+        conductor, connection = self.conductor(), await connect(self.database.sp_rollouts)
+        try:
+            for _ in range(rounds):
+                conductor._followed_at.clear()
+                await conductor.round(connection)
         finally:
             connection.terminate()
 

@@ -10,6 +10,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.rollout_board import Tally, assigned, next_step, room, totals
 from fleet.rollout_facts import TargetFacts, judge
 from fleet.rollout_plan import RolloutPlan
+from fleet.rollout_turn import Turn, turn
 from fleet.rollouts import Rollout, Target, TargetEvent, TargetState, move, move_target
 from fleet.targets import TargetDevice, TargetQuery
 
@@ -39,6 +40,10 @@ class Simulation:
     failing: float = 0.01
     dying: float = 0.0
     crashes: float = 0.0
+    flapping: float = (
+        0.0  # of all devices, that go or come in a second, and hear what their twin has for them when they come
+    )
+    is_open: bool = True
     now: int = START
     told_at: list[int] = field(default_factory=list)
 
@@ -80,8 +85,15 @@ class Simulation:
     def step(self) -> None:
         """A second. With some luck the conductor is killed in the middle of it, and begins the next one anew."""
         self.now += 1_000
+        for device, thing in self.things.items():
+            if self.flapping and self.luck.random() < self.flapping:
+                thing.there = not thing.there
+                if thing.there and thing.reported != thing.version:
+                    self.hear(device)
         if self.rollout.state == "returning":
             for target in list(self.targets.values()):
+                if target.state == "absent":
+                    self._move(target.device, "call_off")
                 if target.state in ("telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted"):
                     self._move(target.device, "return")
         self._look()
@@ -116,16 +128,29 @@ class Simulation:
     def _tell(self) -> None:
         for target in [each for each in self.targets.values() if each.state == "telling"]:
             self._told(target.device)
-        if self.rollout.state != "running":
+        if self.rollout.state not in ("running", "completed"):
             return
         last_minute = sum(at > self.now - 60_000 for at in self.told_at)
-        due = [each for each in self.targets.values() if each.state == "waiting" and each.wave <= self.rollout.wave]
-        for target in due[: room(self.plan, last_minute)]:
+        for target in self._due()[: room(self.plan, last_minute)]:
             self._move(target.device, "tell", told_at=self.now)
             self.told_at.append(self.now)
             if self._is_killed():
                 return
             self._told(target.device)
+
+    def _due(self) -> list[Target]:
+        """Those to be told; the others get to know why not."""
+        due = []
+        untold = ("waiting", "held", "absent") if self.rollout.state == "running" else ("absent",)
+        for target in list(self.targets.values()):
+            if target.state in untold and target.wave <= self.rollout.wave:
+                known = Turn(True, self.things[target.device].there, self.is_open, False)
+                event = turn(self.rollout, target, known)
+                if event == "tell":
+                    due.append(target)
+                else:
+                    self._move(target.device, event)
+        return due
 
     def _told(self, device: DeviceId) -> None:
         thing = self.things[device]

@@ -28,7 +28,7 @@ _STATES: Final[Mapping[RolloutState, _Words]] = {
 SLICES: Final[Mapping[Slice, tuple[TargetState, ...]]] = {
     "done": ("done",),
     "under_way": ("telling", "pending", "returning"),
-    "away": ("away",),
+    "away": ("away", "absent"),
     "faults": ("rejected", "timed_out", "silent", "alerted", "not_returned"),
     "left_out": ("returned", "skipped", "overruled", "gone"),
     "to_come": ("held", "waiting"),
@@ -49,6 +49,13 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
     "held": (
         _Words("Attend son créneau", "Waits for its window"),
         _Words("Sa vague a commencé, mais pas son créneau horaire ou solaire.", "Its wave has begun, its window is shut."),
+    ),
+    "absent": (
+        _Words("Absent", "Absent"),
+        _Words(
+            "Rien ne lui a été envoyé : il l’aura une fois là pendant son créneau. Sa vague n’attend pas.",
+            "It was told nothing: it gets it once it is there while its window is open. Its wave goes on.",
+        ),
     ),
     "telling": (
         _Words("Part maintenant", "Being told"),

@@ -82,7 +82,10 @@ class Conductor:
     async def _step(self, connection: DirectConnection, rollout: Rollout) -> bool:
         lead = self._leads.setdefault(rollout.id, Lead(self._door, self._public_url))
         try:
-            return await lead.step(connection, rollout)
+            busy = await lead.step(connection, rollout)
+            if busy:
+                self._followed_at.pop(rollout.id, None)  # one that is over has somebody to tell after all
+            return busy
         except Unavailable:  # the door has told of it
             return True
         except FleetError as error:  # of this rollout only: the others go on, and it is tried again
@@ -90,7 +93,7 @@ class Conductor:
             return False
 
     def _is_due(self, rollout: Rollout) -> bool:
-        """Those that are over are only followed, for devices that are still away."""
+        """Those that are over are only followed, for devices that are still away or absent."""
         if rollout.state in OPEN_STATES:
             return True
         now = asyncio.get_running_loop().time()

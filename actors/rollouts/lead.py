@@ -29,6 +29,7 @@ from fleet.orders import ConfigAnswer, ConfigWish
 from fleet.rollout_board import Step, Tally, needs_energy, next_step, room
 from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_facts import judge
+from fleet.rollout_turn import Turn, turn
 from fleet.rollout_window import is_open
 from fleet.rollouts import Rollout, Target, TargetState, move_target
 from fleet.storage import audit, rollout_steps, rollout_targets, rollout_yields, rollouts
@@ -56,6 +57,8 @@ class Lead:
     async def step(self, connection: Connection, rollout: Rollout) -> bool:
         """Whether there is more to do at once. Raises Unavailable while the twins are away; all else is done then."""
         now = await rollout_targets.clock(connection)
+        if rollout.state in ("returning", "aborted"):
+            await rollout_targets.call_off(connection, rollout.id, now)
         if rollout.state == "returning":
             await rollout_targets.begin_return(connection, rollout.id, now)
         await self._look(connection, rollout, now)
@@ -138,7 +141,7 @@ class Lead:
         wish = partial(asking.bringing, rollout)
         if await self._ask(connection, rollout, "telling", wish, asking.after_bringing):
             return True
-        if rollout.state != "running":
+        if rollout.state != "running" and (rollout.state != "completed" or rollout.plan.window is None):
             return False
         told = await rollout_targets.told_since(connection, rollout.id, now - 60_000)
         most = room(rollout.plan, told)
@@ -146,30 +149,13 @@ class Lead:
             return True
         limit = most if rollout.plan.window is None else max(most, ROLLOUT_PIECE_MAX)
         found = await rollout_targets.candidates(connection, rollout, limit=limit, now=now)
-        chosen = await self._choose(connection, rollout, found, most, now)
+        chosen, moves = _choose(rollout, found, most, now)
+        async with connection.transaction():
+            if not await rollout_targets.record_turns(connection, rollout, chosen, moves, now):
+                return True
         if chosen:
-            async with connection.transaction():
-                if not await rollout_targets.record_telling(connection, rollout, chosen, now):
-                    return True
             await self._ask(connection, rollout, "telling", wish, asking.after_bringing)
         return bool(found)
-
-    async def _choose(
-        self, connection: Connection, rollout: Rollout, found: Sequence[Candidate], most: int, now: UnixMs
-    ) -> list[Candidate]:
-        """Those that are told now; the others are gone, or held while their window is shut."""
-        chosen: list[Candidate] = []
-        moves = []
-        for each in found:
-            target = each.target
-            if not each.registered:
-                moves.append(TargetMove(target.device, target.state, move_target(target.state, "vanish")))
-            elif not is_open(rollout.plan.window, each.site, now):
-                moves.append(TargetMove(target.device, target.state, move_target(target.state, "hold")))
-            elif len(chosen) < most:
-                chosen.append(each)
-        await rollout_targets.record_moves(connection, rollout.id, moves, now)
-        return chosen
 
     async def _ask(self, connection: Connection, rollout: Rollout, state: TargetState, wish: _Wish, after: _After) -> bool:
         """All in this state, piece by piece, each recorded before the next one. Whether there were any."""
@@ -184,3 +170,20 @@ class Lead:
             await rollout_targets.record_moves(connection, rollout.id, [move for move in moves if move is not None], now)
             asked, last = asked + len(piece), piece[-1].device
         return asked > 0
+
+
+def _choose(
+    rollout: Rollout, found: Sequence[Candidate], most: int, now: UnixMs
+) -> tuple[list[Candidate], list[TargetMove]]:
+    """Those that are told now, and what becomes of the others."""
+    chosen: list[Candidate] = []
+    moves = []
+    for each in found:
+        target = each.target
+        known = Turn(each.registered, each.there, is_open(rollout.plan.window, each.site, now), each.is_overtaken)
+        event = turn(rollout, target, known)
+        if event != "tell":
+            moves.append(TargetMove(target.device, target.state, move_target(target.state, event)))
+        elif len(chosen) < most:
+            chosen.append(each)
+    return chosen, moves

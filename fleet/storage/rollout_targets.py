@@ -21,13 +21,19 @@ _PROBLEM_CHARS_MAX: Final = 500  # of what a device says; its page shows all of 
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A target whose turn it is. before: the layer of the same source that it has; there: connected, and heard of."""
+    """A target whose turn it is.
+
+    before       the layer of the same source that it has
+    there        connected, and heard of
+    is_overtaken it is absent, and a later rollout that stands has told it: to the same group, or of the same settings
+    """
 
     target: Target
     registered: bool
     there: bool
     before: Layer | None
     site: SiteNow
+    is_overtaken: bool
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -59,15 +65,28 @@ _PRESENCE: Final = """
     LEFT JOIN remote.config c ON c.site_id = t.site_id AND c.device_id = t.device_id
     LEFT JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
 """
-_IS_THERE: Final = "(coalesce(l.online, false) AND coalesce(h.status, 'unknown') NOT IN ('offline', 'asleep')) AS there"
+_IS_THERE: Final = "(coalesce(l.online, false) AND coalesce(h.status, 'unknown') NOT IN ('offline', 'asleep'))"
+_UNTOLD: Final = """
+    SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3
+        AND (state = 'waiting' OR (state = 'held' AND state_at < $4)) ORDER BY wave, device_id LIMIT $5
+"""
+# Those that can still be missed are left where they are: of thousands that are away none is read out or written.
+_BACK: Final = f"""
+    SELECT t.* FROM remote.rollout_target t {_PRESENCE}
+    WHERE t.rollout_id = $1 AND t.wave <= $3 AND t.state = 'absent' AND t.state_at < $4 AND (d.id IS NULL OR {_IS_THERE})
+    ORDER BY t.wave, t.device_id LIMIT $5
+"""  # noqa: S608 - put together from constants
 _CANDIDATES: Final = f"""
-    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE}, v.layers,
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE} AS there, v.layers,
+           t.state = 'absent' AND EXISTS (
+               SELECT FROM remote.rollout_target lt JOIN remote.rollout later ON later.id = lt.rollout_id
+               WHERE lt.device_id = t.device_id AND lt.state = ANY($7::text[]) AND later.id > $1
+                   AND later.state IN ('running', 'paused', 'completed')
+                   AND (later.group_id = $8 OR later."values" ?| $9::text[])
+           ) AS is_overtaken,
            s.latitude, s.longitude, s.timezone, s.peak_power_w, p.pv_power_w,
            (extract(epoch FROM p.power_at) * 1000)::bigint AS power_at
-    FROM (
-        SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3
-            AND (state = 'waiting' OR (state = 'held' AND state_at < $4)) ORDER BY wave, device_id LIMIT $5
-    ) t
+    FROM ({{whose}}) t
     JOIN registry.site s ON s.id = t.site_id {_PRESENCE}
     LEFT JOIN LATERAL (
         SELECT sum(y.readings[y.place]) AS pv_power_w, min(y.sample_time) AS power_at FROM (
@@ -83,7 +102,7 @@ _CANDIDATES: Final = f"""
     ORDER BY t.wave, t.device_id
 """  # noqa: S608 - put together from constants
 _WATCHED: Final = f"""
-    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE}, coalesce(h.status = 'asleep', false) AS asleep,
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE} AS there, coalesce(h.status = 'asleep', false) AS asleep,
            (extract(epoch FROM CASE WHEN l.online THEN h.since ELSE l.seen_at END) * 1000)::bigint AS heard_at,
            coalesce(v.layers @> $7::jsonb, false) AS holds, coalesce(c.version, 0) AS config_version,
            coalesce(c.status, 'unknown') AS status, c.reported_version, c.rejected_version, c.rejected_errors,
@@ -106,7 +125,7 @@ _TELLING: Final = """
     UPDATE remote.rollout_target t SET state = 'telling', state_at = $5, told_at = $5, was_there = m.there,
            "before" = m.before::jsonb
     FROM unnest($2::text[], $3::boolean[], $4::text[]) AS m (device_id, there, before)
-    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state IN ('waiting', 'held')
+    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state IN ('waiting', 'held', 'absent')
 """
 _STRAYS: Final = """
     UPDATE remote.rollout_target t SET state = 'returning', state_at = $2
@@ -125,10 +144,27 @@ _RECORD: Final = """
 
 
 async def candidates(connection: Connection, rollout: Rollout, *, limit: int, now: UnixMs) -> list[Candidate]:
-    """Whose turn it is: of this wave and those before it, untold; those whose window was shut are looked at now and then."""
+    """Whose turn it is: of this wave and those before it, untold; those whose window was shut are looked at now and then.
+
+    Then those that were not there when they could have been told, and are now; these also once the rollout is completed.
+    """
     held_before = when(now - round(ROLLOUT_HELD_LOOK_S * 1000))
     is_windowed = rollout.plan.window is not None
-    rows = await connection.fetch(_CANDIDATES, rollout.id, rollout.profile, rollout.wave, held_before, limit, is_windowed)
+    whose = [_UNTOLD] if rollout.state == "running" else []
+    rows = []
+    for inner in (*whose, *([_BACK] if is_windowed else [])):
+        rows += await connection.fetch(
+            _CANDIDATES.format(whose=inner),
+            rollout.id,
+            rollout.profile,
+            rollout.wave,
+            held_before,
+            limit,
+            is_windowed,
+            sorted((*TOLD_STATES, "telling")),
+            rollout.group,
+            sorted(rollout.values),
+        )
     return [_candidate(row, rollout.source) for row in rows]
 
 
@@ -155,10 +191,16 @@ async def told_since(connection: Connection, rollout_id: str, since: UnixMs) -> 
     return int(await connection.fetchval(statement, rollout_id, when(since)))
 
 
-async def record_telling(connection: Connection, rollout: Rollout, chosen: Sequence[Candidate], now: UnixMs) -> bool:
-    """Within a transaction, before their twins are asked. False, and nothing recorded, when it was moved meanwhile."""
+async def record_turns(
+    connection: Connection, rollout: Rollout, chosen: Sequence[Candidate], moves: Sequence[TargetMove], now: UnixMs
+) -> bool:
+    """Within a transaction, before the twins of `chosen` are asked; moves: of those that are not told now.
+
+    False, and nothing recorded, when the rollout was moved meanwhile.
+    """
     if await connection.fetchval(_HOLD_STILL, rollout.id, rollout.revision) is None:
         return False
+    await record_moves(connection, rollout.id, moves, now)
     await connection.execute(
         _TELLING,
         rollout.id,
@@ -196,6 +238,15 @@ async def begin_return(connection: Connection, rollout_id: str, now: UnixMs) -> 
     )
 
 
+async def call_off(connection: Connection, rollout_id: str, now: UnixMs) -> None:
+    """Those that are absent are not told any more."""
+    await connection.execute(
+        "UPDATE remote.rollout_target SET state = 'waiting', state_at = $2 WHERE rollout_id = $1 AND state = 'absent'",
+        rollout_id,
+        when(now),
+    )
+
+
 async def return_strays(connection: Connection, rollout: Rollout, now: UnixMs) -> int:
     """Those that were returned and hold what the rollout brings all the same: an ask that was given up came through late.
 
@@ -220,7 +271,7 @@ def _candidate(row: asyncpg.Record, source: str) -> Candidate:
     layers = msgspec.convert(row["layers"] or [], list[Layer])
     before = next((layer for layer in layers if layer.source == source), None)
     site = SiteNow(*(row[name] for name in SiteNow.__struct_fields__))
-    return Candidate(_target(row), row["registered"], row["there"], before, site)
+    return Candidate(_target(row), row["registered"], row["there"], before, site, row["is_overtaken"])
 
 
 def _facts(row: asyncpg.Record) -> TargetFacts:

@@ -65,6 +65,7 @@ _AT_WORK: Final = f"""
         AND EXISTS (SELECT FROM remote.rollout_target t WHERE t.rollout_id = r.id AND t.state = ANY($3::text[])))
     ORDER BY r.id
 """  # noqa: S608 - as above
+_EXPECTED: Final = sorted((*WATCHED_STATES, "telling", "absent"))
 _TALLY: Final = """
     SELECT wave, state, count(*) AS devices FROM remote.rollout_target WHERE rollout_id = $1 GROUP BY wave, state
 """
@@ -164,7 +165,7 @@ async def rollouts(
 
 
 async def at_work(connection: Connection) -> list[Rollout]:
-    rows = await connection.fetch(_AT_WORK, sorted(OPEN_STATES), ROLLOUT_FOLLOWED_DAYS, sorted((*WATCHED_STATES, "telling")))
+    rows = await connection.fetch(_AT_WORK, sorted(OPEN_STATES), ROLLOUT_FOLLOWED_DAYS, _EXPECTED)
     return [_rollout(row, row["counts"]) for row in rows]
 
 

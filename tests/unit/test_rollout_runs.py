@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fleet.rollout_plan import RolloutPlan, Threshold, Wave
+from fleet.rollout_plan import RolloutPlan, SolarWindow, Threshold, Wave
 from tests.rollout_simulation import Simulation
 
 WAVES = (Wave(count=10), Wave(percent=10.0), Wave(percent=50.0), Wave(percent=100.0))
@@ -99,3 +99,31 @@ def test_few_that_fail_stop_nothing_below_the_minimum() -> None:
     run.run(1_000)
     assert run.rollout.state == "completed"
     assert run.counts()["rejected"] == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_a_window_nobody_is_told_who_is_away_or_while_it_is_shut(seed: int) -> None:
+    plan = msgspec.structs.replace(PLAN, window=SolarWindow(5.0), abort_at=())
+    run = Simulation(plan, 100, seed, offline=0.2, failing=0.0, flapping=0.002)
+    was_shut_in = set()
+    for second in range(1_500):
+        run.is_open = second // 100 % 3 == 2
+        told, holders = len(run.told_at), {device for device, thing in run.things.items() if thing.holds}
+        run.step()
+        assert run.counts().total() == 100
+        for device, thing in run.things.items():
+            assert device in holders or not thing.holds or thing.there, "the twin of one that is away has nothing for it"
+        if not run.is_open:
+            assert len(run.told_at) == told
+            was_shut_in.add(run.rollout.wave)
+    assert run.rollout.state == "completed"
+    assert len(was_shut_in) > 1
+    for device, thing in run.things.items():
+        thing.there = True
+        if thing.reported != thing.version:
+            run.hear(device)
+    run.is_open, run.flapping = True, 0.0
+    for _ in range(300):
+        run.step()
+    assert run.counts() == {"done": 100}, "also those that were away until the waves were over"
+    assert len(run.told_at) == 100

@@ -13,6 +13,7 @@ from fleet.rollout_board import assigned, next_step, room
 from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_facts import TargetFacts, judge
 from fleet.rollout_plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave, wave_sizes
+from fleet.rollout_turn import Turn, turn
 from fleet.rollouts import (
     EVENTS,
     MOVES,
@@ -53,8 +54,12 @@ def test_every_move_of_a_rollout(state: str, event: str) -> None:
 
 _TOLD = ("pending", "away", "done", "rejected", "timed_out", "silent", "alerted")
 _TARGET_TABLE: dict[str, dict[str, str]] = {
-    "waiting": {"hold": "held", "tell": "telling", "vanish": "gone"},
-    "held": {"hold": "held", "tell": "telling", "vanish": "gone"},
+    "waiting": {"hold": "held", "miss": "absent", "tell": "telling", "vanish": "gone"},
+    "held": {"hold": "held", "miss": "absent", "tell": "telling", "vanish": "gone"},
+    "absent": {
+        "hold": "held", "miss": "absent", "tell": "telling", "vanish": "gone", "overrule": "overruled",
+        "call_off": "waiting",
+    },
     "telling": {
         "store": "pending", "store_away": "away", "refuse": "skipped", "return": "returning", "vanish": "gone",
     },
@@ -243,6 +248,40 @@ def test_after_the_canaries_their_yield_decides() -> None:
     resumed = msgspec.structs.replace(rollout, stopped=Stop("energy_unknown", later, 0))
     assert _kind(resumed, tally, later, _finding("unknown", None)) == "advance", "somebody let it go on"
     assert _kind(msgspec.structs.replace(rollout, wave=1), {1: {"done": 5}}) == "advance", "only the canaries are compared"
+
+
+def test_whom_a_window_keeps_waiting_does_not_keep_the_wave_unless_it_is_there() -> None:
+    rollout = _rollout(RolloutPlan(waves=TWO_WAVES))
+    assert next_step(rollout, {0: {"held": 1, "absent": 2, "done": 2}}, None, NOW) is None
+    assert _kind(rollout, {0: {"absent": 2, "done": 3}, 1: {"waiting": 5}}) == "settle"
+    assert _kind(_rollout(RolloutPlan(waves=TWO_WAVES), wave=2), {0: {"absent": 2, "done": 3}, 1: {"done": 5}}) == "complete"
+
+
+@pytest.mark.parametrize(
+    ("has_window", "state", "wave", "there", "is_open", "event"),
+    [
+        (False, "waiting", 1, False, True, "tell"),
+        (True, "waiting", 1, True, True, "tell"),
+        (True, "waiting", 1, True, False, "hold"),
+        (True, "waiting", 1, False, True, "miss"),
+        (True, "held", 1, False, False, "miss"),
+        (True, "absent", 1, True, True, "tell"),
+        (True, "absent", 1, True, False, "hold"),  # its wave is at work, and waits for it again
+        (True, "absent", 0, True, True, "tell"),
+        (True, "absent", 0, True, False, "miss"),  # its wave is over: nobody waits
+    ],
+)
+def test_who_is_not_there_while_there_is_a_window_is_not_told(
+    has_window: bool, state: TargetState, wave: int, there: bool, is_open: bool, event: str
+) -> None:
+    rollout = _rollout(RolloutPlan(waves=TWO_WAVES, window=SolarWindow(5.0) if has_window else None), wave=1)
+    target = Target(SiteId("s"), DeviceId("d"), wave, state, NOW)
+    assert turn(rollout, target, Turn(True, there, is_open, False)) == event
+    assert turn(rollout, target, Turn(False, there, is_open, False)) == "vanish"
+    if state == "absent":
+        assert turn(rollout, target, Turn(True, there, is_open, True)) == "overrule"
+        over = msgspec.structs.replace(rollout, state="completed", wave=2)
+        assert turn(over, target, Turn(True, True, False, False)) == "miss"
 
 
 _FACTS = TargetFacts(DeviceId("d"), True, True, False, NOW, True, 7, "applying", 6, None, "", None)

@@ -15,8 +15,8 @@ PRESETS: Final[Mapping[Preset, RolloutPlan]] = {
         waves=(Wave(count=3), Wave(percent=5.0), Wave(percent=25.0), Wave(percent=100.0)),
         per_minute=60,
         observe_s=3_600.0,
-        # At least 2: two of three canaries still stop it. With 1, a single bad device among the first twenty would. Where one
-        # device in a hundred fails anyway, that aborts every fifth rollout by chance; with 2 it is one in fifteen.
+        # At least 2: two of three canaries still stop it. With 1, a single bad device among the first twenty would: where
+        # one in a hundred fails anyway, that aborts every fifth rollout by chance; with 2 it is one in fifteen.
         abort_at=(
             Threshold("rejected", 5.0, 2),
             Threshold("timed_out", 10.0, 2),

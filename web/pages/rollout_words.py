@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.rollouts import RolloutState, TargetState
@@ -194,6 +195,7 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "rollout_energy": lambda found: energy(found, language),
         "rollout_wave": lambda asked: wave(asked, language),
         "rollout_presets": lambda: presets(language),
+        "rollout_followed_days": lambda: ROLLOUT_FOLLOWED_DAYS,
         "rollout_plan": lambda asked: plan(asked, language),
     }
 

@@ -1,0 +1,119 @@
+"""Rollouts with a window, and devices that are away: nobody is told who could hear of it at noon."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from fleet.rollout_plan import RolloutPlan, SolarWindow, Wave
+from tests.fleet_rig import fetch
+from tests.obedient import Habits
+from tests.rollout_rig import QUICK, RolloutRig, rollout_rig
+from tests.servers import Broker, Database
+
+OPEN = SolarWindow(from_hour=0.0, until_hour=24.0)
+
+
+async def test_who_is_away_is_told_once_it_is_there_and_its_window_is_open(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.3)) as rig:
+        away = set(rig.fleet.offline)
+        rollout_id = await rig.begin(_windowed(OPEN))
+        found = await rig.lead(rollout_id, "completed")
+        assert found.counts == {"done": 7, "absent": 3}, "nobody waits for them"
+        assert {device for device, state in (await rig.states(rollout_id)).items() if state == "absent"} == away
+        assert not await rig.holders() & away, "not even their twins have it"
+
+        await _set_window(rig, rollout_id, _shut())
+        rig.fleet.come_back(away)
+        await _seen(rig)
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).counts == {"done": 7, "absent": 3}
+        assert not rig.running() & away, "they are there, and it is noon"
+
+        await _set_window(rig, rollout_id, OPEN)
+        await _a_minute_later(rig)
+        await rig.rounds_until(rollout_id, {"done": 10})
+        assert len(rig.running()) == 10
+        assert max(rig.fleet.configured.values()) == 1
+
+
+async def test_who_comes_back_at_noon_while_its_wave_is_at_work_is_waited_for(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        rollout_id = await rig.begin(_windowed(_shut(), waves=(Wave(percent=100.0),)))
+        await rig.rounds_until(rollout_id, {"held": 10})
+        one = sorted(rig.fleet.devices)[0]
+        rig.fleet.go_away([one])
+        await _seen(rig)
+        await _a_minute_later(rig)
+        await rig.rounds_until(rollout_id, {"held": 9, "absent": 1})
+        rig.fleet.come_back([one])
+        await _seen(rig)
+        await _a_minute_later(rig)
+        await rig.rounds_until(rollout_id, {"held": 10})
+
+
+async def test_who_is_absent_is_told_no_more_once_it_is_aborted(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.3)) as rig:
+        away = set(rig.fleet.offline)
+        rollout_id = await rig.begin(_windowed(OPEN, observe_s=3_600.0, waves=(Wave(percent=100.0),)))
+        await rig.rounds_until(rollout_id, {"done": 7, "absent": 3})
+        await rig.move(rollout_id, "abort")
+        await rig.rounds_until(rollout_id, {"done": 7, "waiting": 3})
+        rig.fleet.come_back(away)
+        await _seen(rig)
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).counts == {"done": 7, "waiting": 3}
+        assert not await rig.holders() & away
+
+
+async def test_a_later_rollout_is_not_undone_by_an_earlier_one(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.3)) as rig:
+        away = set(rig.fleet.offline)
+        earlier = await rig.begin(_windowed(OPEN))
+        await rig.lead(earlier, "completed")
+        later = await rig.begin(QUICK, values={"active_power_limit_pct": 40.0})
+        assert (await rig.lead(later, "completed")).counts == {"done": 7, "away": 3}
+        rig.fleet.come_back(away)
+        await _seen(rig)
+        await _a_minute_later(rig)
+        await rig.rounds_until(earlier, {"done": 7, "overruled": 3})
+        await rig.rounds_until(later, {"done": 10})
+        assert {device.running.values["active_power_limit_pct"] for device in rig.fleet.devices.values()} == {40.0}
+
+
+async def test_an_absent_one_that_is_revoked_is_gone(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.1)) as rig:
+        rollout_id = await rig.begin(_windowed(OPEN))
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 9, "absent": 1}
+        await fetch(database, "UPDATE registry.device SET revoked_at = now() WHERE id = ANY($1)", sorted(rig.fleet.offline))
+        await _a_minute_later(rig)
+        await rig.rounds_until(rollout_id, {"done": 9, "gone": 1})
+
+
+def _windowed(window: SolarWindow, **changes: object) -> RolloutPlan:
+    return msgspec.structs.replace(QUICK, window=window, **changes)
+
+
+async def _set_window(rig: RolloutRig, rollout_id: str, window: SolarWindow) -> None:
+    await fetch(
+        rig.database,
+        "UPDATE remote.rollout SET plan = jsonb_set(plan, '{window}', $2) WHERE id = $1",
+        rollout_id,
+        msgspec.to_builtins(window),
+    )
+    await _a_minute_later(rig)
+
+
+def _shut() -> SolarWindow:
+    """For the next hours, in France."""
+    hour = datetime.now(UTC).hour
+    return SolarWindow(from_hour=(hour + 7) % 24, until_hour=(hour + 8) % 24)
+
+
+async def _a_minute_later(rig: RolloutRig) -> None:
+    """It is looked at them again."""
+    await fetch(rig.database, "UPDATE remote.rollout_target SET state_at = state_at - interval '2 minutes'")
+
+
+async def _seen(rig: RolloutRig) -> None:
+    await rig.fleet.all_sent()
+    await rig.seen_by_platform()
