@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -36,7 +36,10 @@ class Route(NamedTuple):
 
 
 class Catalog:
-    """The site twins of one shard's slots. At most TWINS_PER_SHARD_MAX devices; the longest silent sites go first."""
+    """The site twins of one shard's slots. At most TWINS_PER_SHARD_MAX devices; the longest silent sites go first.
+
+    before_load: done before a twin is read: what one that was let go of has done must be stored by then.
+    """
 
     def __init__(self, pool: Pool, slots: Sequence[int]) -> None:
         self._pool = pool
@@ -47,6 +50,7 @@ class Catalog:
         self._relearning = asyncio.Lock()  # what was read first is taken over first
         self.sites: dict[SiteId, SiteTwin] = {}
         self.devices = 0
+        self.before_load: Callable[[], Awaitable[None]] = _nothing
         self.on_loaded: Callable[[SiteTwin], None] = lambda _: None
 
     async def load_all(self, now: UnixMs) -> None:
@@ -132,6 +136,7 @@ class Catalog:
 
     async def _relearn(self, site: SiteId, now: UnixMs) -> SiteTwin | None:
         async with self._pool.acquire() as connection:
+            await self.before_load()
             self._profiles = await twins.load_profiles(connection)
             records = await twins.sites_by_id(connection, [site])
             loaded = await twins.load_twins(connection, records, self._profiles, now)
@@ -214,6 +219,7 @@ class Catalog:
 
     async def _load(self, wanted: Sequence[SiteId], now: UnixMs) -> None:
         async with self._pool.acquire() as connection:
+            await self.before_load()
             self._profiles = await twins.load_profiles(connection)
             records = await twins.sites_by_id(connection, wanted)
             self._adopt(await twins.load_twins(connection, records, self._profiles, now))
@@ -226,6 +232,10 @@ class Catalog:
                 self.on_loaded(twin)
             else:  # live already: it keeps what it knows, and learns of devices that are new in the registry
                 self.devices += live.adopt(twin.devices.values())
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _is_held(device: DeviceTwin) -> bool:

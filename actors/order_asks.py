@@ -39,7 +39,7 @@ class OrderAsks:
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
         self._orders.book.require_open()
         earlier = [await self._earlier(wish) for wish in wishes]
-        twins = [await self._twin(wish.site, wish.device) for wish in wishes]  # last: meanwhile they may be built anew
+        twins = await self._twins(wishes)  # last: meanwhile they may be built anew
         steps: list[Step] = []
         answers = []
         for wish, twin, version in zip(wishes, twins, earlier, strict=True):
@@ -82,7 +82,7 @@ class OrderAsks:
 
     async def _issue(self, wishes: Sequence[CommandWish]) -> tuple[list[CommandAnswer], list[Step]]:
         known = await self._known(wishes)
-        twins = [await self._twin(wish.site, wish.device) for wish in wishes]  # last, as above
+        twins = await self._twins(wishes)  # last, as above
         steps: list[Step] = []
         answers = []
         for wish, twin in zip(wishes, twins, strict=True):
@@ -161,12 +161,30 @@ class OrderAsks:
         self._last_number = max(now * 1000, self._last_number + 1, *(number + 1 for number in taken))
         return self._last_number
 
+    async def _twins(self, wishes: Sequence[ConfigWish | CommandWish]) -> list[DeviceTwin | NotFound]:
+        """Raises Unavailable (database_away). All are live when this returns: while one was loaded, another may have been
+        let go of, or built anew.
+        """
+        sites = {wish.site for wish in wishes}
+        while True:
+            nowhere = {site for site in sorted(sites) if not await self._is_live(site)}
+            if all(site in self._catalog.sites for site in sites - nowhere):
+                return [self._live(wish.site, wish.device) for wish in wishes]
+
     async def _twin(self, site: SiteId, device: DeviceId) -> DeviceTwin | NotFound:
         """Raises Unavailable (database_away)."""
+        await self._is_live(site)
+        return self._live(site, device)
+
+    async def _is_live(self, site: SiteId) -> bool:
+        """Loads it if need be; False when there is no such site."""
         try:
-            live = await self._catalog.site(site, now_ms())
+            return await self._catalog.site(site, now_ms()) is not None
         except AWAY as error:
             raise Unavailable("database_away", "the device's twin cannot be loaded now; try again in a moment") from error
+
+    def _live(self, site: SiteId, device: DeviceId) -> DeviceTwin | NotFound:
+        live = self._catalog.sites.get(site)
         if live is None:
             return NotFound("unknown_site", f"no site is called {site}")
         return live.devices.get(device) or NotFound("unknown_device", f"site {site} has no device {device}")

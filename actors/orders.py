@@ -206,18 +206,21 @@ class Orders:
                 self.write([step])
 
     async def find_forgotten(self) -> None:
-        """Commands whose twin is not live (a fleet larger than a shard holds) wake it; those of devices that were taken out
-        of the registry come to their end.
+        """Commands whose time is up, and whose twin is not live (a fleet larger than a shard holds), wake it; those of
+        devices that were taken out of the registry come to their end.
         """
         async with self._pool.acquire() as connection:
-            found = await orders_sql.with_open_commands(connection, self._slots, ORDERS_FORGOTTEN_MAX)
+            found = await orders_sql.with_overdue_commands(connection, self._slots, at(now_ms()), ORDERS_FORGOTTEN_MAX)
+            found = [each for each in found if (each.site_id, each.device_id) not in self._open]
             retired = await orders_sql.load_open_commands(connection, [each.site_id for each in found if each.retired])
         for each in found:
             if each.retired:
                 gone = DeviceOrders(each.site_id, each.device_id, None, retired.get((each.site_id, each.device_id), ()))
                 self.book.write([gone.tell(there=False, now=now_ms())])
-            elif (each.site_id, each.device_id) not in self._open:
-                await self._catalog.site(each.site_id, now_ms())
+            else:
+                live = await self._catalog.site(each.site_id, now_ms())
+                if live is not None:
+                    self.adopt(live)
 
     def _twin(self, site: SiteId, device: DeviceId) -> DeviceTwin | None:
         live = self._catalog.sites.get(site)

@@ -124,6 +124,7 @@ class TwinShard:
                 intake=self._intake,
                 upkeep=self._upkeep,
             )
+            self._catalog.before_load = self._orders.book.settled
             self._catalog.on_loaded = self._orders.adopt
             await self._catalog.load_all(now_ms())
             log.info("shard_started", shard=self.shard, epoch=self._lease.epoch, twins=self._catalog.devices)
@@ -271,7 +272,6 @@ class TwinShard:
 
     async def forget_site(self, site: SiteId) -> None:
         async with self._taking_in:
-            await self._orders.book.settled()  # a twin that is built anew must find all that it has ordered
             self._catalog.forget(site)
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:

@@ -1,6 +1,8 @@
 """A shard with two gateways, and what they say and are told: for tests of configurations and commands."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ from fleet.configuration import Change
 from fleet.ids import DeviceId, SiteId
 from fleet.orders import CommandWish, ConfigWish
 from fleet.remote import CommandResult, ReportedConfig
+from fleet.storage.database import connect
 from fleet.telemetry import State
 from tests.fleet_rig import Device, fetch, until
 from tests.servers import Database
@@ -98,3 +101,15 @@ async def until_letter(database: Database, code: str) -> dict[str, Any]:
 
 async def receipts(database: Database) -> list[str]:
     return [row["kind"] for row in await fetch(database, "SELECT kind FROM remote.receipt ORDER BY chain, seq")]
+
+
+@asynccontextmanager
+async def nothing_is_written(database: Database) -> AsyncIterator[None]:
+    """As on a disk that hangs: commands can be read, and none is stored."""
+    owner = await connect(database.owner)
+    try:
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE remote.command IN EXCLUSIVE MODE")
+            yield
+    finally:
+        await owner.close()

@@ -48,7 +48,7 @@ _COMMANDS_BY_KEY: Final = f"""
 _FORGOTTEN: Final = """
     SELECT DISTINCT o.site_id, o.device_id, d.retired_at IS NOT NULL AS retired
     FROM remote.command o JOIN registry.site s ON s.id = o.site_id JOIN registry.device d ON d.id = o.device_id
-    WHERE o.state = ANY($1::text[]) AND s.slot = ANY($2::smallint[]) LIMIT $3
+    WHERE o.state = ANY($1::text[]) AND s.slot = ANY($2::smallint[]) AND o.expires_at < $3 LIMIT $4
 """
 
 _SAVE_CONFIGS: Final = """
@@ -149,8 +149,9 @@ async def commands_by_key(connection: Connection, keys: Sequence[CommandKey]) ->
     return {(row["device_id"], row["created_by"], row["idempotency_key"]): _command(row) for row in rows}
 
 
-async def with_open_commands(connection: Connection, slots: Sequence[int], limit: int) -> list[Forgotten]:
-    rows = await connection.fetch(_FORGOTTEN, _OPEN, slots, limit)
+async def with_overdue_commands(connection: Connection, slots: Sequence[int], now: datetime, limit: int) -> list[Forgotten]:
+    """A live twin ends its own within moments, so these are few, however many devices are away."""
+    rows = await connection.fetch(_FORGOTTEN, _OPEN, slots, now, limit)
     return [msgspec.convert(dict(row), Forgotten) for row in rows]
 
 

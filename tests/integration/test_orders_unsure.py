@@ -1,30 +1,14 @@
 """A database that reads and does not write: whoever gives a command again with its key gets that one, not a second."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 
 from actors import order_asks, order_book
 from fleet.errors import Unavailable
-from fleet.storage.database import connect
 from tests.fleet_rig import fetch, running_shard, seed_fleet, twins_settings
-from tests.orders_rig import GATEWAY, SITE, command
+from tests.orders_rig import GATEWAY, SITE, command, nothing_is_written
 from tests.servers import Broker, Database
 
 PATIENCE_S = 0.3
-
-
-@asynccontextmanager
-async def nothing_is_written(database: Database) -> AsyncIterator[None]:
-    """As on a disk that hangs: commands can be read, and none is stored."""
-    owner = await connect(database.owner)
-    try:
-        async with owner.transaction():
-            await owner.execute("LOCK TABLE remote.command IN EXCLUSIVE MODE")
-            yield
-    finally:
-        await owner.close()
 
 
 async def test_a_key_gives_one_command_however_long_the_database_takes(
