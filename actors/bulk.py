@@ -271,5 +271,7 @@ def _tell(device: DeviceTwin, rows: _Rows, arrived_at: UnixMs) -> None:
             for name, value in zip(device.profile.channels, rows.readings[-1], strict=True)
             if not np.isnan(value)
         }
+        online = device.online
         device.take_samples(Telemetry([Sample(newest - shift_ms, said)]), now_ms(), arrived_at)
+        device.online = online  # a file says nothing of its connection
     device.lived(newest, now_ms())

@@ -104,7 +104,7 @@ class Supervision:
             interval_s=device.interval_s,
             created_at=device.created_at,
             seen_at=device.seen_at,
-            online=device.online,
+            online=not device.gone,
             sun_elevation_deg=sun_deg,
             grace_until=self._grace_until,
             now=now,

@@ -215,6 +215,11 @@ class DeviceTwin:
         return {} if self._memory is None else self._memory.learned()
 
     @property
+    def gone(self) -> bool:
+        """It is not connected, and nothing of it has come since by another way, as from a file."""
+        return not self.online and (self.sample_at or 0) < (self.seen_at or 0)
+
+    @property
     def health(self) -> Health:
         return self.judged or _UNKNOWN
 

@@ -45,7 +45,8 @@ def device_health(
 
     interval_s   how often it reports when all is well
     seen_at      when the platform last received anything from it, its last will too
-    online       what it said last; a good-bye counts as silence only once the limit is over, since most come back at once
+    online       it is connected, or something of it has come since by another way; a good-bye counts as silence only once
+                 the limit is over, since most come back at once
     grace_until  RESTART_GRACE_S after the platform began to listen; until then nobody newly becomes offline, and whoever
                  reports rarely has its own limit from that start on
 

@@ -35,6 +35,16 @@ async def test_the_same_rows_again_add_nothing(database: Database) -> None:
     assert await fetch(database, "SELECT * FROM telemetry.sample_revision") == []
 
 
+async def test_a_file_is_news_of_a_device_and_no_connection(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        await door.store(SITE, 1, [block("m-one", [(DAY, {"grid_power_w": 5.0})])], DAY)
+        site = await door._catalog.site(SITE, DAY)
+        assert site is not None
+        meter = site.devices[DeviceId("m-one")]
+        assert (meter.seen_at, meter.sample_at, meter.online, meter.gone) == (DAY, DAY, False, False)
+
+
 async def test_another_value_is_a_correction_with_its_history(database: Database) -> None:
     await seed_fleet(database, SITES)
     async with bulk_door(database) as door:

@@ -77,6 +77,19 @@ def test_a_last_will_keeps_what_is_known_of_the_device() -> None:
     assert twin.info == State(online=True, model="SP-3", firmware="1.2")
 
 
+def test_a_good_bye_holds_until_something_comes_by_another_way() -> None:
+    twin = device_twin()
+    assert twin.admit(NOON)
+    twin.take_samples(telemetry((NOON - 1_000, {"grid_power_w": 1.0})), NOON)
+    assert not twin.gone
+    twin.take_state(State(online=False))
+    assert twin.gone
+    twin.take_samples(telemetry((NOON + 60_000, {"grid_power_w": 2.0})), NOON + 60_000)
+    twin.online = False  # that was a file
+    twin.lived(NOON + 60_000, NOON + 90_000)
+    assert not twin.gone
+
+
 @given(st.lists(st.tuples(st.integers(NOON - 10_000, NOON), st.floats(-1e6, 1e6)), min_size=1, unique_by=lambda p: p[0]))
 def test_the_live_value_is_the_newest_by_its_own_time_in_whatever_order_it_comes(points: list[tuple[int, float]]) -> None:
     twin = device_twin()
