@@ -47,7 +47,7 @@ CATALOG: Final[dict[str, CommandSpec]] = {
         CommandSpec(
             "blink", "Faire clignoter", "Blink", 330.0, keepers=True,
             args=(Setting("duration_s", "integer", "Pendant", "For", 10, unit="s", minimum=1, maximum=300),),
-            help_fr="Le voyant de l’appareil clignote un moment : pour le trouver sur place.",
+            help_fr="Le voyant de l’appareil clignote un moment : pour le trouver sur place.",
             help_en="The device's light blinks for a while: to find it on site.",
         ),
         CommandSpec(
@@ -80,7 +80,7 @@ CATALOG: Final[dict[str, CommandSpec]] = {
         CommandSpec(
             "read_registers", "Lire des registres", "Read registers", 60.0,
             args=(
-                Setting("input", "text", "Entrée", "Input", "", help_fr="Son nom ; vide : la première.",
+                Setting("input", "text", "Entrée", "Input", "", help_fr="Son nom ; vide : la première.",
                         help_en="Its name; empty: the first one."),
                 Setting("address", "integer", "Adresse", "Address", 40_000, minimum=0, maximum=65_535),
                 Setting("count", "integer", "Nombre", "Count", 10, minimum=1, maximum=100),

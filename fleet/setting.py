@@ -1,7 +1,7 @@
 """What a device can be told to be: named values with type, unit, range and dependencies; and whether values keep to that."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -200,14 +200,19 @@ def _stem(key: str) -> str:
     return key
 
 
-def range_of(minimum: float | None, maximum: float | None, unit: str) -> str:
-    """For people, in no language: "1 … 3600 s", "≥ 1 s"."""
+def spelt_number(value: float) -> str:
+    """In no language, and never with an exponent."""
+    return f"{value:.12g}"
+
+
+def range_of(minimum: float | None, maximum: float | None, unit: str, number: Callable[[float], str] = spelt_number) -> str:
+    """For people: "1 … 3600 s", "≥ 1 s"; in no language unless `number` spells in one. '' where nothing is limited."""
     ending = f" {unit}" if unit else ""
     if minimum is not None and maximum is not None:
-        return f"{minimum:g} … {maximum:g}{ending}"
+        return f"{number(minimum)} … {number(maximum)}{ending}"
     if minimum is not None:
-        return f"≥ {minimum:g}{ending}"
-    return f"≤ {maximum:g}{ending}" if maximum is not None else ""
+        return f"≥ {number(minimum)}{ending}"
+    return f"≤ {number(maximum)}{ending}" if maximum is not None else ""
 
 
 def _within(value: float, minimum: float | None, maximum: float | None) -> bool:

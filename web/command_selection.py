@@ -81,7 +81,8 @@ async def plan(connection: Connection, query: TargetQuery, name: str, args: Mapp
         raise BadInput("too_many_targets", f"more than {BULK_TARGETS_MAX} devices are meant: narrow the selection")
     profiles = await stored.profiles(connection, {target.profile for target in targets})
     skipped: Counter[str] = Counter()
-    if query == TargetQuery(devices=query.devices) and (unknown := len(set(query.devices)) - len(targets)):
+    unknown = len(set(query.devices)) - len(targets)
+    if query.devices and query == TargetQuery(devices=query.devices) and unknown:
         skipped["unknown_device"] = unknown
     fits: dict[str, tuple[CommandSpec, dict[str, ConfigValue]]] = {}
     misfits: dict[str, BadInput] = {}

@@ -183,6 +183,7 @@ async def test_a_command_for_many_is_counted_before_it_is_given(rig: CommandRig)
     assert (empty.status_code, 'data-code="empty_selection"' in empty.text) == (422, True)
     everything = await rig.web.client.post("/ops/commands/new", data=form | {"profile": ""})
     assert 'data-testid="everything"' in everything.text
+    assert 'data-reason="unknown_device"' not in everything.text, "nobody named any"
     assert (await read(rig.web, "/ops/commands/new?name=no-such")).status_code == 404
 
 

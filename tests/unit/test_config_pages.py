@@ -79,8 +79,10 @@ def test_values_as_people_read_them() -> None:
     assert setting_words.value(by_key["mode"], "island", "en") == "Islanded"
     assert setting_words.value(by_key["mode"], "gone", "en") == "gone"
     assert [setting_words.value(None, each, "fr") for each in (True, None, "", 1.5)] == ["activé", "—", "(vide)", "1,5"]
-    assert setting_words.name_of("input.meter", "fr") == "Entrée « meter »"
-    assert setting_words.grid_limits(by_key["active_power_limit_pct"], "fr") == "Raccordement : 0 … 70 % (VDE-AR-N 4105)"
+    assert setting_words.name_of("input.meter", "fr") == "Entrée «\u00a0meter\u00a0»"
+    assert setting_words.limits(by_key["export_limit_w"], "fr") == "0\u00a0…\u00a036\u202f000\u00a0W"
+    grid = setting_words.grid_limits(by_key["active_power_limit_pct"], "fr")
+    assert grid.replace("\u00a0", " ") == "Raccordement : 0 … 70 % (VDE-AR-N 4105)"
 
 
 def test_a_form_that_is_sent_as_it_came_changes_nothing() -> None:

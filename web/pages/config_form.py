@@ -138,7 +138,7 @@ def _field(setting: Setting, view: ConfigView, text: str, *, inherit: bool, erro
         own=key in view.own,
         inherited=setting_words.value(setting, view.inherited.get(key), language),
         inherit=inherit,
-        limits=setting_words.limits(setting),
+        limits=setting_words.limits(setting, language),
         grid_limits=setting_words.grid_limits(setting, language),
         idle=_idle(setting, view, language),
         reported=setting_words.value(setting, said, language) if other else "",

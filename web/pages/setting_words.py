@@ -1,6 +1,7 @@
 """Settings of devices and arguments of commands in the words of people: names, values, limits."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from babel.numbers import format_decimal
@@ -41,18 +42,18 @@ def value(setting: Setting | None, told: ConfigValue | None, language: Language)
             if choice.value == told:
                 return choice.label_en if language == "en" else choice.label_fr
         return told or say(language, "(empty)")
-    text = format_decimal(told, format="#,##0.######", locale=_LOCALES[language])
+    text = _number(told, language)
     return f"{text}\u00a0{setting.unit}" if setting is not None and setting.unit else text
 
 
-def limits(setting: Setting) -> str:
-    """What the device can do, in no language; '' where nothing limits it."""
-    return range_of(setting.minimum, setting.maximum, setting.unit)
+def limits(setting: Setting, language: Language) -> str:
+    """What the device can do; '' where nothing limits it."""
+    return _range(setting.minimum, setting.maximum, setting.unit, language)
 
 
 def grid_limits(setting: Setting, language: Language) -> str:
     """What the grid code allows of that; '' where it says nothing."""
-    allowed = range_of(setting.grid_minimum, setting.grid_maximum, setting.unit)
+    allowed = _range(setting.grid_minimum, setting.grid_maximum, setting.unit, language)
     if not allowed:
         return ""
     if setting.grid_code:
@@ -61,9 +62,18 @@ def grid_limits(setting: Setting, language: Language) -> str:
 
 
 def hint(setting: Setting, language: Language) -> str:
-    """What it does, and what it may be: under a control."""
-    parts = (help_of(setting, language), limits(setting) or setting.unit, grid_limits(setting, language))
+    """What it may be, and what it does: under a control."""
+    parts = (limits(setting, language) or setting.unit, grid_limits(setting, language), help_of(setting, language))
     return " · ".join(part for part in parts if part)
+
+
+def _range(minimum: float | None, maximum: float | None, unit: str, language: Language) -> str:
+    """It stays on one line."""
+    return range_of(minimum, maximum, unit, partial(_number, language=language)).replace(" ", "\u00a0")
+
+
+def _number(value: float, language: Language) -> str:
+    return format_decimal(value, format="#,##0.######", locale=_LOCALES[language])
 
 
 def bound(language: Language) -> dict[str, Callable[..., Any]]:
