@@ -46,6 +46,11 @@ def judge(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> 
     return None
 
 
+def gone_since(target: Target, facts: TargetFacts) -> UnixMs:
+    """Of one that is not there: about when it went, and not before it was told."""
+    return max(facts.heard_at or 0, target.told_at or target.state_at)
+
+
 def is_wave_watched(rollout: Rollout, wave: int) -> bool:
     return rollout.state in ("running", "paused") and rollout.wave <= wave < len(rollout.plan.waves)
 
@@ -73,7 +78,6 @@ def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
 def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
     if not _is_watched(rollout, target, now):
         return None
-    told_at = target.told_at or target.state_at
     if target.state == "away":
         return Judgement("come") if facts.there else None
     if facts.there:
@@ -83,8 +87,7 @@ def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: Unix
         return Judgement("time_out") if target.state == "pending" and overdue else None
     if facts.asleep:
         return Judgement("sleep")
-    gone_since = max(facts.heard_at or 0, told_at)
-    return Judgement("silence") if now - gone_since >= rollout.plan.silent_after_s * 1000 else None
+    return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None
 
 
 def _is_watched(rollout: Rollout, target: Target, now: UnixMs) -> bool:

@@ -80,7 +80,8 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_minute       devices that are told within any 60 s, at most
     observe_s        how long a wave is watched after its last device has an outcome
     timeout_s        a device that is there and has not reported after this time has timed out
-    silent_after_s   one that was there and is gone for this long went silent; those that sleep at night do not
+    silent_after_s   one that was there and is gone for this long went silent; those that sleep at night do not, and
+                     while others that the rollout has not touched are gone as well it is not counted (rollout_silence)
     abort_at         at most one threshold of each kind
     return_on_abort  those that were changed get back what they had
     continuous       devices that join the group later get it too, until somebody ends the rollout

@@ -17,6 +17,7 @@ import structlog
 from actors.rollouts import asking
 from actors.rollouts.door import Door
 from actors.rollouts.letter import write_creator
+from actors.rollouts.silence import Silences
 from fleet.errors import Conflict
 from fleet.limits import (
     ROLLOUT_ENERGY_LOOK_S,
@@ -50,6 +51,7 @@ class Lead:
         self._door = door
         self._public_url = public_url
         self._looked_up_to = ""  # device; from there on the next look goes on
+        self._silences = Silences()
         self._newcomers_at: UnixMs = 0
         self._energy_at: UnixMs = 0
         self._energy: EnergyFinding | None = None
@@ -68,6 +70,8 @@ class Lead:
             await rollouts.tell(connection, rollout.id)
         await self._look_at_energy(connection, rollout, now)
         step = next_step(rollout, tally, self._energy, now)
+        if step is not None and step.kind == "advance" and self._silences.is_undecided(now):
+            step = None
         if step is not None and await self._take(connection, rollout, step, tally, now):
             await rollouts.tell(connection, rollout.id)
             return True
@@ -83,10 +87,12 @@ class Lead:
             connection, rollout, after=self._looked_up_to, limit=ROLLOUT_LOOKED_AT_MAX, now=now
         )
         self._looked_up_to = found[-1].target.device if len(found) == ROLLOUT_LOOKED_AT_MAX else ""
+        judged = [(each, judge(rollout, each.target, each.facts, now)) for each in found]
+        silent = [each for each, judgement in judged if judgement is not None and judgement.event == "silence"]
+        put_off = await self._silences.put_off(connection, rollout, silent, now)
         moves = []
-        for target, facts in ((each.target, each.facts) for each in found):
-            judgement = judge(rollout, target, facts, now)
-            if judgement is not None:
+        for target, judgement in ((each.target, judgement) for each, judgement in judged):
+            if judgement is not None and (judgement.event != "silence" or target.device not in put_off):
                 state = move_target(target.state, judgement.event)
                 moves.append(TargetMove(target.device, target.state, state, judgement.problem))
         await rollout_targets.record_moves(connection, rollout.id, moves, now)

@@ -65,19 +65,20 @@ _PRESENCE: Final = """
     LEFT JOIN remote.config c ON c.site_id = t.site_id AND c.device_id = t.device_id
     LEFT JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
 """
-_IS_THERE: Final = "(coalesce(l.online, false) AND coalesce(h.status, 'unknown') NOT IN ('offline', 'asleep'))"
+IS_THERE: Final = "(coalesce(l.online, false) AND coalesce(h.status, 'unknown') NOT IN ('offline', 'asleep'))"
 _UNTOLD: Final = """
     SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3
         AND (state = 'waiting' OR (state = 'held' AND state_at < $4)) ORDER BY wave, device_id LIMIT $5
 """
+HEARD_AT: Final = "CASE WHEN l.online THEN h.since ELSE l.seen_at END"
 # Those that can still be missed are left where they are: of thousands that are away none is read out or written.
 _BACK: Final = f"""
     SELECT t.* FROM remote.rollout_target t {_PRESENCE}
-    WHERE t.rollout_id = $1 AND t.wave <= $3 AND t.state = 'absent' AND t.state_at < $4 AND (d.id IS NULL OR {_IS_THERE})
+    WHERE t.rollout_id = $1 AND t.wave <= $3 AND t.state = 'absent' AND t.state_at < $4 AND (d.id IS NULL OR {IS_THERE})
     ORDER BY t.wave, t.device_id LIMIT $5
 """  # noqa: S608 - put together from constants
 _CANDIDATES: Final = f"""
-    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE} AS there, v.layers,
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {IS_THERE} AS there, v.layers,
            t.state = 'absent' AND EXISTS (
                SELECT FROM remote.rollout_target lt JOIN remote.rollout later ON later.id = lt.rollout_id
                WHERE lt.device_id = t.device_id AND lt.state = ANY($7::text[]) AND later.id > $1
@@ -102,8 +103,8 @@ _CANDIDATES: Final = f"""
     ORDER BY t.wave, t.device_id
 """  # noqa: S608 - put together from constants
 _WATCHED: Final = f"""
-    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {_IS_THERE} AS there, coalesce(h.status = 'asleep', false) AS asleep,
-           (extract(epoch FROM CASE WHEN l.online THEN h.since ELSE l.seen_at END) * 1000)::bigint AS heard_at,
+    SELECT {_TARGET}, d.id IS NOT NULL AS registered, {IS_THERE} AS there, coalesce(h.status = 'asleep', false) AS asleep,
+           (extract(epoch FROM {HEARD_AT}) * 1000)::bigint AS heard_at,
            coalesce(v.layers @> $7::jsonb, false) AS holds, coalesce(c.version, 0) AS config_version,
            coalesce(c.status, 'unknown') AS status, c.reported_version, c.rejected_version, c.rejected_errors,
            (SELECT a.rule FROM supervision.alert a WHERE a.site_id = t.site_id AND a.device_id = t.device_id
