@@ -37,6 +37,7 @@ from fleet.limits import (
 from fleet.storage.database import Pool
 from fleet.storage.intake import housekeeping
 from fleet.storage.lease import Lease
+from fleet.storage.order_retention import let_go
 from fleet.storage.twins import SnapshotRow, save_snapshots
 from fleet.storage.waiting import trim_kept
 
@@ -168,6 +169,7 @@ class Upkeep:
         async with self._pool.acquire() as connection:
             dropped = await housekeeping(connection, datetime.now(UTC))
             given_up = await trim_kept(connection)
+            await let_go(connection, datetime.now(UTC))
         log.info("housekeeping", shard=self._lease.shard, partitions_dropped=dropped, kept_letters_given_up=given_up)
 
     async def _read_broker_log(self) -> None:

@@ -138,8 +138,8 @@ class DeviceOrders:
         receipts = []
         if self._reports.admit(CONFIG_REPORTS_PER_H / 3600.0, CONFIG_REPORTS_PER_H, now):
             detail: dict[str, object] = {"status": after.status, "values": said.values}
-            if said.rejected is not None:
-                detail["rejected"] = said.rejected
+            if after.reported is not None and after.reported.rejected is not None:
+                detail["rejected"] = after.reported.rejected  # as it is kept: a device may have said 60 kB
             receipts.append(self._receipt("config.reported", str(said.version), detail, now))
         return _joined(self._config_step(receipts), self.tell(there=there, now=now))
 
@@ -190,6 +190,7 @@ class DeviceOrders:
                 step = _joined(step, self._command_step(command.moved(event, now), {}, now))
         if not there:
             return step
+        self._catch_up(now)
         if configuration.is_due(self.config, now):
             step = _joined(step, self._tell_config(now))
         return _joined(step, self._tell_command(now))
@@ -226,6 +227,12 @@ class DeviceOrders:
         return step
 
     # --------------------------------------------------------------------------------------------------------------
+
+    def _catch_up(self, now: UnixMs) -> None:
+        """After the clock stepped back, what was told is waited for from now on, and not until that time comes again."""
+        if self.config.asked_at > now:
+            self.config = msgspec.structs.replace(self.config, asked_at=now)
+        self._head(lambda head: msgspec.structs.replace(head, asked_at=min(head.asked_at, now)))
 
     def _head(self, change: Callable[[IssuedCommand], IssuedCommand]) -> None:
         """Of the first command, if it was sent."""

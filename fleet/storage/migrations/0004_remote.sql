@@ -223,6 +223,7 @@ END $$;
 
 ALTER TABLE remote.command_batch ENABLE ROW LEVEL SECURITY;
 CREATE POLICY operators ON remote.command_batch FOR ALL TO sp_web USING ((SELECT registry.sees_all_sites()));
+CREATE POLICY twins ON remote.command_batch FOR ALL TO sp_twins USING (true);  -- old ones go with their commands
 
 CREATE POLICY audit_write_rollouts ON audit.entry FOR INSERT TO sp_rollouts WITH CHECK (true);
 
@@ -246,6 +247,7 @@ CREATE POLICY removers ON registry.device_tag AS RESTRICTIVE FOR DELETE TO sp_we
 GRANT SELECT, INSERT, UPDATE ON remote.command_batch TO sp_web;
 GRANT USAGE ON SCHEMA remote TO sp_twins, sp_web, sp_rollouts;
 GRANT SELECT, INSERT, UPDATE, DELETE ON remote.config, remote.config_change, remote.command TO sp_twins;
+GRANT SELECT, DELETE ON remote.command_batch TO sp_twins;
 GRANT SELECT, INSERT ON remote.receipt TO sp_twins;
 GRANT SELECT, INSERT, UPDATE ON remote.receipt_head TO sp_twins;
 
