@@ -210,6 +210,8 @@ def _facts(error: Exception, language: Language) -> tuple[int, str, str, list[Fi
         return 422, "invalid_request", "", _field_errors(error)
     if isinstance(error, _NO_TEXT):
         return 422, "invalid_request", "a text holds U+0000, which is no character of a text", []
+    if isinstance(error, RecursionError):  # only what is sent to us goes so deep
+        return 400, "malformed_request", "the request is nested too deeply", []
     for kind, code in _LITESTAR_CODES.items():
         if isinstance(error, kind):
             return error.status_code, code, "", []

@@ -93,7 +93,7 @@ class ConfigLine(msgspec.Struct, frozen=True):
 class LineCursor(msgspec.Struct, frozen=True, array_like=True):
     """The last device of a page."""
 
-    status_at: Annotated[UnixMs, msgspec.Meta(ge=0, lt=2**50)]
+    status_at: Annotated[UnixMs, msgspec.Meta(ge=0, lt=2**47)]  # a time beyond the year 9999 is none
     device: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
 
 

@@ -1,6 +1,8 @@
-"""Devices that answer garbage about their orders: each case is coded, can be seen, and the next command is done."""
+"""Garbage about orders, from devices and from people: each case is coded, can be seen, and the next command is done."""
 
+import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +21,7 @@ from tests.orders_rig import (
     until_state,
 )
 from tests.servers import Broker, Database, Pki
+from tests.web_app import ALPHA_METER, Web
 
 json, pack = msgspec.json.encode, msgspec.msgpack.encode
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -81,3 +84,36 @@ async def test_garbage_is_a_letter_and_the_next_command_is_done(
         await answer(device, command_id, "succeeded")
         await until_state(database, command_id, "succeeded")
     assert await fetch(database, "SELECT FROM remote.config") == []
+
+
+def cursor(text: str) -> dict[str, str]:
+    return {"cursor": base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status", "code"),
+    [
+        ("POST", f"/devices/{ALPHA_METER}/commands", {"content": b'{"name":"blink","args":' + DEEP + b"}"}, 400, "malformed_request"),
+        ("POST", f"/devices/{ALPHA_METER}/commands", {"content": b'{"name":"blink","args":{"n":NaN}}'}, 400, "malformed_request"),
+        ("POST", f"/devices/{ALPHA_METER}/commands", {"json": {"name": "a\x00b"}}, 422, "unknown_command"),
+        ("POST", f"/devices/{ALPHA_METER}/commands", {"json": {"name": "blink", "expires_in_s": 1e300}}, 422, "invalid_request"),
+        ("POST", "/commands", {"json": {"name": "blink", "target": {"devices": ["a\x00b"]}}}, 422, "bad_id"),
+        ("POST", "/commands", {"json": {"name": "blink", "target": {"models": ["a\x00b"]}}}, 422, "bad_query"),
+        ("POST", "/commands", {"json": {"name": "blink", "target": {"silent_for_s": 1e308}}}, 422, "bad_query"),
+        ("GET", "/configs", {"params": cursor('[999999999999999,"x"]')}, 422, "bad_cursor"),
+        ("GET", "/configs", {"params": cursor('[1,"\\u0000"]')}, 422, "bad_cursor"),
+        ("GET", "/commands", {"params": cursor('"\\u0000"')}, 422, "bad_cursor"),
+        ("GET", f"/devices/{ALPHA_METER}/config/history", {"params": cursor("[9007199254740992]")}, 422, "bad_cursor"),
+        ("GET", f"/devices/{ALPHA_METER}/receipts", {"params": cursor("[1,99999,1]")}, 422, "bad_cursor"),
+        ("GET", "/commands/%00", {}, 404, "unknown_command_id"),
+        ("GET", "/command-batches/%00", {}, 404, "unknown_batch"),
+        ("GET", "/rollouts/%00", {}, 404, "unknown_rollout"),
+        ("GET", "/groups/%00", {}, 404, "unknown_group"),
+    ],
+)  # fmt: skip
+async def test_what_a_person_sends_is_refused_with_a_code(
+    web: Web, method: str, path: str, sent: dict[str, Any], status: int, code: str
+) -> None:
+    headers = await web.token("otto@example.org") | {"Content-Type": "application/json"}
+    answer = await web.client.request(method, f"/api/v1{path}", headers=headers, **sent)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
