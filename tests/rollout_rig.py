@@ -81,6 +81,30 @@ class FragileConnection:
         return counted
 
 
+async def begin_rollout(
+    database: Database, plan: RolloutPlan, query: TargetQuery, group: str | None = None, values: Values | None = None
+) -> str:
+    """To inverters. Returns its id."""
+    rollout_id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+    new = NewRollout(rollout_id, "Limit", "inverter", group, query, values or LIMIT, plan, "", "otto")
+    owner = await connect(database.owner)
+    try:
+        async with owner.transaction():
+            devices = await targets.matching(owner, query, limit=20_000)
+            await rollouts.add_rollout(owner, new, devices)
+    finally:
+        await owner.close()
+    return rollout_id
+
+
+async def look_at(database: Database, rollout_id: str) -> Rollout:
+    owner = await connect(database.owner)
+    try:
+        return await rollouts.rollout(owner, rollout_id)
+    finally:
+        await owner.close()
+
+
 @dataclass
 class RolloutRig:
     database: Database
@@ -89,17 +113,7 @@ class RolloutRig:
 
     async def begin(self, plan: RolloutPlan, *, group: str | None = None, values: Values | None = None) -> str:
         """To all inverters. Returns its id."""
-        rollout_id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
-        query = TargetQuery(profiles=("inverter",))
-        new = NewRollout(rollout_id, "Limit", "inverter", group, query, values or LIMIT, plan, "", "otto")
-        owner = await connect(self.database.owner)
-        try:
-            async with owner.transaction():
-                devices = await targets.matching(owner, query, limit=20_000)
-                await rollouts.add_rollout(owner, new, devices)
-        finally:
-            await owner.close()
-        return rollout_id
+        return await begin_rollout(self.database, plan, TargetQuery(profiles=("inverter",)), group, values)
 
     async def move(self, rollout_id: str, event: Any, stop: Stop | None = None) -> Rollout:
         owner = await connect(self.database.owner)
@@ -111,11 +125,7 @@ class RolloutRig:
             await owner.close()
 
     async def look(self, rollout_id: str) -> Rollout:
-        owner = await connect(self.database.owner)
-        try:
-            return await rollouts.rollout(owner, rollout_id)
-        finally:
-            await owner.close()
+        return await look_at(self.database, rollout_id)
 
     async def reach(self) -> LocalTwins:
         return self.twins

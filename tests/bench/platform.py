@@ -180,13 +180,13 @@ async def _add_logger(running: Platform, logger: str) -> None:
 
 
 @contextmanager
-def rollouts(running: Platform) -> Iterator[None]:
+def rollouts(running: Platform) -> "Iterator[subprocess.Popen[bytes]]":
     """The process that leads them."""
     told = RolloutsSettings(
         running.database.sp_rollouts, running.twins.ray, "http://portal.test", running.folder / "rollouts.ready"
     )
-    with _room(running.folder, "actors.rollouts", told):
-        yield
+    with _room(running.folder, "actors.rollouts", told) as process:
+        yield process
 
 
 @contextmanager
@@ -217,7 +217,7 @@ def _room(
     module: str,
     told: PkiSettings | GuardSettings | ImporterSettings | RolloutsSettings,
     words: tuple[str, ...] = (),
-) -> Iterator[None]:
+) -> "Iterator[subprocess.Popen[bytes]]":
     file = folder / f"{module}.json"
     settings.save(file, told)
     log_file = folder / f"{module}.log"
@@ -225,7 +225,7 @@ def _room(
         process = subprocess.Popen([sys.executable, "-m", module, *words, "--settings", str(file)], stderr=log)
     try:
         _wait_for(told.ready_file, process, log_file)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=30)
