@@ -246,6 +246,7 @@ CONFIRM_TARGETS = 20  # a selection of more devices asks for confirmation with t
 IDEMPOTENCY_KEY_CHARS_MAX = 100  # a UUID with a name before it
 COMMAND_WAIT_S_MAX = 30.0  # of one ask for news of a command; below the idle limits of common proxies (60 s)
 COMMAND_WAITS_MAX = 500  # of such asks in one process; beyond it they are answered at once
+COMMAND_WAITS_PER_PERSON_MAX = 100  # a script that follows a selection; the others keep their places
 BATCH_COMMANDS_SHOWN = 50  # of a bulk command, on its page; the list behind it holds all
 TARGET_VALUES_MAX = 200  # of one field of a query; there are 101 departments
 TARGET_DEVICES_MAX = 1_000  # named one by one; whoever means more has something in common to say

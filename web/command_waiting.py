@@ -10,28 +10,32 @@ import msgspec
 
 from fleet.commands import CommandState
 from fleet.errors import FleetError
-from fleet.limits import COMMAND_WAITS_MAX
+from fleet.limits import COMMAND_WAITS_MAX, COMMAND_WAITS_PER_PERSON_MAX
 from fleet.storage import notices
 from fleet.storage.commands import CommandRow
 from web.news import Bell
 from web.services import Services
+from web.visits import Visit
 
 Look = Callable[[], Awaitable[CommandRow]]
 
 
 async def until_further(
-    services: Services, row: CommandRow, look: Look, wait_s: float, *, until_end: bool = False
+    services: Services, visit: Visit, row: CommandRow, look: Look, wait_s: float, *, until_end: bool = False
 ) -> CommandRow:
     """The command as soon as it is in another state than the given one, or has ended, or after that time as it is then.
 
     row: as it was before the bell was listened to, so it is looked at once more. With too many who wait: as it is now.
     until_end: another state is not enough.
     """
-    if not row.is_open or wait_s <= 0.0 or services.waits >= COMMAND_WAITS_MAX:
+    person_id, waits = visit.claims.person_id, services.waits
+    if waits.total() >= COMMAND_WAITS_MAX or waits[person_id] >= COMMAND_WAITS_PER_PERSON_MAX:
+        return row
+    if not row.is_open or wait_s <= 0.0:
         return row
     before: CommandState = row.state
     until_s = time.monotonic() + wait_s
-    services.waits += 1
+    waits[person_id] += 1
     try:
         with services.news.watch(notices.ORDER, row.device) as bell:
             row = await look()
@@ -43,7 +47,9 @@ async def until_further(
                 await _heard(services, bell, min(left_s, notices.POLL_S))
                 row = await look()
     finally:
-        services.waits -= 1
+        waits[person_id] -= 1
+        if not waits[person_id]:
+            del waits[person_id]
     return row
 
 

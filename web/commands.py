@@ -135,7 +135,7 @@ async def post_command(
     headers, wait_s = {"Location": f"/api/v1/commands/{row.id}"}, wished_wait_s(prefer)
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
-        row = await until_further(services, row, partial(_look, visit, row.id), wait_s, until_end=True)
+        row = await until_further(services, visit, row, partial(_look, visit, row.id), wait_s, until_end=True)
     return Response(row, status_code=202 if row.is_open else 200, headers=headers)
 
 
@@ -223,7 +223,7 @@ async def get_command(
     wait_for: UntilQuery = "change",
 ) -> CommandRow:
     look = partial(_look, visit, parse_command(command))
-    return await until_further(services, await look(), look, wait_s, until_end=wait_for == "end")
+    return await until_further(services, visit, await look(), look, wait_s, until_end=wait_for == "end")
 
 
 @get(

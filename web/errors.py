@@ -139,8 +139,14 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int | None = None
 
 
-# What PostgreSQL says of U+0000, as text and within JSON: no text of anybody's holds it by accident.
-_NO_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+# What PostgreSQL says of U+0000, as text and within JSON, and what a decoder says of a thousand levels: nobody sends these
+# by accident. Exception → status, code, detail.
+_NO_TEXT = (422, "invalid_request", "a text holds U+0000, which is no character of a text")
+_GARBAGE: dict[type[Exception], tuple[int, str, str]] = {
+    asyncpg.CharacterNotInRepertoireError: _NO_TEXT,
+    asyncpg.UntranslatableCharacterError: _NO_TEXT,
+    RecursionError: (400, "malformed_request", "the request is nested too deeply"),
+}
 
 # How a page shows a problem; the API answers JSON.
 ProblemPage = Callable[[Request[Any, Any, Any], Problem], Response[Any]]
@@ -208,10 +214,9 @@ def _facts(error: Exception, language: Language) -> tuple[int, str, str, list[Fi
         return status, error.code, "" if status == 401 or fields else error.detail, fields
     if isinstance(error, ValidationException):
         return 422, "invalid_request", "", _field_errors(error)
-    if isinstance(error, _NO_TEXT):
-        return 422, "invalid_request", "a text holds U+0000, which is no character of a text", []
-    if isinstance(error, RecursionError):  # only what is sent to us goes so deep
-        return 400, "malformed_request", "the request is nested too deeply", []
+    for garbage, facts in _GARBAGE.items():
+        if isinstance(error, garbage):
+            return *facts, []
     for kind, code in _LITESTAR_CODES.items():
         if isinstance(error, kind):
             return error.status_code, code, "", []

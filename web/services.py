@@ -37,7 +37,7 @@ log = structlog.get_logger("web.services")
 class Services:
     """closing: set when the server is told to stop, so that endless streams end by themselves.
 
-    streams: open event streams per person. waits: asks that wait for news of a command.
+    streams: open event streams per person. waits: asks per person that wait for news of a command.
     reached: other servers that people point us to. looked_into: files whose formats they describe.
     codes: enrolment codes of the last minutes. press: makes PDFs. previews: read the beginnings of files.
     background: work that goes on after its request.
@@ -61,7 +61,7 @@ class Services:
     looked_into: RequestRate = field(default_factory=lambda: RequestRate(PREVIEWS_PER_MIN))
     uploads: UploadRate = field(default_factory=UploadRate)
     streams: Counter[str] = field(default_factory=Counter)
-    waits: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat_s: float = SSE_HEARTBEAT_S
     recheck_s: float = SSE_RECHECK_S

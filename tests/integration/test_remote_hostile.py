@@ -86,6 +86,9 @@ async def test_garbage_is_a_letter_and_the_next_command_is_done(
     assert await fetch(database, "SELECT FROM remote.config") == []
 
 
+TO_METER = f"/devices/{ALPHA_METER}/commands"
+
+
 def cursor(text: str) -> dict[str, str]:
     return {"cursor": base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")}
 
@@ -93,10 +96,10 @@ def cursor(text: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("method", "path", "sent", "status", "code"),
     [
-        ("POST", f"/devices/{ALPHA_METER}/commands", {"content": b'{"name":"blink","args":' + DEEP + b"}"}, 400, "malformed_request"),
-        ("POST", f"/devices/{ALPHA_METER}/commands", {"content": b'{"name":"blink","args":{"n":NaN}}'}, 400, "malformed_request"),
-        ("POST", f"/devices/{ALPHA_METER}/commands", {"json": {"name": "a\x00b"}}, 422, "unknown_command"),
-        ("POST", f"/devices/{ALPHA_METER}/commands", {"json": {"name": "blink", "expires_in_s": 1e300}}, 422, "invalid_request"),
+        ("POST", TO_METER, {"content": b'{"name":"blink","args":' + DEEP + b"}"}, 400, "malformed_request"),
+        ("POST", TO_METER, {"content": b'{"name":"blink","args":{"n":NaN}}'}, 400, "malformed_request"),
+        ("POST", TO_METER, {"json": {"name": "a\x00b"}}, 422, "unknown_command"),
+        ("POST", TO_METER, {"json": {"name": "blink", "expires_in_s": 1e300}}, 422, "invalid_request"),
         ("POST", "/commands", {"json": {"name": "blink", "target": {"devices": ["a\x00b"]}}}, 422, "bad_id"),
         ("POST", "/commands", {"json": {"name": "blink", "target": {"models": ["a\x00b"]}}}, 422, "bad_query"),
         ("POST", "/commands", {"json": {"name": "blink", "target": {"silent_for_s": 1e308}}}, 422, "bad_query"),

@@ -14,6 +14,7 @@ from tests.fleet_rig import Device, until
 from tests.orders_rig import answer, come, commands_told, told, until_letter
 from tests.servers import Broker, Database, Pki
 from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, listen
+from web import command_waiting
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ async def meter(rig: CommandRig, broker_session: Broker, pki: Pki) -> AsyncItera
         yield device
 
 
-async def until_somebody_waits(rig: CommandRig) -> None:
+async def until_somebody_waits(rig: CommandRig, people: int = 1) -> None:
     async def is_so() -> bool:
-        return rig.web.services.waits > 0
+        return len(rig.web.services.waits) == people
 
     await until(is_so)
 
@@ -258,7 +259,7 @@ async def test_whoever_waits_hears_at_once(rig: CommandRig, meter: Device) -> No
     async with asyncio.timeout(10):
         await answer(meter, row["id"], "accepted")
         assert (await waiting).json()["state"] == "accepted"
-    assert rig.web.services.waits == 0
+    assert rig.web.services.waits.total() == 0
     await answer(meter, row["id"], "failed", "no light")
     await rig.until_state(row["id"], "failed")
     async with asyncio.timeout(10):
@@ -266,6 +267,20 @@ async def test_whoever_waits_hears_at_once(rig: CommandRig, meter: Device) -> No
     assert ended.json()["detail"] == "no light"
     for seconds in (-1, COMMAND_WAIT_S_MAX + 1):
         assert (await rig.call("GET", f"/commands/{row['id']}", params={"wait_s": seconds})).status_code == 422
+
+
+async def test_nobody_takes_all_places_to_wait(rig: CommandRig, meter: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_waiting, "COMMAND_WAITS_PER_PERSON_MAX", 1)
+    path, patiently = f"/commands/{(await rig.given('blink'))['id']}", {"wait_s": COMMAND_WAIT_S_MAX}
+    waiting = [asyncio.create_task(rig.call("GET", path, params=patiently))]
+    await until_somebody_waits(rig)
+    async with asyncio.timeout(10):
+        assert (await rig.call("GET", path, params=patiently)).json()["state"] == "sent"
+    waiting.append(asyncio.create_task(rig.call("GET", path, who="alice", params=patiently)))
+    await until_somebody_waits(rig, 2)
+    rig.web.services.closing.set()
+    async with asyncio.timeout(10):
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
 
 
 async def test_a_server_that_stops_lets_nobody_wait(rig: CommandRig, meter: Device) -> None:
