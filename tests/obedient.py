@@ -34,6 +34,7 @@ from tests.fleet_rig import until
 _COMMAND = msgspec.json.Decoder(Command)
 _CONFIG = msgspec.json.Decoder(DesiredConfig)
 _INFLIGHT_MAX = 500
+_APPEAR_AGAIN_S = 1.0
 FAILING = "this device refuses everything"
 
 
@@ -202,7 +203,13 @@ class ObedientFleet:
         return self.devices[DeviceId(device)]
 
     def _appear(self, device: ObedientDevice) -> None:
-        self._publish(device, device.up.state, State(online=True, model="Obedient", firmware="1.0.0"))
+        """Until somebody hears it: a broker that lost its sessions takes it for nobody."""
+
+        def heard(is_heard: bool) -> None:
+            if not is_heard and device.present:
+                asyncio.get_running_loop().call_later(_APPEAR_AGAIN_S, self._appear, device)
+
+        self._publish(device, device.up.state, State(online=True, model="Obedient", firmware="1.0.0"), heard)
         if self._habits.reports_at_start or device.running.version:
             self._publish(device, device.up.config, device.running)
         for result in list(device.untold.values()):
