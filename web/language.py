@@ -9,7 +9,10 @@ LANGUAGE_COOKIE = "sp_language"
 
 
 def language_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Language:
-    """The person's own choice, else the choice made in this browser, else what the browser asks for, else French."""
+    """The person's own choice, else the choice made in this browser, else what the browser asks for, else French.
+
+    A person's choice is known once their visit has entered (web.visits): ask after that.
+    """
     for chosen in (connection.scope["state"].get("locale"), connection.cookies.get(LANGUAGE_COOKIE)):
         if chosen in ("fr", "en"):
             return cast("Language", chosen)

@@ -12,7 +12,7 @@ from fleet.limits import PAGE_ITEMS, ROLLOUT_WAVES_MAX
 from fleet.rollouts import RolloutState, TargetState
 from fleet.storage import notices, rollout_lists, rollouts
 from fleet.storage.rollout_lists import TargetCursor, TargetLine
-from web.language import Language, language_of
+from web.language import language_of
 from web.news import Retold
 from web.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
 from web.rollout_making import RolloutAim, RolloutForm, Why, aimed_at, make_rollout, move_rollout, parse_rollout
@@ -54,7 +54,7 @@ async def post_rollout(
 ) -> Response[RolloutDetail]:
     """It runs at once. 409 `confirm_needed` with the count when many are meant, or all of a profile."""
     rollout_id = await make_rollout(visit, data, client_address(request))
-    detail = await detail_of(visit, rollout_id, language_of(request))
+    detail = await detail_of(visit, rollout_id, request)
     return Response(detail, status_code=201, headers={"Location": f"/api/v1/rollouts/{rollout_id}"})
 
 
@@ -73,18 +73,18 @@ async def list_rollouts(
     return Page(shown, encode_cursor(shown[-1].id) if len(rows) > limit else None)
 
 
-async def detail_of(visit: Visit, rollout_id: str, language: Language) -> RolloutDetail:
+async def detail_of(visit: Visit, rollout_id: str, request: Request[Any, Any, Any]) -> RolloutDetail:
     """Raises NotFound (unknown_rollout)."""
     async with visit.enter() as connection:
         row = await rollouts.rollout_row(connection, rollout_id)
-        return rollout_detail(row, await rollouts.tally(connection, rollout_id), language)
+        return rollout_detail(row, await rollouts.tally(connection, rollout_id), language_of(request))
 
 
 @get("/{rollout:str}", operation_id="getRollout", summary="A rollout: how far each wave is, and why it stopped")
 async def get_rollout(
     rollout: FromPath[str], request: Request[Any, Any, Any], visit: NamedDependency[Visit]
 ) -> RolloutDetail:
-    return await detail_of(visit, parse_rollout(rollout), language_of(request))
+    return await detail_of(visit, parse_rollout(rollout), request)
 
 
 @get("/{rollout:str}/targets", operation_id="listRolloutTargets", summary="Its devices, by wave")
@@ -110,12 +110,10 @@ async def list_rollout_targets(
 async def stream_rollouts(
     request: Request[Any, Any, Any], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> ServerSentEvent:
-    language = language_of(request)
-
     async def look() -> bytes:
         async with visit.enter() as connection:
             rows = await rollouts.rollouts(connection, limit=PAGE_ITEMS)
-        return msgspec.json.encode(Page([rollout_view(row, language) for row in rows], None))
+        return msgspec.json.encode(Page([rollout_view(row, language_of(request)) for row in rows], None))
 
     async def may_see() -> None:
         async with visit.enter():
@@ -135,10 +133,9 @@ async def stream_rollout(
 ) -> ServerSentEvent:
     """The whole rollout, with its waves, whenever it has got further."""
     rollout_id = parse_rollout(rollout)
-    language = language_of(request)
 
     async def look() -> bytes:
-        return msgspec.json.encode(await detail_of(visit, rollout_id, language))
+        return msgspec.json.encode(await detail_of(visit, rollout_id, request))
 
     async def may_see() -> None:
         async with visit.enter() as connection:
@@ -157,7 +154,7 @@ async def pause_rollout(
     """Devices that were told stay so, and are still watched. 409 `illegal_move` unless it runs."""
     rollout_id = parse_rollout(rollout)
     await move_rollout(visit, rollout_id, "pause", client_address(request), why=data.why)
-    return await detail_of(visit, rollout_id, language_of(request))
+    return await detail_of(visit, rollout_id, request)
 
 
 @post("/{rollout:str}/resume", status_code=200, operation_id="resumeRollout", summary="Go on")
@@ -167,7 +164,7 @@ async def resume_rollout(
     """409 `illegal_move` unless it is paused."""
     rollout_id = parse_rollout(rollout)
     await move_rollout(visit, rollout_id, "resume", client_address(request))
-    return await detail_of(visit, rollout_id, language_of(request))
+    return await detail_of(visit, rollout_id, request)
 
 
 @post("/{rollout:str}/abort", status_code=200, operation_id="abortRollout", summary="Stop for good")
@@ -177,7 +174,7 @@ async def abort_rollout(
     """With `return`, devices that were changed get back what they had; one that is doing so already stops at once."""
     rollout_id = parse_rollout(rollout)
     await move_rollout(visit, rollout_id, "abort", client_address(request), returning=data.returning, why=data.why)
-    return await detail_of(visit, rollout_id, language_of(request))
+    return await detail_of(visit, rollout_id, request)
 
 
 @post("/{rollout:str}/end", status_code=200, operation_id="endRollout", summary="End one that waits for new devices")
@@ -187,7 +184,7 @@ async def end_rollout(
     """A continuous rollout whose waves are over. What devices have, they keep. 409 `not_finished` before that."""
     rollout_id = parse_rollout(rollout)
     await move_rollout(visit, rollout_id, "end", client_address(request))
-    return await detail_of(visit, rollout_id, language_of(request))
+    return await detail_of(visit, rollout_id, request)
 
 
 router = Router(

@@ -46,6 +46,13 @@ async def stored(web: Web) -> list[tuple[str, object, int]]:
     return [tuple(row.values()) for row in rows]
 
 
+async def test_a_persons_own_language_counts_more_than_the_browsers(portal: Web) -> None:
+    await portal.execute("UPDATE accounts.person SET locale = 'fr'")
+    offered = (await read(portal, "/ops/groups/new", "en")).text
+    assert "Onduleur" in offered
+    assert "Inverter" not in offered
+
+
 async def test_each_page_is_there_in_both_languages_and_runs_nothing_of_a_device(portal: Web) -> None:
     for language in ("fr", "en"):
         await portal.execute("UPDATE accounts.person SET locale = $1", language)

@@ -174,10 +174,10 @@ async def _form(
     asks: bool = False,
 ) -> Response[str]:
     """asks: for a confirmation of what the query means."""
-    language = language_of(request)
     found: Found | None = None
     query: TargetQuery | None = None
     async with visit.enter() as connection:
+        language = language_of(request)
         choices: TargetChoices = await target_choices.choices(connection)
         settings = await settings_by_key(connection) if row is not None else {}
         try:

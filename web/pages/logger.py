@@ -116,8 +116,8 @@ async def _page(
     services: Services, visit: Visit, request: Request[Any, Any, Any], device: str, refusal: Problem | None
 ) -> Response[str]:
     now = now_ms()
-    language = language_of(request)
     async with visit.enter() as connection:
+        language = language_of(request)
         logger = await drop_accounts.account(connection, parse_device(device))
         site = await registry.site(connection, logger.site)
         await visit.must_keep(connection, site.id)

@@ -97,7 +97,6 @@ async def new_rollout_page(
 @post("/ops/rollouts/new", guards=[operators], include_in_schema=False)
 async def new_rollout(request: Request[Any, Any, Any], visit: NamedDependency[Visit]) -> Response[Any]:
     """`go` of the pressed button: a step, a ready-made plan, or make."""
-    language = language_of(request)
     fields = await fields_of(request)
     go = fields.pop("go", "target")
     if go in PRESETS:
@@ -106,12 +105,13 @@ async def new_rollout(request: Request[Any, Any, Any], visit: NamedDependency[Vi
     step: Step = go if go in STEPS else "plan" if go in PRESETS else "check"
     refusal = None
     if go == "make":
-        made = await _make(request, visit, fields, language)
+        made = await _make(request, visit, fields)
         if not isinstance(made, Problem):
             return Redirect(f"/ops/rollouts/{made}", status_code=303)
         refusal = made
     async with visit.enter() as connection:
         visit.must_be("ops", "admin")
+        language = language_of(request)
         draft = await _draft(connection, fields, step, language)
         if refusal is not None and draft.refusal is None:
             draft = msgspec.structs.replace(draft, refusal=refusal)
@@ -119,11 +119,10 @@ async def new_rollout(request: Request[Any, Any, Any], visit: NamedDependency[Vi
     return _page(request, visit, shown)
 
 
-async def _make(
-    request: Request[Any, Any, Any], visit: Visit, fields: dict[str, str], language: Language
-) -> str | Problem | None:
+async def _make(request: Request[Any, Any, Any], visit: Visit, fields: dict[str, str]) -> str | Problem | None:
     """Its id; or what is wrong, None when the step that it belongs to says so."""
     async with visit.enter() as connection:
+        language = language_of(request)
         draft = await _draft(connection, fields, "check", language)
     if draft.wrong is not None or draft.aimed is None or draft.values is None or draft.plan is None:
         return draft.refusal or problem_of(BadInput("invalid_request", "a step is not finished"), language)

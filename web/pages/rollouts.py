@@ -54,9 +54,9 @@ async def rollouts_page(
     request: Request[Any, Any, Any], visit: NamedDependency[Visit], before: BeforeQuery = None
 ) -> Response[str]:
     """Those at work come first, all of them; the others page by page."""
-    language = language_of(request)
     async with visit.enter() as connection:
         visit.must_be("ops", "admin")
+        language = language_of(request)
         at_work = [] if before else await rollouts.rollouts(connection, limit=PAGE_ITEMS, states=sorted(OPEN_STATES))
         last = parse_rollout(before) if before else None
         ended = await rollouts.rollouts(connection, limit=PAGE_ITEMS + 1, states=_ENDED, before_id=last)
