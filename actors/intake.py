@@ -25,6 +25,7 @@ from fleet.telemetry import RawMessage, Telemetry, UnixMs
 
 _KEPT_WHOLE = frozenset(("future_time",))  # sound data that we cannot place yet: nothing of it is cut off
 _RAW_CHANNEL = "up/raw/"
+_ANSWERS = frozenset(("up/config", "up/result"))
 
 
 class Intake:
@@ -53,7 +54,7 @@ class Intake:
             route = self._catalog.route(text)
         except BadInput as error:
             return self._refuse(text, message.payload, error, None, now)
-        if not route.device.admit(now):
+        if not self._admit(route, now):
             self._throttle(route, now)
             return None
         route.site.heard_at = now
@@ -67,7 +68,7 @@ class Intake:
         now = now_ms()
         try:
             route = self._catalog.route(text)
-            if not route.device.admit(now):
+            if not self._admit(route, now):
                 return False
             route.site.heard_at = now
             self._take_answer(text, payload, route, now)
@@ -93,7 +94,7 @@ class Intake:
             if state.online:
                 self._orders.connected(route, now)
             return Entry(text, route.site, None, [], [])
-        if route.channel in ("up/config", "up/result"):
+        if route.channel in _ANSWERS:
             self._take_answer(text, payload, route, now)
             return Entry(text, route.site, None, [], [])
         if route.channel.startswith(_RAW_CHANNEL):
@@ -164,6 +165,13 @@ class Intake:
             raise error
         route.device.sequence.take(number.stream, number.seq, number.oldest)
         return Entry(text, route.site, route.device, [], self._letters(text, payload, error, route, now))
+
+    def _admit(self, route: Route, now: UnixMs) -> bool:
+        """An answer is not sent again once the broker has it: a device's backlog must not keep it out."""
+        if route.channel not in _ANSWERS:
+            return route.device.admit(now)
+        route.device.seen_at = now
+        return self._orders.of(route.site.record.id, route.device).admit(now)
 
     def _throttle(self, route: Route, now: UnixMs) -> None:
         self._counters.throttled += 1

@@ -14,7 +14,12 @@ from fleet.commands import IssuedCommand
 from fleet.configuration import Change, ConfigState, Desired
 from fleet.errors import Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import COMMANDS_OPEN_PER_DEVICE_MAX, CONFIG_REPORTS_PER_H
+from fleet.limits import (
+    COMMANDS_OPEN_PER_DEVICE_MAX,
+    CONFIG_REPORTS_PER_H,
+    DEVICE_MESSAGES_BURST,
+    DEVICE_MESSAGES_PER_S,
+)
 from fleet.profiles import DeviceProfile
 from fleet.rate import TokenBucket
 from fleet.receipts import Receipt
@@ -59,7 +64,7 @@ class Step(NamedTuple):
 class DeviceOrders:
     """One command at a time: the next is sent once the one before has ended, whatever became of it."""
 
-    __slots__ = ("_reports", "commands", "config", "device", "site")
+    __slots__ = ("_answers", "_reports", "commands", "config", "device", "site")
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class DeviceOrders:
         self.config = config or ConfigState()
         self.commands = {command.id: command for command in sorted(commands, key=lambda each: each.number)}
         self._reports = TokenBucket(CONFIG_REPORTS_PER_H, now)
+        self._answers = TokenBucket(DEVICE_MESSAGES_BURST, now)
 
     @property
     def is_open(self) -> bool:
@@ -127,6 +133,10 @@ class DeviceOrders:
         return _joined(step, self.tell(there=there, now=now))
 
     # what the device says -----------------------------------------------------------------------------------------
+
+    def admit(self, now: UnixMs) -> bool:
+        """Whether one more answer of this device is looked at: as many as of its telemetry, and counted apart from that."""
+        return self._answers.admit(DEVICE_MESSAGES_PER_S, DEVICE_MESSAGES_BURST, now)
 
     def report(self, said: ReportedConfig, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step | None:
         """None when it says nothing new. Raises BadInput (bad_version, bad_report)."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import fleet.device
 from actors.shard import TwinShard
 from fleet.remote import Command
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings
@@ -16,6 +17,7 @@ from tests.orders_rig import (
     answer,
     come,
     command,
+    now_ms,
     told,
     until_letter,
     until_state,
@@ -84,6 +86,21 @@ async def test_garbage_is_a_letter_and_the_next_command_is_done(
         await answer(device, command_id, "succeeded")
         await until_state(database, command_id, "succeeded")
     assert await fetch(database, "SELECT FROM remote.config") == []
+
+
+async def test_a_backlog_keeps_no_answer_out(
+    shard: TwinShard, device: Device, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has acked it, and a device does not send again what was acked."""
+    await shard.issue_commands([command("c1")])
+    await told(device, "down/command", Command)
+    await answer(device, "c1", "accepted")
+    await until_state(database, "c1", "accepted")
+    monkeypatch.setattr(fleet.device, "DEVICE_MESSAGES_PER_S", 0.0)
+    while shard._catalog.sites[SITE].devices[GATEWAY].admit(now_ms()):
+        pass
+    await answer(device, "c1", "succeeded")
+    await until_state(database, "c1", "succeeded")
 
 
 TO_METER = f"/devices/{ALPHA_METER}/commands"
