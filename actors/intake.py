@@ -123,7 +123,10 @@ class Intake:
         return self._take_decoded(text, payload, telemetry, route, now)
 
     def _take_decoded(self, text: str, payload: bytes, telemetry: Telemetry, route: Route, now: UnixMs) -> Entry:
+        was_away = not route.device.online
         entry = self._entry(text, payload, telemetry, route, now)
+        if was_away and route.device.online:  # believed away: its word that it came was lost
+            self._orders.connected(route, now)
         learned = route.device.learned()
         if learned:
             site, device = route.site.record.id, route.device.id

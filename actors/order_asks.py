@@ -10,7 +10,7 @@ from actors.clock import now_ms
 from actors.order_book import unsure
 from actors.orders import Orders
 from fleet.commands import IssuedCommand
-from fleet.configuration import Desired
+from fleet.configuration import Desired, Layer
 from fleet.device import DeviceTwin
 from fleet.device_orders import Step
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, Unavailable
@@ -122,6 +122,8 @@ class OrderAsks:
         there, mine = self._orders.is_there(twin), self._orders.of(wish.site, twin)
         step, problem = None, None
         try:
+            if wish.only_if_there and not there and not _has(mine.config.desired, wish.change.layer):
+                raise Conflict("device_away", "the device is not connected now, and is not to be told once it is")
             step = mine.wish(wish.change, earlier, twin.profile, there=there, now=now_ms())
         except (BadInput, Conflict) as error:
             problem = problem_of(error, mine.config.version)
@@ -208,6 +210,10 @@ class OrderAsks:
                 return await orders_sql.commands_by_key(connection, keys)
         except AWAY as error:
             raise Unavailable("database_away", "the database does not answer; try again in a moment") from error
+
+
+def _has(desired: Desired | None, layer: Layer | None) -> bool:
+    return desired is not None and layer in desired.layers
 
 
 def _key(wish: CommandWish) -> CommandKey | None:

@@ -32,11 +32,16 @@ class _Entry(NamedTuple):
 
 
 class OrderBook:
-    """Owns one connection. publish: called with the stored steps, in order."""
+    """Owns one connection. publish: called with the stored steps, in order; refused: with what PostgreSQL never takes."""
 
     def __init__(
-        self, settings: DatabaseSettings, lease: Lease, publish: Callable[[Sequence[Step]], Awaitable[None]]
+        self,
+        settings: DatabaseSettings,
+        lease: Lease,
+        publish: Callable[[Sequence[Step]], Awaitable[None]],
+        refused: Callable[[Sequence[Step]], None],
     ) -> None:
+        self._refused = refused
         self._settings = settings
         self._lease = lease
         self._publish = publish
@@ -140,6 +145,7 @@ class OrderBook:
             for entry in entries:
                 await self._store_patiently([entry])
             return
+        self._refused(entries[0].steps)
         log.error("order_refused_by_database", steps=[step[:2] for step in entries[0].steps], error=repr(error))
         if not entries[0].stored.done():
             entries[0].stored.set_exception(BadInput("store_refused", f"the database does not take it: {error}"[:300]))

@@ -72,7 +72,8 @@ class Orders:
         catalog: Catalog,
         counters: Counters,
     ) -> None:
-        self.book = OrderBook(settings, lease, self._publish)
+        self.book = OrderBook(settings, lease, self._publish, self._refused)
+        self.mistaken: set[SiteId] = set()  # whose twins believe what was never stored: to be built anew
         self.session: ManualAckSession | None = None
         self._pool = pool
         self._slots = slots
@@ -225,6 +226,15 @@ class Orders:
     def _twin(self, site: SiteId, device: DeviceId) -> DeviceTwin | None:
         live = self._catalog.sites.get(site)
         return None if live is None else live.devices.get(device)
+
+    def _refused(self, steps: Sequence[Step]) -> None:
+        """Nobody is told what is not stored; what the twin believes beyond that goes with it."""
+        for step in steps:
+            twin = self._twin(step.site, step.device)
+            if twin is not None and twin.orders is not None:
+                for command in step.commands:
+                    twin.orders.commands.pop(command.id, None)
+            self.mistaken.add(step.site)
 
     async def _publish(self, steps: Sequence[Step]) -> None:
         """What cannot be published now is told again when the broker, or the device, is back."""

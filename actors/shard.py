@@ -41,6 +41,7 @@ from fleet.limits import (
     BATCH_MESSAGES_MAX,
     BULK_QUIET_MS,
     COMMIT_RETRY_S,
+    ORDERS_ROUND_S,
     SLICE_MESSAGES_MAX,
     SLOTS,
 )
@@ -152,7 +153,8 @@ class TwinShard:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve_broker(), name="broker")
                 tasks.create_task(self._orders.book.run(), name="order book")
-                for name, period_s, work in [*self._upkeep.works(), *self._correcting.works(), *self._orders.works()]:
+                works = [*self._upkeep.works(), *self._correcting.works(), *self._orders.works()]
+                for name, period_s, work in [*works, ("mistaken twins", ORDERS_ROUND_S, self._rebuild_mistaken)]:
                     tasks.create_task(self._upkeep.repeat(name, period_s, work), name=name)
         except* StaleOwner as group:
             log.error("shard_superseded", shard=self.shard, epoch=self._lease.epoch)
@@ -229,6 +231,10 @@ class TwinShard:
     async def retract_file(self, site: SiteId, device: DeviceId, file_number: int, since: UnixMs, until: UnixMs) -> int:
         """See actors.bulk."""
         return await self._bulk.retract(site, device, file_number, since, until)
+
+    async def _rebuild_mistaken(self) -> None:
+        while self._orders.mistaken:
+            await self.forget_site(self._orders.mistaken.pop())
 
     def _is_busy(self) -> bool:
         """Devices are speaking: they go before what is years old."""

@@ -38,9 +38,12 @@ def problem_of(error: FleetError, version: int | None = None) -> OrderProblem:
 
 
 class ConfigWish(msgspec.Struct, frozen=True):
+    """only_if_there: a device that is away now, and does not have this layer yet, is not wished it (device_away)."""
+
     site: SiteId
     device: DeviceId
     change: Change
+    only_if_there: bool = False
 
 
 class ConfigAnswer(msgspec.Struct, frozen=True):

@@ -79,6 +79,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("absent", "overrule"): "overruled",  # by a later rollout, which has told it meanwhile
     ("absent", "call_off"): "waiting",  # the rollout is aborted
     ("telling", "store"): "pending", ("telling", "store_away"): "away", ("telling", "refuse"): "skipped",
+    ("telling", "miss"): "absent",
     ("telling", "return"): "returning", ("telling", "vanish"): "gone",
     ("pending", "report"): "done", ("pending", "reject"): "rejected", ("pending", "time_out"): "timed_out",
     ("pending", "silence"): "silent", ("pending", "alert"): "alerted", ("pending", "sleep"): "away",

@@ -11,7 +11,7 @@ _GONE = frozenset(("unknown_site", "unknown_device", "device_revoked", "behind_g
 def bringing(rollout: Rollout, target: Target) -> ConfigWish:
     """Asked twice, it changes nothing the second time: the layer is the same."""
     change = Change("rollout", why=rollout.name, source=rollout.source, layer=rollout.layer(), rollout=rollout.id)
-    return ConfigWish(target.site, target.device, change)
+    return ConfigWish(target.site, target.device, change, only_if_there=rollout.plan.window is not None)
 
 
 def returning(rollout: Rollout, target: Target) -> ConfigWish:
@@ -40,6 +40,8 @@ def _moved(target: Target, event: TargetEvent, answer: ConfigAnswer, *, was_ther
 def _refused(target: Target, problem: OrderProblem) -> TargetMove | None:
     if problem.kind == "Unavailable":
         return None
+    if problem.code == "device_away":  # it left between the look and the asking: its window may be shut when it returns
+        return TargetMove(target.device, target.state, move_target(target.state, "miss"))
     is_gone = problem.kind == "NotFound" or problem.code in _GONE
     state = move_target(target.state, "vanish" if is_gone else "refuse")
     return TargetMove(target.device, target.state, state, f"{problem.code}: {problem.detail}"[:500])

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from actors.shard import TwinShard
-from fleet.configuration import Change
+from fleet.configuration import Change, Layer
+from fleet.errors import BadInput
+from fleet.orders import ConfigWish
 from fleet.remote import Command, DesiredConfig, RejectedConfig
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.orders_rig import (
@@ -20,6 +22,7 @@ from tests.orders_rig import (
     come,
     command,
     commands_told,
+    now_ms,
     receipts,
     report,
     row_of,
@@ -290,3 +293,54 @@ async def test_while_the_database_is_away_nothing_is_promised_and_nothing_lost(
         stored = await row_of(database, "c2")
         assert bool(stored) == (asked.exception() is None or "order_unsure" in str(asked.exception()))
         assert msgspec.json.encode(commands_told(device)).count(b"c2") <= 1
+
+
+async def test_a_wish_for_those_who_are_there_is_not_kept_for_those_who_are_not(shard: TwinShard, device: Device) -> None:
+    """Of a rollout with a window: it may be shut when the device returns. What it has already stays."""
+    layer = Layer("g", "Group", "r1", {"report_interval_s": 30.0})
+    bring = Change("rollout", source="g", layer=layer, rollout="r1")
+    here, away = await shard.change_configs([ConfigWish(SITE, each, bring, only_if_there=True) for each in (GATEWAY, OTHER)])
+    assert (here.version, here.problem) == (1, None)
+    assert away.problem is not None
+    assert (away.problem.code, away.version) == ("device_away", 0)
+    await device.raw("up/state", OFFLINE)
+
+    async def is_gone() -> bool:
+        return not shard._catalog.sites[SITE].devices[GATEWAY].online
+
+    await until(is_gone)
+    (again,) = await shard.change_configs([ConfigWish(SITE, GATEWAY, bring, only_if_there=True)])
+    assert (again.version, again.changed, again.problem) == (1, False, None)
+
+
+async def test_what_the_database_never_takes_is_told_nobody(shard: TwinShard, device: Device, database: Database) -> None:
+    """And the twin believes what is stored, again."""
+    await fetch(database, "ALTER TABLE remote.command ADD CONSTRAINT no_c1 CHECK (id <> 'c1')")
+    with pytest.raises(BadInput, match="store_refused"):
+        await shard.issue_commands([command("c1")])
+
+    async def is_built_anew() -> bool:
+        site = await shard._catalog.site(SITE, now_ms())
+        return not shard._orders.mistaken and site is not None and site.devices[GATEWAY].orders is None
+
+    await until(is_built_anew)
+    await come(shard, device)
+    await shard.issue_commands([command("c2")])
+    assert (await told(device, "down/command", Command)).id == "c2"
+    assert commands_told(device) == ["c2"]
+
+
+async def test_a_device_that_is_heard_again_is_asked_again(shard: TwinShard, device: Device, database: Database) -> None:
+    """Its "I am here" was lost: telemetry says so as well."""
+    await shard.issue_commands([command("c1")])
+    await told(device, "down/command", Command)
+    await answer(device, "c1", "accepted")
+    await until_state(database, "c1", "accepted")
+    await device.raw("up/state", OFFLINE)
+
+    async def is_gone() -> bool:
+        return not shard._catalog.sites[SITE].devices[GATEWAY].online
+
+    await until(is_gone)
+    await device.raw("up/telemetry", b'{"samples":[],"seq":1,"oldest":1,"stream":"s1"}')
+    assert (await told(device, "down/command", Command, 2)).id == "c1"

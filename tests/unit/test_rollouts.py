@@ -61,7 +61,8 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
         "call_off": "waiting",
     },
     "telling": {
-        "store": "pending", "store_away": "away", "refuse": "skipped", "return": "returning", "vanish": "gone",
+        "store": "pending", "store_away": "away", "refuse": "skipped", "miss": "absent", "return": "returning",
+        "vanish": "gone",
     },
     "pending": {
         "report": "done", "reject": "rejected", "time_out": "timed_out", "silence": "silent", "alert": "alerted",

@@ -242,6 +242,9 @@ CREATE POLICY makers ON registry.device_tag AS RESTRICTIVE FOR INSERT TO sp_web
                 AND EXISTS (SELECT FROM registry.device d WHERE d.id = device_id AND d.site_id = device_tag.site_id));
 CREATE POLICY removers ON registry.device_tag AS RESTRICTIVE FOR DELETE TO sp_web USING (registry.keeps(site_id));
 
+-- A shard that is frozen within a transaction must not keep its successor from the slots.
+ALTER ROLE sp_twins SET idle_in_transaction_session_timeout = '30s';
+
 -- least privilege --------------------------------------------------------------------------------------------------
 
 GRANT SELECT, INSERT, UPDATE ON remote.command_batch TO sp_web;
