@@ -23,13 +23,10 @@ AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # between the server's last word on an idle connection and that connection's end
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting, cancelled
+    asyncpg.InsufficientResourcesError,  # disk, memory, connections
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet, or an operator who closes the books
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     ConnectionError,

@@ -4,11 +4,40 @@ import pytest
 
 from actors import order_asks, order_book
 from fleet.errors import Unavailable
-from tests.fleet_rig import fetch, running_shard, seed_fleet, twins_settings
-from tests.orders_rig import GATEWAY, SITE, command, nothing_is_written
-from tests.servers import Broker, Database
+from fleet.remote import Command
+from fleet.storage.database import connect
+from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
+from tests.orders_rig import GATEWAY, SITE, answer, come, command, nothing_is_written, told, until_state
+from tests.servers import Broker, Database, Pki
 
 PATIENCE_S = 0.3
+
+
+async def test_what_a_database_that_only_reads_does_not_take_is_stored_later(
+    database: Database, broker_session: Broker, pki: Pki
+) -> None:
+    await seed_fleet(database, [(SITE, {GATEWAY: "gateway"})])
+    async with (
+        running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as shard,
+        Device(broker_session, pki, SITE, GATEWAY) as device,
+    ):
+        await come(shard, device)
+        await shard.issue_commands([command("c1")])
+        await told(device, "down/command", Command)
+        owner = await connect(database.owner)
+        try:
+            await owner.execute(f"ALTER DATABASE {database.owner.name} SET default_transaction_read_only = on")
+            await shard._orders.book._disconnect()
+            await answer(device, "c1", "succeeded")
+
+            async def tried() -> bool:
+                return shard._orders.book._failing
+
+            await until(tried)
+            await owner.execute(f"ALTER DATABASE {database.owner.name} RESET default_transaction_read_only")
+        finally:
+            await owner.close()
+        await until_state(database, "c1", "succeeded")
 
 
 async def test_a_key_gives_one_command_however_long_the_database_takes(
