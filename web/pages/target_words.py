@@ -14,7 +14,7 @@ from web.pages.times import duration
 _VALUES_SHOWN: Final = 3  # of one field, in one line
 _GROUP_WARNINGS: Final[Mapping[str, str]] = {
     "matches_nothing": N_("No device is meant now."),
-    "matches_everything": N_("Every device that there is is meant."),
+    "matches_everything": N_("This means every device there is."),
 }
 
 # Installer's id or profile's id → its name; what is not in it is shown by its id.
