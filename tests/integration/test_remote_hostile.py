@@ -1,16 +1,20 @@
 """Garbage about orders, from devices and from people: each case is coded, can be seen, and the next command is done."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from litestar.routes import HTTPRoute
 
 import fleet.device
 from actors.shard import TwinShard
 from fleet.remote import Command
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings
+from tests.integration.test_web_access import filled
 from tests.orders_rig import (
     GATEWAY,
     SITE,
@@ -22,8 +26,9 @@ from tests.orders_rig import (
     until_letter,
     until_state,
 )
+from tests.portal import Portal
 from tests.servers import Broker, Database, Pki
-from tests.web_app import ALPHA_METER, Web
+from tests.web_app import ALPHA_METER, PASSWORD, Web, seed
 
 json, pack = msgspec.json.encode, msgspec.msgpack.encode
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -137,3 +142,27 @@ async def test_what_a_person_sends_is_refused_with_a_code(
     headers = await web.token("otto@example.org") | {"Content-Type": "application/json"}
     answer = await web.client.request(method, f"/api/v1{path}", headers=headers, **sent)
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+_PAGES = re.compile(r"/(ops|devices/{device(:str)?}|commands|rollouts|groups)(/|$)")
+
+
+async def test_no_form_of_these_pages_is_sent_by_another_site(database: Database, tmp_path: Path) -> None:
+    """With the browser's cookies, whoever is signed in there."""
+    await seed(database.owner)
+    async with Portal(database, tmp_path) as portal:
+        await forms_are_refused(portal)
+
+
+async def forms_are_refused(portal: Web) -> None:
+    login = {"email": "otto@example.org", "password": PASSWORD, "cookies": True}
+    assert (await portal.client.post("/api/v1/auth/login", json=login)).status_code == 200
+    forms = {
+        route.path_format
+        for route in portal.app.routes
+        if isinstance(route, HTTPRoute) and "POST" in route.methods and _PAGES.match(route.path_format)
+    }
+    assert {"/devices/{device}/commands", "/ops/commands/new"} <= forms
+    for path in sorted(forms):
+        answer = await portal.client.post(filled(path), data={"a": "b"}, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403, path
