@@ -11,7 +11,7 @@ from actors.local import assets, debian, mosquitto
 from actors.local.texts import text
 from fleet.errors import FleetError
 
-TEST_PROCESSES = "2"  # a test spends most of its time waiting for real servers; a file's tests stay together and in order
+TEST_PROCESSES = "3"  # a test spends most of its time waiting for real servers; a file's tests stay together and in order
 ROOT = Path(__file__).resolve().parents[2]
 _SFTP_CLIENTS = {"openssh-client": "sftp", "rsync": "rsync", "lftp": "lftp"}  # loggers' programs are made of such
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
