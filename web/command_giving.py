@@ -1,8 +1,10 @@
 """Giving commands to a device and taking them back: what the API and the pages' forms both do."""
 
+import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -49,10 +51,17 @@ def parse_command(text: str) -> str:
 
 
 async def give(
-    services: Services, visit: Visit, device: DeviceId, new: NewCommand, key: str | None, address: str
+    services: Services,
+    visit: Visit,
+    device: DeviceId,
+    new: NewCommand,
+    key: str | None,
+    address: str,
+    follow: Callable[[str], Awaitable[CommandRow]] | None = None,
 ) -> CommandRow:
     """Stored when this returns, and sent if the device is there. The same key with the same command is that command again.
 
+    follow: looks at the command, or waits for its end, while the audit is written.
     Raises NotFound (unknown_device), Forbidden (not_allowed), BadInput (behind_gateway, unknown_command), RefusedValues
     (bad_args), Conflict (device_revoked, key_reused, too_many_open_commands), Unavailable.
     """
@@ -79,11 +88,10 @@ async def give(
     (answer,) = await services.door.twins().issue_commands([wish])
     if answer.problem is not None:
         raise answer.problem.error()
-    async with visit.enter() as connection:
-        if not answer.repeated:
-            detail = {"site": addressee.site, "device": device, "name": spec.name, "args": args}
-            await _audit(connection, visit, "command.give", answer.id, detail, address)
-        return await stored.command(connection, answer.id)
+    detail = {"site": addressee.site, "device": device, "name": spec.name, "args": args}
+    noting = _nothing() if answer.repeated else _note(visit, "command.give", answer.id, detail, address)
+    row, _ = await asyncio.gather((follow or partial(look_at, visit))(answer.id), noting)  # the device is at it already
+    return row
 
 
 async def cancel(services: Services, visit: Visit, command_id: str, address: str) -> CommandRow:
@@ -140,6 +148,21 @@ async def _must_be_givers(connection: Connection, visit: Visit, row: CommandRow)
     keeper = spec is not None and spec.keepers and await may_give_something(connection, visit, row.site)
     if not (keeper or visit.person.role in OPERATORS):
         raise Forbidden("not_allowed", "a command is taken back by those who may give it")
+
+
+async def look_at(visit: Visit, command_id: str) -> CommandRow:
+    """Raises NotFound (unknown_command_id)."""
+    async with visit.enter() as connection:
+        return await stored.command(connection, command_id)
+
+
+async def _note(visit: Visit, action: str, subject: str, detail: Mapping[str, Any], address: str) -> None:
+    async with visit.enter() as connection:
+        await _audit(connection, visit, action, subject, detail, address)
+
+
+async def _nothing() -> None:
+    """In place of a note."""
 
 
 async def _audit(

@@ -29,6 +29,7 @@ from web.command_giving import (
     NewCommand,
     cancel,
     give,
+    look_at,
     may_give,
     may_give_something,
     must_hear,
@@ -131,11 +132,16 @@ async def post_command(
     `sent` says that it was handed to the broker; that the device has it, only the device says (`accepted`). 200 when it has
     ended already, which `Prefer: wait` waits for.
     """
-    row = await give(services, visit, parse_device(device), data, key, client_address(request))
-    headers, wait_s = {"Location": f"/api/v1/commands/{row.id}"}, wished_wait_s(prefer)
+    wait_s = wished_wait_s(prefer)
+
+    async def follow(command_id: str) -> CommandRow:
+        row = await look_at(visit, command_id)
+        return await until_further(services, visit, row, partial(look_at, visit, command_id), wait_s, until_end=True)
+
+    row = await give(services, visit, parse_device(device), data, key, client_address(request), follow)
+    headers = {"Location": f"/api/v1/commands/{row.id}"}
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
-        row = await until_further(services, visit, row, partial(_look, visit, row.id), wait_s, until_end=True)
     return Response(row, status_code=202 if row.is_open else 200, headers=headers)
 
 
@@ -222,7 +228,7 @@ async def get_command(
     wait_s: WaitQuery = 0.0,
     wait_for: UntilQuery = "change",
 ) -> CommandRow:
-    look = partial(_look, visit, parse_command(command))
+    look = partial(look_at, visit, parse_command(command))
     return await until_further(services, visit, await look(), look, wait_s, until_end=wait_for == "end")
 
 
@@ -236,7 +242,7 @@ async def stream_command(
     command: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> ServerSentEvent:
     """Each event is the whole command; steps that follow each other at once may come as one, with the times of each."""
-    look = partial(_look, visit, parse_command(command))
+    look = partial(look_at, visit, parse_command(command))
 
     async def may_see() -> None:
         await look()
@@ -260,11 +266,6 @@ async def post_cancel(
 ) -> CommandRow:
     """409 once it was sent: the device may have begun."""
     return await cancel(services, visit, parse_command(command), client_address(request))
-
-
-async def _look(visit: Visit, command_id: str) -> CommandRow:
-    async with visit.enter() as connection:
-        return await stored.command(connection, command_id)
 
 
 def wished_wait_s(prefer: str | None) -> float:
