@@ -11,7 +11,7 @@ import pytest
 from edge.agent.agent import RESTART_CODE
 from edge.spool import DiskSpool
 from fleet.ids import DeviceId
-from fleet.remote import Command, DesiredConfig
+from fleet.remote import Command, CommandResult, DesiredConfig
 from tests.acked import check_acked, stored_rows
 from tests.agent_platform import Heard, Platform, hearing, platform
 from tests.agent_rig import AgentProcess
@@ -85,6 +85,23 @@ async def test_what_the_platform_acked_is_stored_and_the_rest_is_still_there_whe
             assert {instant.t for instant in rows if instant.device == ear.id} == times
 
 
+async def answered(sky: Platform, ear: Heard, command_id: str) -> CommandResult:
+    """Told again until it answers, as the platform does: what is told while a connection is made anew is lost."""
+    asked = command(command_id, "read_info")
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        assert time.monotonic() < end, "it answers"
+        await sky.tell(ear.id, "down/command", asked)
+        again = time.monotonic() + 3.0
+        await until(lambda: bool(_ended(ear, command_id)) or time.monotonic() > again, "")  # noqa: B023 - of this round
+        if _ended(ear, command_id):
+            return _ended(ear, command_id)[-1]
+
+
+def _ended(ear: Heard, command_id: str) -> list[CommandResult]:
+    return [result for result in ear.results if result.id == command_id and result.status == "succeeded"]
+
+
 async def finish(sky: Platform, agent: AgentProcess, ear: Heard) -> None:
     """Starts it without inputs, until it has nothing left to tell."""
     agent.kill()
@@ -94,9 +111,7 @@ async def finish(sky: Platform, agent: AgentProcess, ear: Heard) -> None:
     held = 1
     while held:
         command_id = f"held-{len(ear.results)}"
-        await sky.tell(ear.id, "down/command", command(command_id, "read_info"))
-        await until(lambda: ear.status_of(command_id)[-1:] == ["succeeded"], "it answers")  # noqa: B023 - of this round
-        held = ear.results[-1].detail["held_messages"]
+        held = (await answered(sky, ear, command_id)).detail["held_messages"]
     agent.stop()
     spool = DiskSpool(agent.state / "spool.sqlite")
     shelf = spool.shelf(DeviceId(ear.id))

@@ -45,12 +45,12 @@ class Simulation:
 
 
 @pytest.fixture
-def simulated(broker_session: Broker, tmp_path: Path) -> Iterator[Callable[[int], Simulation]]:
+def simulated(broker: Broker, tmp_path: Path) -> Iterator[Callable[[int], Simulation]]:
     """Makes one of so many sites; stops them at the end."""
     made: list[Simulation] = []
 
     def make(sites: int) -> Simulation:
-        made.append(Simulation(broker_session, tmp_path, sites))
+        made.append(Simulation(broker, tmp_path, sites))
         return made[-1]
 
     yield make
@@ -67,11 +67,9 @@ def order(command_id: str, name: str, **args: object) -> Order:
     return Order(command_id, name, round((time.time() + 60) * 1000), args)
 
 
-async def test_a_simulated_device_runs_what_it_is_told_also_after_kill_9(
-    broker_session: Broker, simulation: Simulation
-) -> None:
+async def test_a_simulated_device_runs_what_it_is_told_also_after_kill_9(broker: Broker, simulation: Simulation) -> None:
     site, inverter = simulation.site, simulation.inverter
-    async with hearing(broker_session) as heard:
+    async with hearing(broker) as heard:
         simulation.start("--interval-s", "60")
         await eventually(lambda: heard.of(inverter, ReportedConfig))
         assert heard.of(inverter, ReportedConfig)[0].version == 0
@@ -96,9 +94,9 @@ def statuses(heard: Heard, device: str, command_id: str) -> list[str]:
     return [said.status for said in heard.of(device, CommandResult) if said.id == command_id]
 
 
-async def test_commands_are_obeyed_once_whatever_is_killed(broker_session: Broker, simulation: Simulation) -> None:
+async def test_commands_are_obeyed_once_whatever_is_killed(broker: Broker, simulation: Simulation) -> None:
     site, inverter = simulation.site, simulation.inverter
-    async with hearing(broker_session) as heard:
+    async with hearing(broker) as heard:
         simulation.start("--interval-s", "1")
         await eventually(lambda: heard.of(inverter, Telemetry))
         limit = order("l-1", "set_power_limit", active_power_limit_pct=30, duration_s=3_600)
@@ -127,10 +125,10 @@ async def test_commands_are_obeyed_once_whatever_is_killed(broker_session: Broke
 
 
 async def test_the_demo_has_one_device_that_was_changed_on_site_and_the_platform_can_put_it_right(
-    broker_session: Broker, simulated: Callable[[int], Simulation]
+    broker: Broker, simulated: Callable[[int], Simulation]
 ) -> None:
     simulation = simulated(5)
-    async with hearing(broker_session) as heard:
+    async with hearing(broker) as heard:
         simulation.start("--demo-fault")
         devices = {device.id: site for site in simulation.plan.sites for device in site.devices}
         away = {device.id for device in simulation.plan.sites[2].devices}

@@ -72,9 +72,9 @@ def blink(command_id: str, expires_in_s: float = 60.0, name: str = "blink") -> C
 DEVICES = [(f"ob-{number // 5}", f"ob-{number}", "gateway") for number in range(500)]
 
 
-async def test_shares_are_exact_and_everybody_there_says_so(broker_session: Broker) -> None:
+async def test_shares_are_exact_and_everybody_there_says_so(broker: Broker) -> None:
     habits = Habits(seed=4, offline_share=0.1, failing_share=0.01)
-    async with hearing(broker_session) as heard, obedient_fleet(broker_session.sp_twins, DEVICES, habits) as fleet:
+    async with hearing(broker) as heard, obedient_fleet(broker.sp_twins, DEVICES, habits) as fleet:
         assert (len(fleet.offline), len(fleet.failing)) == (50, 5)
         assert not fleet.offline & fleet.failing
         await eventually(lambda: len(heard.said) == 900)
@@ -92,10 +92,10 @@ async def test_shares_are_exact_and_everybody_there_says_so(broker_session: Brok
         assert heard.of(back[0], State) == [State(online=True, model="Obedient", firmware="1.0.0")]
 
 
-async def test_a_configuration_is_checked_and_reported(broker_session: Broker) -> None:
+async def test_a_configuration_is_checked_and_reported(broker: Broker) -> None:
     async with (
-        hearing(broker_session) as heard,
-        obedient_fleet(broker_session.sp_twins, [("ob-0", "ob-1", "gateway")]) as fleet,
+        hearing(broker) as heard,
+        obedient_fleet(broker.sp_twins, [("ob-0", "ob-1", "gateway")]) as fleet,
     ):
         for wanted in (
             DesiredConfig(3, {"report_interval_s": 60}),
@@ -111,10 +111,10 @@ async def test_a_configuration_is_checked_and_reported(broker_session: Broker) -
         await eventually(lambda: heard.of("ob-1", ReportedConfig)[-1].values["report_interval_s"] == 7)
 
 
-async def test_a_command_is_executed_once_however_often_it_comes(broker_session: Broker) -> None:
+async def test_a_command_is_executed_once_however_often_it_comes(broker: Broker) -> None:
     habits = Habits(latency_s=(0.01, 0.02))
     devices = [("ob-0", "ob-1", "gateway")]
-    async with hearing(broker_session) as heard, obedient_fleet(broker_session.sp_twins, devices, habits) as fleet:
+    async with hearing(broker) as heard, obedient_fleet(broker.sp_twins, devices, habits) as fleet:
         for command in (blink("c-1"), blink("c-1"), blink("c-2", -1), blink("c-3", name="explode")):
             await heard.tell("ob-0", "ob-1", command)
         await eventually(lambda: len(heard.of("ob-1", CommandResult)) == 5)
@@ -126,10 +126,10 @@ async def test_a_command_is_executed_once_however_often_it_comes(broker_session:
         assert fleet.results("ob-1")["c-2"] == CommandResult("c-2", "failed", "expired")
 
 
-async def test_what_a_power_cut_interrupts_is_not_called_done(broker_session: Broker) -> None:
+async def test_what_a_power_cut_interrupts_is_not_called_done(broker: Broker) -> None:
     habits = Habits(latency_s=(60.0, 60.0))
     devices = [("ob-0", "ob-1", "gateway")]
-    async with hearing(broker_session) as heard, obedient_fleet(broker_session.sp_twins, devices, habits) as fleet:
+    async with hearing(broker) as heard, obedient_fleet(broker.sp_twins, devices, habits) as fleet:
         await heard.tell("ob-0", "ob-1", blink("c-1"))
         await eventually(lambda: heard.of("ob-1", CommandResult))
         fleet.cut_power(["ob-1"])

@@ -29,11 +29,11 @@ async def until_counts(database: Database, query: str, **wanted: int) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_everybody_there_obeys_and_those_who_come_back_do_so_then(database: Database, broker_session: Broker) -> None:
+async def test_everybody_there_obeys_and_those_who_come_back_do_so_then(database: Database, broker: Broker) -> None:
     await seed_fleet(database, SITES)
     async with (
-        running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as shard,
-        obedient_fleet(broker_session.sp_twins, DEVICES, HABITS) as fleet,
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
+        obedient_fleet(broker.sp_twins, DEVICES, HABITS) as fleet,
     ):
         wish = Change("set", own={"report_interval_s": 30.0})
         answers = await shard.change_configs([ConfigWish(SiteId(site), DeviceId(name), wish) for site, name, _ in DEVICES])

@@ -22,9 +22,9 @@ _BATCH = """
 
 
 @pytest.fixture
-async def shard(database: Database, broker_session: Broker) -> AsyncIterator[TwinShard]:
+async def shard(database: Database, broker: Broker) -> AsyncIterator[TwinShard]:
     await seed_fleet(database, [(SITE, {GATEWAY: "gateway", OTHER: "gateway"})])
-    async with running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as running:
+    async with running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as running:
         yield running
 
 

@@ -14,12 +14,12 @@ PATIENCE_S = 0.3
 
 
 async def test_what_a_database_that_only_reads_does_not_take_is_stored_later(
-    database: Database, broker_session: Broker, pki: Pki
+    database: Database, broker: Broker, pki: Pki
 ) -> None:
     await seed_fleet(database, [(SITE, {GATEWAY: "gateway"})])
     async with (
-        running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as shard,
-        Device(broker_session, pki, SITE, GATEWAY) as device,
+        running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
+        Device(broker, pki, SITE, GATEWAY) as device,
     ):
         await come(shard, device)
         await shard.issue_commands([command("c1")])
@@ -41,12 +41,12 @@ async def test_what_a_database_that_only_reads_does_not_take_is_stored_later(
 
 
 async def test_a_key_gives_one_command_however_long_the_database_takes(
-    database: Database, broker_session: Broker, monkeypatch: pytest.MonkeyPatch
+    database: Database, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order_book, "ORDERS_STORE_TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(order_asks, "ORDERS_STORE_TIMEOUT_S", PATIENCE_S)
     await seed_fleet(database, [(SITE, {GATEWAY: "gateway"})])
-    async with running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as shard:
+    async with running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard:
         async with nothing_is_written(database):
             for attempt in ("c1", "c2", "c3"):
                 with pytest.raises(Unavailable) as refused:

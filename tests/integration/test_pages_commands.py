@@ -32,8 +32,8 @@ PAGES = [
 
 
 @pytest.fixture
-async def rig(database: Database, broker_session: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
-    async with command_rig(database, broker_session, tmp_path) as running:
+async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
+    async with command_rig(database, broker, tmp_path) as running:
         yield running
 
 
@@ -108,9 +108,7 @@ async def test_pages_are_for_those_who_may(told_of: CommandRig) -> None:
     assert (await read(web, f"/devices/{BETA_METER}/commands")).status_code == 404
 
 
-async def test_a_press_gives_a_command_once_and_its_page_follows_it(
-    rig: CommandRig, broker_session: Broker, pki: Pki
-) -> None:
+async def test_a_press_gives_a_command_once_and_its_page_follows_it(rig: CommandRig, broker: Broker, pki: Pki) -> None:
     await log_in(rig.web, "ines@example.org")
     page = (await read(rig.web, f"/devices/{ALPHA_METER}")).text
     button = re.search(r'name="name" value="read_info"><input type="hidden" name="request_id" value="(\w+)"', page)
@@ -122,7 +120,7 @@ async def test_a_press_gives_a_command_once_and_its_page_follows_it(
     assert len(await rig.audited("command.give")) == 1
     where = first.headers["location"]
     assert 'data-testid="cancel-command"' in (await read(rig.web, where)).text
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as meter:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as meter:
         await come(rig.shard, meter)
         heard = await told(meter, "down/command", Command)
         late = await rig.web.client.post(f"{where}/cancel")

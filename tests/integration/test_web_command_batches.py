@@ -22,8 +22,8 @@ METERS = {"profiles": ["meter"]}
 
 
 @pytest.fixture
-async def rig(database: Database, broker_session: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
-    async with command_rig(database, broker_session, tmp_path) as running:
+async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
+    async with command_rig(database, broker, tmp_path) as running:
         yield running
 
 
@@ -39,8 +39,8 @@ async def issued(rig: CommandRig) -> Counter[str]:
     return Counter(row["device_id"] for row in await rig.web.execute("SELECT device_id FROM remote.command"))
 
 
-async def test_each_of_a_selection_gets_its_own(rig: CommandRig, broker_session: Broker, pki: Pki) -> None:
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as meter:
+async def test_each_of_a_selection_gets_its_own(rig: CommandRig, broker: Broker, pki: Pki) -> None:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as meter:
         await come(rig.shard, meter)
         given = await give(rig, {"devices": [ALPHA_METER, BETA_METER]}, "resend", args={"from_seq": 3}, expires_in_s=600)
         assert given.status_code == 202, given.text

@@ -18,14 +18,14 @@ from web import command_waiting
 
 
 @pytest.fixture
-async def rig(database: Database, broker_session: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
-    async with command_rig(database, broker_session, tmp_path) as running:
+async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
+    async with command_rig(database, broker, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def meter(rig: CommandRig, broker_session: Broker, pki: Pki) -> AsyncIterator[Device]:
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as device:
+async def meter(rig: CommandRig, broker: Broker, pki: Pki) -> AsyncIterator[Device]:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as device:
         await come(rig.shard, device)
         yield device
 
@@ -181,7 +181,7 @@ async def test_a_device_that_hears_nothing_is_told_nothing(rig: CommandRig) -> N
         assert (gone.status_code, gone.json()["code"]) == (404, "unknown_device")
 
 
-async def test_only_what_waits_is_cancelled(rig: CommandRig, broker_session: Broker, pki: Pki) -> None:
+async def test_only_what_waits_is_cancelled(rig: CommandRig, broker: Broker, pki: Pki) -> None:
     blink, restart = await rig.given("blink"), await rig.given("restart")
     for who, row in (("alice", blink), ("ines", restart)):
         refused = await rig.call("POST", f"/commands/{row['id']}/cancel", who=who)
@@ -190,7 +190,7 @@ async def test_only_what_waits_is_cancelled(rig: CommandRig, broker_session: Bro
     assert (done.status_code, done.json()["state"]) == (200, "cancelled")
     again = await rig.call("POST", f"/commands/{blink['id']}/cancel")
     assert (again.status_code, again.json()["code"]) == (409, "illegal_move")
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as meter:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as meter:
         await come(rig.shard, meter)
         await rig.until_state(restart["id"], "sent")
         late = await rig.call("POST", f"/commands/{restart['id']}/cancel")
@@ -200,9 +200,9 @@ async def test_only_what_waits_is_cancelled(rig: CommandRig, broker_session: Bro
     assert [entry["subject"] for entry in await rig.audited("command.cancel")] == [blink["id"]]
 
 
-async def test_cancelled_or_sent_but_never_both(rig: CommandRig, broker_session: Broker, pki: Pki) -> None:
+async def test_cancelled_or_sent_but_never_both(rig: CommandRig, broker: Broker, pki: Pki) -> None:
     rows = [await rig.given("blink") for _ in range(5)]
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as meter:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as meter:
         _, *answers = await asyncio.gather(
             come(rig.shard, meter), *(rig.call("POST", f"/commands/{row['id']}/cancel") for row in rows)
         )
@@ -218,10 +218,10 @@ async def test_cancelled_or_sent_but_never_both(rig: CommandRig, broker_session:
 
 
 async def test_answers_that_are_not_the_devices_or_come_again(
-    rig: CommandRig, meter: Device, database: Database, broker_session: Broker, pki: Pki
+    rig: CommandRig, meter: Device, database: Database, broker: Broker, pki: Pki
 ) -> None:
     row = await rig.given("blink")
-    async with Device(broker_session, pki, BETA, BETA_METER) as other:
+    async with Device(broker, pki, BETA, BETA_METER) as other:
         await answer(other, row["id"], "succeeded", "mine now")
         await until_letter(database, "unknown_command_id")
     assert (await rig.command(row["id"]))["state"] == "sent"
@@ -235,11 +235,11 @@ async def test_answers_that_are_not_the_devices_or_come_again(
     assert (ended["state"], ended["detail"], ended["late"]) == ("succeeded", {"n": 1}, None)
 
 
-async def test_an_answer_to_what_was_given_up_is_kept_as_late(rig: CommandRig, broker_session: Broker, pki: Pki) -> None:
+async def test_an_answer_to_what_was_given_up_is_kept_as_late(rig: CommandRig, broker: Broker, pki: Pki) -> None:
     row = await rig.given("blink", expires_in_s=COMMAND_EXPIRES_MIN_S)
     expired = await rig.until_state(row["id"], "expired")
     assert expired["sent_at"] is None
-    async with Device(broker_session, pki, ALPHA, ALPHA_METER) as meter:
+    async with Device(broker, pki, ALPHA, ALPHA_METER) as meter:
         await come(rig.shard, meter)
         await answer(meter, row["id"], "succeeded", "blinked")
 
