@@ -4,55 +4,15 @@ For crash runs: either end may be killed in the middle of anything.
 """
 
 import asyncio
-from collections.abc import Sequence
+import pickle
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any, cast
 
 from actors.shard import TwinShard
 from fleet.errors import FleetError, Unavailable
-from fleet.ids import DeviceId, SiteId
 from fleet.limits import ORDERS_TIMEOUT_S
-from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish, OrderProblem, problem_of
-from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
-
-T = TypeVar("T")
-_PROBLEMS = ("BadInput", "Conflict", "NotFound", "RefusedValues")
-
-
-class _Ask(msgspec.Struct, tag_field="ask", tag=True):
-    pass
-
-
-class _Stats(_Ask):
-    pass
-
-
-class _Configs(_Ask):
-    wishes: list[ConfigWish]
-
-
-class _Commands(_Ask):
-    wishes: list[CommandWish]
-
-
-class _Cancel(_Ask):
-    site: SiteId
-    device: DeviceId
-    command_id: str
-    person_id: str
-
-
-class _Answer(msgspec.Struct):
-    """problem: what the shard raised instead of an answer."""
-
-    answer: msgspec.Raw = msgspec.Raw(b"null")
-    problem: OrderProblem | None = None
-
-
-_ASK = msgspec.json.Decoder(_Stats | _Configs | _Commands | _Cancel)
-_ANSWER = msgspec.json.Decoder(_Answer)
+from tests.local_twins import LocalTwins
 
 
 async def serve(shard: TwinShard, socket: Path) -> None:
@@ -60,89 +20,59 @@ async def serve(shard: TwinShard, socket: Path) -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            told = await _told(shard, _ASK.decode(await reader.readuntil(b"\n")))
-            writer.write(msgspec.json.encode(told) + b"\n")
+            question, arguments = pickle.loads(await reader.read())  # noqa: S301 - from our own other process
+            writer.write(pickle.dumps(await _told(shard, question, arguments)))
             await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, EOFError, pickle.UnpicklingError):
             pass  # whoever asked has died
         finally:
             writer.close()
 
     await asyncio.to_thread(socket.unlink, missing_ok=True)
-    server = await asyncio.start_unix_server(answer, socket, limit=2**24)
+    server = await asyncio.start_unix_server(answer, socket)
     async with server:
         await server.serve_forever()
 
 
-async def _told(shard: TwinShard, ask: _Stats | _Configs | _Commands | _Cancel) -> _Answer:
+async def _told(shard: TwinShard, question: str, arguments: tuple[Any, ...]) -> Any:
+    """The answer, or what the shard raised instead of one."""
     try:
-        match ask:
-            case _Stats():
-                said: Any = [await shard.stats()]
-            case _Configs():
-                said = await shard.change_configs(ask.wishes)
-            case _Commands():
-                said = await shard.issue_commands(ask.wishes)
-            case _Cancel():
-                await shard.cancel_command(ask.site, ask.device, ask.command_id, ask.person_id)
-                said = None
+        return await getattr(shard, question)(*arguments)
     except FleetError as error:
-        if type(error).__name__ not in _PROBLEMS:
-            error = Unavailable(error.code, error.detail)
-        return _Answer(problem=problem_of(error))
-    return _Answer(msgspec.Raw(msgspec.json.encode(said)))
+        return error
 
 
-class SocketTwins:
-    """web.ports.Twins, as far as orders go."""
+class SocketTwins(LocalTwins):
+    """All of web.ports.Twins."""
+
+    def __init__(self, socket: Path) -> None:
+        super().__init__([cast("TwinShard", _SocketShard(socket))])
+
+
+class _SocketShard:
+    """A TwinShard's asks, whichever they are. Raises what they raise, and Unavailable (twins_away)."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def shard_stats(self) -> list[ShardStats]:
-        return await self._ask(_Stats(), list[ShardStats])
+    def __getattr__(self, question: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*arguments: Any) -> Any:
+            try:
+                async with asyncio.timeout(ORDERS_TIMEOUT_S):
+                    answer = await self._ask(pickle.dumps((question, arguments)))
+            except (OSError, EOFError, pickle.UnpicklingError) as error:
+                raise Unavailable("twins_away", f"the shard does not answer: {error!r}") from None
+            if isinstance(answer, FleetError):
+                raise answer
+            return answer
 
-    async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
-        return await self._ask(_Configs(list(wishes)), list[ConfigAnswer])
+        return ask
 
-    async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
-        return await self._ask(_Commands(list(wishes)), list[CommandAnswer])
-
-    async def cancel_command(self, site: SiteId, device: DeviceId, command_id: str, person_id: str) -> None:
-        await self._ask(_Cancel(site, device, command_id, person_id), type(None))
-
-    async def site_live(self, site: SiteId) -> SiteLive:
-        raise NotImplementedError
-
-    async def site_summaries(self, sites: Sequence[SiteId]) -> list[SiteSummary]:
-        raise NotImplementedError
-
-    async def acknowledge_alert(self, site: SiteId, alert_id: str, person_id: str) -> AlertView:
-        raise NotImplementedError
-
-    async def forget_site(self, site: SiteId) -> None:
-        raise NotImplementedError
-
-    async def place_waiting(self, site: SiteId, serial: str) -> int:
-        raise NotImplementedError
-
-    async def corrected(self, site: SiteId, device: DeviceId, since: int, clock_shift_s: float = 0.0) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        pass
-
-    async def _ask(self, ask: _Ask, kind: type[T]) -> T:
+    async def _ask(self, asked: bytes) -> Any:
+        reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
-            async with asyncio.timeout(ORDERS_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(self._socket, limit=2**24)
-                try:
-                    writer.write(msgspec.json.encode(ask) + b"\n")
-                    told = _ANSWER.decode(await reader.readuntil(b"\n"))
-                finally:
-                    writer.close()
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise Unavailable("twins_away", f"the shard does not answer: {error!r}") from None
-        if told.problem is not None:
-            raise told.problem.error()
-        return msgspec.json.decode(told.answer, type=kind)
+            writer.write(asked)
+            writer.write_eof()
+            return pickle.loads(await reader.read())  # noqa: S301 - from our own other process
+        finally:
+            writer.close()

@@ -18,6 +18,7 @@ from fleet.telemetry import State
 from tests.bench.figures import Figure, figure, note, percentile
 from tests.bench.ingest import CONNECTIONS, SITES, summary
 from tests.bench.platform import Platform, platform
+from tests.bench.storm import connected
 from tests.fleet_rig import Device
 
 _RATE = 2_000.0  # messages/s of telemetry meanwhile
@@ -43,7 +44,9 @@ class Obedient(Device):
 def run() -> Iterator[Figure]:
     with platform(sites=SITES, web=True) as running:
         load = running.load(rate=_RATE, seconds=_COMMANDS_S + 4 * _SETTLE_S, connections=CONNECTIONS)
-        time.sleep(_SETTLE_S)
+        while connected(running) < CONNECTIONS:
+            assert load.poll() is None, "the load generator has ended"
+            time.sleep(0.2)
         yield from asyncio.run(_commands(running))
         load.wait()
         note(f"  {summary(running.report())}")
@@ -53,8 +56,8 @@ async def _commands(running: Platform) -> list[Figure]:
     chosen = _chosen(running)
     async with AsyncExitStack() as stack:
         for site, device in chosen:
-            connected = await stack.enter_async_context(Obedient(running.broker, running.pki, site, device))
-            await connected.raw("up/state", msgspec.json.encode(State(online=True)))
+            one = await stack.enter_async_context(Obedient(running.broker, running.pki, site, device))
+            await one.raw("up/state", msgspec.json.encode(State(online=True)))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{running.url}/api/v1", timeout=40.0))
         await sign_in(client)
         await asyncio.sleep(2.0)
