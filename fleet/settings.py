@@ -1,10 +1,14 @@
 """What each process is told at its start: one JSON file per process, read by its __main__ only.
 
-Secrets are never in it: it names files that hold them.
+Secrets are never in it: it names files that hold them. A text may hold ${NAME} or ${NAME:-otherwise}, which the environment
+fills in: so the same files serve every installation made from images.
 """
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -12,6 +16,8 @@ from fleet.errors import BadInput
 from fleet.file_limits import DROP_DISK_FREE_MIN_BYTES
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,12 +39,17 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """address_file is written by the twins' process once Ray listens, and read by those who ask."""
+    """address_file is written by the twins' process once Ray listens, and read by those who ask.
+
+    cluster  "host:port" of the head of a Ray cluster in which every process is a node; address_file says nothing then.
+             None: the twins' process starts a Ray for this machine alone
+    """
 
     address_file: Path
     token_file: Path
     temp_dir: Path
     object_store_bytes: int = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; nothing large passes through it
+    cluster: str | None = None
 
 
 class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,12 +202,15 @@ class RolloutsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ready_file: Path
 
 
-def load(path: Path, kind: type[S]) -> S:
-    """Raises BadInput (bad_settings) that names the file and the field."""
+def load(path: Path, kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
+    """Raises BadInput (bad_settings) that names the file and the field, or the variable that is not set."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=path_of)
+        told = _filled_in(msgspec.json.decode(path.read_bytes()), environment)
+        return msgspec.convert(told, kind, dec_hook=path_of, strict=False)  # not strict: a variable's number is a text
     except OSError as error:
         raise BadInput("bad_settings", f"{path} cannot be read: {error.strerror}") from None
+    except KeyError as error:
+        raise BadInput("bad_settings", f"{path} needs the environment variable {error.args[0]}, which is not set") from None
     except msgspec.DecodeError as error:
         raise BadInput("bad_settings", f"{path}: {error}") from None
 
@@ -204,6 +218,26 @@ def load(path: Path, kind: type[S]) -> S:
 def save(path: Path, settings: msgspec.Struct) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(settings, enc_hook=text_of), indent=2))
+
+
+def _filled_in(told: Any, environment: Mapping[str, str]) -> Any:
+    """Raises KeyError with the name of a variable that is not set and has no default. An empty one counts as not set."""
+    match told:
+        case str():
+            return _VARIABLE.sub(lambda found: _value(found, environment), told)
+        case list():
+            return [_filled_in(each, environment) for each in told]
+        case dict():
+            return {key: _filled_in(value, environment) for key, value in told.items()}
+        case _:
+            return told
+
+
+def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
+    value = environment.get(found[1]) or found[2]
+    if value is None:
+        raise KeyError(found[1])
+    return value
 
 
 def text_of(value: object) -> str:

@@ -1,33 +1,44 @@
-"""Settings files: what was saved is loaded, and what is wrong is named."""
+"""Settings files: what the environment fills in, and what a mistake is told as."""
 
 from pathlib import Path
 
 import pytest
 
 from fleet.errors import BadInput
-from fleet.settings import BrokerSettings, DatabaseSettings, RaySettings, TwinsSettings, load, save
+from fleet.settings import DatabaseSettings, load
 
-TWINS = TwinsSettings(
-    shards=2,
-    database=DatabaseSettings("127.0.0.1", 5432, "solarperform", "sp_twins", Path("/secrets/sp_twins")),
-    broker=BrokerSettings("localhost", 8884, Path("/ca.pem"), Path("/chain.pem"), Path("/key.pem")),
-    ray=RaySettings(Path("/run/ray.address"), Path("/secrets/ray"), Path("/ray")),
-)
+TEXT = '{"host": "${DB_HOST:-postgres}", "port": "${DB_PORT}", "name": "n", "user": "u", "password_file": "/run/secrets/u"}'
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    file = tmp_path / "settings" / "twins.json"
-    save(file, TWINS)
-    assert load(file, TwinsSettings) == TWINS
+def settings_file(folder: Path, text: str = TEXT) -> Path:
+    file = folder / "database.json"
+    file.write_text(text)
+    return file
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"none\.json"):
-        load(tmp_path / "none.json", TwinsSettings)
+def test_the_environment_fills_in_texts_and_numbers(tmp_path: Path) -> None:
+    told = load(settings_file(tmp_path), DatabaseSettings, {"DB_PORT": "6432"})
+    assert (told.host, told.port, told.password_file) == ("postgres", 6432, Path("/run/secrets/u"))
 
 
-def test_a_wrong_field_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "database.json"
-    file.write_text('{"host": "h", "port": "not a number", "name": "n", "user": "u", "password_file": "/p"}')
-    with pytest.raises(BadInput, match="port"):
-        load(file, DatabaseSettings)
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    told = load(settings_file(tmp_path), DatabaseSettings, {"DB_HOST": "", "DB_PORT": "1"})
+    assert told.host == "postgres"
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"database\.json needs the environment variable DB_PORT") as raised:
+        load(settings_file(tmp_path), DatabaseSettings, {})
+    assert raised.value.code == "bad_settings"
+
+
+def test_what_a_variable_holds_is_never_more_than_its_text(tmp_path: Path) -> None:
+    told = load(settings_file(tmp_path), DatabaseSettings, {"DB_HOST": 'x", "port": 1, "name": "${DB_PORT}', "DB_PORT": "2"})
+    assert told.host == 'x", "port": 1, "name": "${DB_PORT}'
+    assert told.port == 2
+
+
+@pytest.mark.parametrize("text", ["{", '{"host": 1}', TEXT.replace("${DB_PORT}", "many")])
+def test_a_mistake_names_its_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match=r"database\.json"):
+        load(settings_file(tmp_path, text), DatabaseSettings, {})
