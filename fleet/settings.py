@@ -38,6 +38,26 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: Path
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a process that serves no HTTP of its own tells its figures, without a sign-in: among containers, host is "0.0.0.0"
+    on a network that only Prometheus is on.
+    """
+
+    port: int
+    host: str = "127.0.0.1"
+
+
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenTelemetry traces; needs the extra `otel`.
+
+    endpoint      of a collector that takes OTLP over HTTP, such as http://collector:4318/v1/traces
+    sample_ratio  of the messages and requests that are followed, 0 to 1
+    """
+
+    endpoint: str
+    sample_ratio: float = 0.001
+
+
 class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """address_file is written by the twins' process once Ray listens, and read by those who ask.
 
@@ -58,6 +78,7 @@ class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     broker: BrokerSettings
     ray: RaySettings
     broker_log_file: Path | None = None  # where Mosquitto writes what it refused and dropped
+    tracing: TracingSettings | None = None
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +114,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sftp_host_key_file: Path | None = None
     pull_key_file: Path | None = None
     pull_networks: tuple[str, ...] = ()
+    tracing: TracingSettings | None = None
 
 
 class PkiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,13 +135,14 @@ class PkiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mqtt_port: int
     database: DatabaseSettings
     ready_file: Path
+    metrics: MetricsSettings | None = None
 
 
 class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The process beside the broker that lets revocation take effect, and proves it.
 
     broker_folder  the broker's own: crl.pem, acl, denied, its copies of keys
-    pid_file       the broker's, for SIGHUP
+    pid_file       the broker's, for SIGHUP; None: it runs in a container of its own, under deploy/broker/run.sh
     pki            whence the broker's server certificate and trust anchors are copied when they were renewed
     server_name    which certificate of pki/servers that is
     device_host, device_port   the devices' listener, which the canary tries
@@ -128,12 +151,13 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings
     broker: BrokerSettings
     broker_folder: Path
-    pid_file: Path
     pki: Path
     server_name: str
     device_host: str
     device_port: int
     ready_file: Path
+    pid_file: Path | None = None
+    metrics: MetricsSettings | None = None
 
 
 class SftpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +177,7 @@ class SftpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ready_file: Path
     legacy_port: int | None = None
     disk_free_min_bytes: int = DROP_DISK_FREE_MIN_BYTES
+    metrics: MetricsSettings | None = None
 
 
 class SmtpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,6 +198,7 @@ class NotifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail_folder: Path
     ready_file: Path
     smtp: SmtpSettings | None = None
+    metrics: MetricsSettings | None = None
 
 
 class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +217,7 @@ class ImporterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: str
     ready_file: Path
     pull_networks: tuple[str, ...] = ()
+    metrics: MetricsSettings | None = None
 
 
 class RolloutsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,6 +227,7 @@ class RolloutsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ray: RaySettings
     public_url: str
     ready_file: Path
+    metrics: MetricsSettings | None = None
 
 
 def load(path: Path, kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
