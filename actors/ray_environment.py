@@ -1,16 +1,36 @@
 """What Ray reads from the environment, and when it is imported: so this module must not import it."""
 
 import os
+from typing import Final
 
 from fleet.settings import RaySettings
 
+# A node that is gone is noticed after two to six seconds, and shards work on while their cluster's head is away.
+_CLUSTER: Final = {
+    "RAY_health_check_initial_delay_ms": "3000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+    "RAY_BACKEND_LOG_LEVEL": "warning",
+}
+
+
+def environment(settings: RaySettings) -> dict[str, str]:
+    """The same in every process of an installation: Ray's parts compare some of it."""
+    common = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(settings.token_file),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_COLOR_PREFIX": "0",
+    }
+    if settings.cluster is not None:
+        return common | _CLUSTER
+    return common | {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name, the switch that keeps a single Ray on 127.0.0.1
+    }
+
 
 def set_environment(settings: RaySettings) -> None:
-    os.environ.update(
-        RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN_PATH=str(settings.token_file),
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_DEDUP_LOGS="0",
-        RAY_COLOR_PREFIX="0",
-        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # despite its name, the switch that keeps a single Ray on 127.0.0.1
-    )
+    os.environ.update(environment(settings))

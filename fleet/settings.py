@@ -63,6 +63,8 @@ class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cluster  "host:port" of the head of a Ray cluster in which every process is a node; address_file says nothing then.
              None: the twins' process starts a Ray for this machine alone
+    node_address  this process's own in the cluster's network; None: the one from which the head is reached
+    first_port    of the hundred that its node listens on; see actors.node_command
     """
 
     address_file: Path
@@ -70,6 +72,28 @@ class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     temp_dir: Path
     object_store_bytes: int = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; nothing large passes through it
     cluster: str | None = None
+    node_address: str | None = None
+    first_port: int = 6400
+
+
+class RedisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the head of a Ray cluster keeps what it knows, so that another head can go on with it."""
+
+    host: str
+    port: int
+    password_file: Path
+
+
+class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node of a Ray cluster. ray.cluster is needed.
+
+    shards_max  how many shards a worker may hold; all of them, if it is to carry on alone
+    redis       the head's memory; None: the cluster does not survive its head
+    """
+
+    ray: RaySettings
+    shards_max: int = 4
+    redis: RedisSettings | None = None
 
 
 class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
