@@ -21,6 +21,7 @@ import structlog
 
 from actors.broker_files import CRL, Denied
 from actors.guard.alarms import Alarms
+from actors.guard.broker_process import Behind, Beside
 from actors.guard.canary import Door
 from actors.guard.hold import Hold
 from actors.guard.lists import Lists
@@ -47,7 +48,8 @@ class Guard:
         self._settings = settings
         self._home: Path = settings.broker_folder
         self._door = InternalDoor(settings.broker)
-        self._hold = Hold(self._home, settings.pid_file, self._door, settings.pki, settings.server_name)
+        process = Beside(settings.pid_file) if settings.pid_file is not None else Behind(self._home)
+        self._hold = Hold(self._home, process, self._door, settings.pki, settings.server_name)
         door = Door(settings.device_host, settings.device_port, settings.server_name, settings.broker.ca_file)
         before = Denied.read(self._home)
         self._proof = Proof(self._hold, self._door, door, closed=before.closed)

@@ -5,17 +5,15 @@ Mosquitto reads access list, revocation list and certificates in one go, so a ma
 """
 
 import asyncio
-import os
 import secrets
-import signal
 import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-import psutil
 import structlog
 
 from actors.broker_files import ACL, CRL, DENIED, Denied, acl, content_of, replace_if_other
+from actors.guard.broker_process import BrokerProcess, Run
 from actors.guard.renewed import renewed
 from actors.guard.takeover import InternalDoor
 from fleet.errors import Unavailable
@@ -23,28 +21,20 @@ from fleet.limits import GUARD_PROBE_TIMEOUT_S
 
 log = structlog.get_logger("guard")
 
-_PROGRAM: Final = "mosquitto"
 _LOOK_S: Final = 0.02  # between two looks whether a reload has happened; it takes milliseconds
-
-
-class Broker(NamedTuple):
-    """One run of the broker: a number of a process is used again some day, with another start."""
-
-    pid: int
-    started_at: float
 
 
 class Hold:
     """mark: of the access list written last. reloads: how often the broker was told."""
 
-    def __init__(self, home: Path, pid_file: Path, door: InternalDoor, pki: Path, server_name: str) -> None:
+    def __init__(self, home: Path, process: BrokerProcess, door: InternalDoor, pki: Path, server_name: str) -> None:
         self._home = home
-        self._pid_file = pid_file
+        self._process = process
         self._door = door
         self._pki = pki
         self._server_name = server_name
-        self._told: Broker | None = None  # the run that has taken `mark` in
-        self._seen: Broker | None = None
+        self._told: Run | None = None  # the run that has taken `mark` in
+        self._seen: Run | None = None
         self.mark = ""
         self.reloads = 0
 
@@ -59,7 +49,7 @@ class Hold:
         except OSError as error:
             self._told = None  # part of it may be there
             raise Unavailable("broker_disk", f"the broker's files cannot be written: {error}") from None
-        broker = self._seen = self._running()
+        broker = self._seen = self._process.running()
         if not changed and broker == self._told:
             return False
         if broker != self._told and not changed:
@@ -77,7 +67,7 @@ class Hold:
     def restarted(self) -> bool:
         """Whether another broker runs than the one of the last look, or one does at last."""
         try:
-            return self._running() != self._seen
+            return self._process.running() != self._seen
         except Unavailable:
             return False
 
@@ -97,25 +87,11 @@ class Hold:
         self.mark = secrets.token_hex(8)
         return replace_if_other(self._home / ACL, acl(denied, self.mark).encode())
 
-    def _running(self) -> Broker:
-        """Raises Unavailable (broker_away)."""
+    def _hup(self, run: Run) -> None:
         try:
-            process = psutil.Process(int(self._pid_file.read_text()))
-            if not process.name().startswith(
-                _PROGRAM
-            ):  # the file is of a broker that was killed, the number somebody else's
-                raise Unavailable("broker_away", f"{self._pid_file} names a process that is no broker: {process.name()}")
-            return Broker(process.pid, process.create_time())
-        except (OSError, ValueError, psutil.Error) as error:
-            raise Unavailable("broker_away", f"the broker does not run, as {self._pid_file} says: {error}") from None
-
-    def _hup(self, broker: Broker) -> None:
-        try:
-            os.kill(broker.pid, signal.SIGHUP)
-        except ProcessLookupError:
-            raise Unavailable("broker_away", f"the broker {broker.pid} has ended") from None
-        except PermissionError:
-            raise Unavailable("broker_not_ours", f"the guard may not send signals to the broker {broker.pid}") from None
+            self._process.reload(run)
+        except OSError as error:
+            raise Unavailable("broker_disk", f"the broker cannot be told: {error}") from None
         self.reloads += 1
 
     async def _wait_taken_in(self) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from actors.broker_files import CANARY, Denied
-from actors.guard import canary
+from actors.guard import canary, figures
 from actors.guard.canary import Door, Seen
 from actors.guard.hold import Hold
 from actors.guard.lists import CheckedList
@@ -68,6 +68,10 @@ class Proof:
             seen = await self._probe(standing)
         self._proven = (self._hold.mark, standing.number) if seen.verdict == "refused" else None
         self._at = time.monotonic()
+        figures.looks.labels(seen.verdict).inc()
+        figures.closed.set(self.closed)
+        if seen.verdict == "refused":
+            figures.proven_at.set_to_current_time()
         return seen
 
     async def _apply(self, denied: Denied, standing: CheckedList, *, anew: bool = False) -> None:

@@ -1,7 +1,4 @@
-"""Mosquitto as a child process: devices on one listener, the platform's own clients on another that devices cannot open.
-
-No `per_listener_settings`: 2.0.12 to 2.0.18 lose persistent sessions with it. Nothing here needs it.
-"""
+"""Mosquitto as a child process: devices on one listener, the platform's own clients on another that devices cannot open."""
 
 import os
 import resource
@@ -12,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from actors.broker_files import ACL, CRL, DENIED, PID, Denied, acl, content_of, crl_readable, replace
+from actors import broker_home
+from actors.broker_files import PID, replace
 from actors.local.account import own_folder, service_account
 from actors.local.debian import Unpacked, obtain
 from actors.local.ports import LOOPBACK, free_port
@@ -87,15 +85,14 @@ class MosquittoServer:
         home = own_folder(self.folder, account)
         self.device_port = self.device_port or free_port()
         self.internal_port = self.internal_port or free_port()
-        self._copy_keys(home)
         descriptors = _descriptors()
         (home / PID).unlink(missing_ok=True)  # of one that was killed
-        replace(home / ACL, acl(self._denied(home)).encode())
-        replace(home / "mosquitto.conf", self._configuration(home, descriptors - _SPARE_DESCRIPTORS).encode())
+        broker_home.lay_out(home, self._pki, self._server_name)
+        replace(home / broker_home.CONFIGURATION, self._configuration(home, descriptors - _SPARE_DESCRIPTORS).encode())
         self._log_start_byte = self.log_file.stat().st_size if self.log_file.exists() else 0
         env = {**os.environ, **program.env}
         self._process = spawn(
-            [program.path, "-c", home / "mosquitto.conf"],
+            [program.path, "-c", home / broker_home.CONFIGURATION],
             log_file=self.log_file,
             account=account,
             env=env,
@@ -119,7 +116,7 @@ class MosquittoServer:
     def reload(self) -> None:
         """Takes in renewed certificates and a changed ACL; connected clients stay."""
         if self._process is not None:
-            self._copy_keys(self.folder.resolve())
+            broker_home.copy_keys(self.folder.resolve(), self._pki, self._server_name)
             self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
@@ -139,41 +136,13 @@ class MosquittoServer:
         return explain_log(self.log_file, self._log_start_byte)
 
     def _configuration(self, home: Path, devices_max: int) -> str:
-        return configuration(
+        return broker_home.configuration(
             home,
             devices=(self.device_host, self.device_port),
             internal=(LOOPBACK, self.internal_port),
             devices_max=devices_max,
             queued_messages_max=self._queued_messages_max,
         )
-
-    def _denied(self, home: Path) -> Denied:
-        """Whom the guard has denied, so that no start of the broker forgets it.
-
-        The guard puts the revocation list there. At the very first start it is the one that the PKI was made with. Where a
-        list was lost, that one is too old to trust: the broker starts with it, and closed, until the guard has seen to it.
-        """
-        denied = Denied.read(home)
-        if crl_readable(content_of(home / CRL)):
-            return denied
-        lost = (home / CRL).exists() or (home / DENIED).exists()
-        replace(home / CRL, (self._pki / "trust" / "devices.crl.pem").read_bytes())
-        if lost:
-            denied = Denied(denied.devices, closed=True)
-            replace(home / DENIED, denied.text().encode())
-        return denied
-
-    def _copy_keys(self, home: Path) -> None:
-        """The PKI folder belongs to us alone; the broker gets what it needs and nothing else."""
-        server = self._pki / "servers" / self._server_name
-        trust = self._pki / "trust"
-        for source, name in (
-            (trust / "devices.pem", "devices.pem"),
-            (trust / "platform.pem", "platform.pem"),
-            (server / "chain.pem", "chain.pem"),
-            (server / "key.pem", "key.pem"),
-        ):
-            replace(home / name, source.read_bytes())
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -199,54 +168,6 @@ def find() -> Unpacked:
             "the MQTT broker Mosquitto is not installed; install it (apt install mosquitto) and start again",
         )
     return found
-
-
-def configuration(
-    home: Path, *, devices: tuple[str, int], internal: tuple[str, int], devices_max: int, queued_messages_max: int
-) -> str:
-    """mosquitto.conf. (host, port) of each listener."""
-    return f"""\
-# Written at each start; changes here are lost.
-allow_anonymous false
-acl_file {home}/{ACL}
-pid_file {home}/{PID}
-retain_available false
-max_packet_size {limits.PAYLOAD_BYTES_MAX + limits.BROKER_PACKET_HEADROOM_BYTES}
-max_inflight_messages {limits.INFLIGHT_MESSAGES_MAX}
-max_queued_messages {queued_messages_max}
-max_queued_bytes {limits.BROKER_QUEUED_BYTES_MAX}
-set_tcp_nodelay true
-persistence true
-persistence_location {home}/
-autosave_interval {limits.BROKER_AUTOSAVE_S}
-log_dest stderr
-log_type error
-log_type warning
-log_type notice
-log_type information
-connection_messages true
-log_timestamp_format %Y-%m-%dT%H:%M:%S
-
-listener {devices[1]} {devices[0]}
-max_connections {devices_max}
-tls_version tlsv1.2
-cafile {home}/devices.pem
-crlfile {home}/{CRL}
-certfile {home}/chain.pem
-keyfile {home}/key.pem
-require_certificate true
-use_identity_as_username true
-use_username_as_clientid true
-
-# The platform's client ids are fixed per shard, so they are not the user name here.
-listener {internal[1]} {internal[0]}
-tls_version tlsv1.2
-cafile {home}/platform.pem
-certfile {home}/chain.pem
-keyfile {home}/key.pem
-require_certificate true
-use_identity_as_username true
-"""
 
 
 def version() -> str:

@@ -201,11 +201,11 @@ def _onboarding(running: Platform) -> Iterator[str]:
         database.sp_guard,
         pki.platform(broker, "sp-guard"),
         broker.server.folder.resolve(),
-        broker.server.pid_file,
         pki.folder,
         "localhost",
         *devices,
         folder / "guard.ready",
+        pid_file=broker.server.pid_file,
     )
     with _room(folder, "certs", authority, ("serve",)), _room(folder, "actors.guard", guard):
         yield url

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.broker_files import acl
-from actors.local.mosquitto import configuration
+from actors.broker_home import configuration
 from fleet import limits
 
 HOME = Path("/data/broker")
