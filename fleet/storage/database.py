@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from fleet.errors import Unavailable
+from fleet.errors import BadInput, FleetError, Unavailable
+from fleet.secret_file import read_secret
 from fleet.settings import DatabaseSettings
 
 if TYPE_CHECKING:  # generic for the type checker only
@@ -33,25 +34,51 @@ AWAY = (
     TimeoutError,
     OSError,
 )
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)  # the former: passwords too
 
 
 async def open_pool(settings: DatabaseSettings, *, size_max: int, command_timeout_s: float = 30.0) -> Pool:
-    """Raises Unavailable (database_away) when PostgreSQL does not answer."""
+    """Raises Unavailable (database_away, no_database), BadInput (bad_secret_file, database_refused)."""
+    arguments = _connect_arguments(settings)
     try:
         return await asyncpg.create_pool(
-            **_connect_arguments(settings), min_size=1, max_size=size_max, command_timeout=command_timeout_s, init=_prepare
+            **arguments, min_size=1, max_size=size_max, command_timeout=command_timeout_s, init=_prepare
         )
+    except _REFUSED as error:
+        raise _refused(settings, error) from None
     except AWAY as error:
-        raise Unavailable(
-            "database_away", f"PostgreSQL at {settings.host}:{settings.port} does not answer: {error}"
-        ) from error
+        raise away(settings, error) from error
 
 
 async def connect(settings: DatabaseSettings, *, command_timeout_s: float | None = None) -> DirectConnection:
-    """One connection of one's own. A time limit turns a host that vanished silently into TimeoutError (AWAY)."""
-    connection: DirectConnection = await asyncpg.connect(**_connect_arguments(settings), command_timeout=command_timeout_s)
+    """One connection of one's own. A time limit turns a host that vanished silently into TimeoutError (AWAY).
+
+    Raises AWAY, Unavailable (no_database), BadInput (bad_secret_file, database_refused).
+    """
+    arguments = _connect_arguments(settings)
+    try:
+        connection: DirectConnection = await asyncpg.connect(**arguments, command_timeout=command_timeout_s)
+    except _REFUSED as error:
+        raise _refused(settings, error) from None
     await _prepare(connection)
     return connection
+
+
+def away(settings: DatabaseSettings, error: BaseException) -> Unavailable:
+    why = str(error) or type(error).__name__
+    return Unavailable("database_away", f"PostgreSQL at {settings.host}:{settings.port} does not answer: {why}")
+
+
+def _refused(settings: DatabaseSettings, error: asyncpg.PostgresError) -> FleetError:
+    """It answers, but trying again changes nothing, except where somebody is about to make the database."""
+    where = f"PostgreSQL at {settings.host}:{settings.port}"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return Unavailable("no_database", f"{where} has no database {settings.name}; run the job `migrate`, which makes it")
+    if isinstance(error, asyncpg.InvalidPasswordError):
+        why = f"does not take {settings.user}'s password in {settings.password_file}; run the job `migrate`, which sets it"
+    else:
+        why = f"does not let {settings.user} in: {error}; look at its pg_hba.conf"
+    return BadInput("database_refused", f"{where} {why}")
 
 
 @asynccontextmanager
@@ -68,7 +95,7 @@ def _connect_arguments(settings: DatabaseSettings) -> dict[str, Any]:
         "port": settings.port,
         "database": settings.name,
         "user": settings.user,
-        "password": settings.password_file.read_text().strip(),
+        "password": read_secret(settings.password_file),
         "timeout": 10.0,
         "server_settings": {"timezone": "UTC", "application_name": settings.user},
     }

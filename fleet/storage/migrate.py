@@ -1,16 +1,20 @@
 """Numbered SQL files, applied once each, in order, forward only.
 
-A file that was applied must not change: its checksum is kept. A database that is newer than the code is refused.
+A file that was applied must not change: its checksum is kept. Code goes on with a database that is newer, so that an upgrade
+has a way back, unless a file whose name ends with `_contract.sql` has taken away what that code knows.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib import resources
+from typing import Final
 
-from fleet.errors import Conflict
+from fleet.errors import Conflict, Unavailable
 from fleet.storage.database import Connection, DirectConnection
 
 SERVICE_ROLES = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer", "sp_rollouts")
 _LOCK_KEY = 0x50_1A_12  # any constant: two migrations never run at once
+_CONTRACT: Final = "_contract.sql"
 
 
 async def migrate(connection: DirectConnection, passwords: dict[str, str]) -> list[str]:
@@ -42,28 +46,60 @@ async def _apply(connection: Connection) -> list[str]:
         "CREATE TABLE IF NOT EXISTS public.schema_migration"
         " (name text PRIMARY KEY, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    applied = {
-        row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM public.schema_migration")
-    }
+    there = await applied(connection)
     shipped = _shipped()
-    newer = sorted(set(applied) - {name for name, _ in shipped})
-    if newer:
-        raise Conflict(
-            "schema_newer",
-            f"the database was migrated by a newer version ({newer[-1]}); run that version or restore a backup",
-        )
+    _refuse_foreign(there, shipped)
     done = []
     for name, sql in shipped:
-        checksum = sha256(sql.encode()).digest()
-        if name in applied:
-            if applied[name] != checksum:
-                raise Conflict("migration_changed", f"{name} was applied with another content; restore the file")
+        if name in there:
             continue
         async with connection.transaction():
             await connection.execute(sql)
-            await connection.execute("INSERT INTO public.schema_migration (name, checksum) VALUES ($1, $2)", name, checksum)
+            await connection.execute(
+                "INSERT INTO public.schema_migration (name, checksum) VALUES ($1, $2)", name, _checksum(sql)
+            )
         done.append(name)
     return done
+
+
+async def applied(connection: Connection) -> dict[str, bytes]:
+    """Name → checksum of every file that the database has seen."""
+    rows = await connection.fetch("SELECT name, checksum FROM public.schema_migration")
+    return {row["name"]: row["checksum"] for row in rows}
+
+
+def judge(there: Mapping[str, bytes]) -> None:
+    """Whether this code can work with what was applied.
+
+    Raises Unavailable (schema_older) until the rest is applied, Conflict (schema_newer, migration_changed).
+    """
+    shipped = _shipped()
+    _refuse_foreign(there, shipped)
+    missing = [name for name, _ in shipped if name not in there]
+    if missing:
+        raise Unavailable(
+            "schema_older",
+            f"the database lacks {len(missing)} migrations ({missing[0]} is the first); run the job `migrate`",
+        )
+
+
+def _refuse_foreign(there: Mapping[str, bytes], shipped: list[tuple[str, str]]) -> None:
+    newer = sorted(name for name in set(there) - {name for name, _ in shipped} if name.endswith(_CONTRACT))
+    if newer:
+        raise Conflict(
+            "schema_newer",
+            f"the database was migrated by a newer release ({newer[-1]}) that older ones cannot work with;"
+            " run that release, or restore the backup taken before it",
+        )
+    for name, sql in shipped:
+        if name in there and there[name] != _checksum(sql):
+            raise Conflict(
+                "migration_changed", f"{name} was applied with another content; run the release that it came with"
+            )
+
+
+def _checksum(sql: str) -> bytes:
+    return sha256(sql.encode()).digest()
 
 
 def _shipped() -> list[tuple[str, str]]:
