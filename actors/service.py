@@ -2,39 +2,72 @@
 
 import argparse
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
-from fleet.errors import FleetError
+from fleet.folders import require_writable
 from fleet.logs import set_up_logs
+from fleet.metrics_port import open_metrics
+from fleet.process import run_to_end
 from fleet.settings import GuardSettings, ImporterSettings, NotifierSettings, RolloutsSettings, SftpSettings, load
+from fleet.storage.readiness import until_ready
 
 S = TypeVar("S", GuardSettings, ImporterSettings, NotifierSettings, RolloutsSettings, SftpSettings)  # each has a ready file
 Work = Coroutine[Any, Any, None]
+_FRESHEN_S: Final = 5.0  # far below what actors.health takes for a process that hangs
 
 
 def run_service(name: str, what: str, kind: type[S], serve: Callable[[S], Work]) -> int:
-    """The exit code. serve says itself how it stops: by `on_stop` or `until_stopped`. The ready file is its to touch."""
+    """The exit code. serve says itself how it stops: by `on_stop` or `until_stopped`. The ready file is its to touch.
+
+    It is called once the database is ready for it.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m actors.{name}", description=what)
     parser.add_argument("--settings", type=Path, required=True)
     arguments = parser.parse_args()
     set_up_logs()
+    return run_to_end(name, lambda: _run(name, load(arguments.settings, kind), serve))
+
+
+def _run(name: str, settings: S, serve: Callable[[S], Work]) -> None:
+    require_writable(settings.ready_file.parent)
+    settings.ready_file.unlink(missing_ok=True)
+    open_metrics(settings.metrics)
     try:
-        settings = load(arguments.settings, kind)
+        asyncio.run(_serve(name, settings, serve))
+    finally:
         settings.ready_file.unlink(missing_ok=True)
+
+
+async def _serve(name: str, settings: S, serve: Callable[[S], Work]) -> None:
+    ready = False
+
+    async def wait() -> None:
+        nonlocal ready
+        await until_ready(settings.database, structlog.get_logger(name))
+        ready = True
+
+    await until_stopped(wait())
+    if ready:
+        fresh = asyncio.create_task(keep_fresh(settings.ready_file), name="ready file")
         try:
-            asyncio.run(serve(settings))
+            await serve(settings)
         finally:
-            settings.ready_file.unlink(missing_ok=True)
-    except FleetError as error:
-        structlog.get_logger(name).error(f"{name}_stopped", code=error.code, error=error.detail)
-        return 1
-    return 0
+            fresh.cancel()
+
+
+async def keep_fresh(ready_file: Path) -> None:
+    """Touches it, from when it is there, for as long as the loop turns: see actors.health. Until cancelled."""
+    while True:
+        with suppress(OSError):
+            os.utime(ready_file)
+        await asyncio.sleep(_FRESHEN_S)
 
 
 def on_stop(stop: Callable[[], object]) -> None:

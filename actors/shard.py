@@ -8,8 +8,9 @@ import itertools
 import os
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import aiomqtt
 import psutil
@@ -31,10 +32,11 @@ from actors.rollup import Rollup
 from actors.supervision import Supervision
 from actors.upkeep import Upkeep
 from actors.writer import Writer
-from certs.tls import client_context
+from certs.tls import broker_context, broker_fault
 from fleet import topics
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
+from fleet.follow import tracing_of
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
@@ -76,6 +78,8 @@ class TwinShard:
         self._heard_at = 0  # when messages last came
         self._ready = asyncio.Event()
         self._process = psutil.Process()
+        self._busy_since: UnixMs | None = None  # when the batch under way was begun
+        self._tracing = tracing_of(settings.tracing, "shard", str(shard), chooses=True)
         self._taking_in = asyncio.Lock()  # a twin that is built anew in between would lack what it was taught meanwhile
 
     async def run(self) -> None:
@@ -88,7 +92,8 @@ class TwinShard:
                 await intake_sql.housekeeping(connection, datetime.now(UTC))
             self._vanished = [number for number in self._lease.superseded if number >= settings.shards]
             self._catalog = Catalog(self._pool, self._slots)
-            self._writer = Writer(settings.database, self._lease, self._counters)
+            writer, intake, feeds = self._parts()
+            self._writer = writer(settings.database, self._lease, self._counters)
             self._orders = Orders(
                 settings=settings.database,
                 pool=self._pool,
@@ -98,9 +103,9 @@ class TwinShard:
                 counters=self._counters,
             )
             self._order_asks = OrderAsks(self._pool, self._catalog, self._orders)
-            self._intake = Intake(self._catalog, self._counters, self._orders)
+            self._intake = intake(self._catalog, self._counters, self._orders)
             self._bulk = Bulk(settings.database, self._lease, self._catalog, self._is_busy)
-            self._feeds = Feeds(self._catalog, self._intake, self._counters)
+            self._feeds = feeds(self._catalog, self._intake, self._counters)
             self._supervision = Supervision(self._pool, self._lease, self._catalog, self._intake)
             self._placing = Placing(self._pool, self._lease, self._slots, self._catalog, self._writer, self._intake.sources)
             self._upkeep = Upkeep(
@@ -138,13 +143,21 @@ class TwinShard:
                 await self._bulk.close()
             self._pool.terminate()
 
+    def _parts(self) -> tuple[Callable[..., Writer], Callable[..., Intake], Callable[..., Feeds]]:
+        """Those that follow messages stand in for the plain ones, which know nothing of it."""
+        if self._tracing is None:
+            return Writer, Intake, Feeds
+        from actors.following import Following  # noqa: PLC0415 - needs the extra `otel`
+
+        return Following(self._tracing).parts()
+
     async def _open_pool(self) -> Pool:
         """Waits for PostgreSQL rather than dying and being restarted in a circle."""
         for attempt in itertools.count():
             try:
                 return await open_pool(self._settings.database, size_max=4)
-            except Unavailable as error:
-                log.warning("database_away", shard=self.shard, error=error.detail)
+            except (Unavailable, BadInput) as error:  # a secret that is wrong now may be mended; who started us has looked
+                log.warning("waiting_for_database", shard=self.shard, code=error.code, error=error.detail)
                 await asyncio.sleep(COMMIT_RETRY_S[min(attempt, len(COMMIT_RETRY_S) - 1)])
         raise AssertionError("unreachable")
 
@@ -187,7 +200,10 @@ class TwinShard:
                         async with self._taking_in:
                             await self._take_in(session, messages)
             except aiomqtt.MqttError as error:
-                log.warning("broker_lost", shard=self.shard, error=str(error), next_try_s=round(delay_s, 1))
+                ours = error.__cause__
+                fault = ours if isinstance(ours, BadInput) else broker_fault(broker, error)
+                next_try_s = round(delay_s, 1)
+                log.warning("broker_lost", shard=self.shard, code=fault.code, error=fault.detail, next_try_s=next_try_s)
             finally:
                 self._upkeep.session = self._orders.session = None
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
@@ -197,15 +213,14 @@ class TwinShard:
         """Made for each connection, so that a renewed certificate is used. Chain and key are two files: in between they do
         not fit, which is no reason to end.
         """
-        broker = self._settings.broker
         try:
-            return client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
+            return broker_context(self._settings.broker)
         except BadInput as error:
             raise aiomqtt.MqttError(error.detail) from error
 
     async def _take_in(self, session: ManualAckSession, messages: Sequence[Received]) -> None:
         """One batch: twins, then the transaction, then the acks; nothing is acked that is not committed."""
-        arrived_at = self._heard_at = now_ms()
+        arrived_at = self._heard_at = self._busy_since = now_ms()
         texts = [message.topic for message in messages if message.topic is not None and not message.taken]
         await self._catalog.ensure(texts, arrived_at)
         await self._catalog.ensure_hardware(texts, arrived_at)
@@ -216,11 +231,14 @@ class TwinShard:
             entry = None if message.taken else self._intake.take(message, arrived_at)
             if entry is not None:
                 entries.append(entry)
+        storing_at = now_ms()
         await asyncio.gather(self._writer.commit(entries, arrived_at), self._orders.heard_stored())
+        self._counters.commit_s += (now_ms() - storing_at) / 1000
         session.ack(messages)
         self._counters.acked_messages += len(messages)
         self._feeds.stored(entries)
         self._lag_ms = now_ms() - arrived_at
+        self._busy_since = None
 
     async def store_columns(
         self, site: SiteId, file_number: int, blocks: list[ColumnBlock], arrived_at: UnixMs
@@ -246,6 +264,14 @@ class TwinShard:
         """Waits until the twins are loaded; returns the epoch."""
         await self._ready.wait()
         return self._lease.epoch
+
+    async def answer(self, question: str, arguments: Sequence[Any], traceparent: str | None) -> Any:
+        """One of the asks below, by its name. traceparent: of the trace that it belongs to, in W3C's form."""
+        asked = getattr(self, question)(*arguments)
+        if traceparent is None or self._tracing is None:
+            return await asked
+        with self._tracing.answering(question, traceparent):
+            return await asked
 
     async def stop(self) -> None:
         """Before an orderly end of the process: what the next start would otherwise have to relearn."""
@@ -320,6 +346,11 @@ class TwinShard:
             lag_ms=self._lag_ms,
             rss_bytes=self._process.memory_info().rss,
             dead_letters_by_code=dict(counters.dead_letters),
+            slots=len(self._slots),
+            busy_s=0.0 if self._busy_since is None else (now_ms() - self._busy_since) / 1000,
+            commit_s=counters.commit_s,
+            failed_rounds=dict(counters.failed_rounds),
+            trace_failures=0 if self._tracing is None else self._tracing.failures,
         )
 
     async def _site(self, site: SiteId) -> SiteTwin:

@@ -48,15 +48,20 @@ def alone_with(folder: Path, who: str) -> Iterator[None]:
     """For as long as a process works on a folder. The kernel lets go of it however the process ends.
 
     who: a word of the lock's name, so that two kinds of processes may share a folder. Raises Conflict (folder_taken): also
-    between containers, and between two installations that were given one volume; Unavailable as require_writable.
+    between containers, and between two installations that were given one volume. The folder must be there; Unavailable as
+    require_writable.
     """
-    require_writable(folder)
-    with (folder / f".{who}.lock").open("a") as lock:
+    file = folder / f".{who}.lock"
+    try:
+        lock = file.open("a")
+    except OSError as error:
+        raise fault_of(error) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno != errno.EWOULDBLOCK:
-                raise fault_of(OSError(error.errno, error.strerror, lock.name)) from None
+                raise fault_of(OSError(error.errno, error.strerror, str(file))) from None
             raise Conflict(
                 "folder_taken",
                 f"another {who} works on {folder}; stop it, or give each installation a volume of its own"

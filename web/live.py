@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import aiomqtt
 import structlog
 
+from certs.tls import broker_fault
 from fleet import topics
 from fleet.errors import BadInput
 from fleet.ids import SiteId
@@ -93,7 +94,9 @@ class LiveFeed:
                     await self._serve(client)
             except* (aiomqtt.MqttError, BadInput) as group:  # BadInput: chain and key are being renewed, one after the other
                 if failures == 0:
-                    log.warning("live_feed_lost", error=str(group.exceptions[0]))
+                    error = group.exceptions[0]
+                    fault = error if isinstance(error, BadInput) else broker_fault(self._broker, error)
+                    log.warning("live_feed_lost", code=fault.code, error=fault.detail)
             self.connected = False
             pause_s = _RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)]
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 - jitter is no secret

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import jwt
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -83,7 +84,7 @@ def load_tokens(key_file: Path, issuer: str) -> Tokens:
     """Raises BadInput (bad_settings) when the file holds no EC P-256 or Ed25519 private key."""
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is sealed by a passphrase
         raise BadInput("bad_settings", f"{key_file}: no readable private key: {error}") from None
     if isinstance(key, Ed25519PrivateKey) or (isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1)):
         return Tokens(key, issuer)

@@ -7,14 +7,17 @@ import asyncssh
 
 from actors.dropbox.server import DropBox
 from actors.service import on_stop, run_service
+from fleet.folders import alone_with, require_writable
 from fleet.settings import SftpSettings
 
 
 async def _serve(settings: SftpSettings) -> None:
     asyncssh.set_log_level(logging.ERROR)  # of each connection our own line is enough
-    drop_box = DropBox(settings)
-    on_stop(drop_box.stop)
-    await drop_box.run()
+    require_writable(settings.folder)
+    with alone_with(settings.folder, "dropbox"):
+        drop_box = DropBox(settings)
+        on_stop(drop_box.stop)
+        await drop_box.run()
 
 
 if __name__ == "__main__":

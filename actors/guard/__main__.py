@@ -4,13 +4,18 @@ import sys
 
 from actors.guard.guard import Guard
 from actors.service import on_stop, run_service
+from certs.tls import broker_context
+from fleet.folders import alone_with, require_writable
 from fleet.settings import GuardSettings
 
 
 async def _serve(settings: GuardSettings) -> None:
-    guard = Guard(settings)
-    on_stop(guard.stop)
-    await guard.run()
+    require_writable(settings.broker_folder)
+    broker_context(settings.broker)
+    with alone_with(settings.broker_folder, "guard"):
+        guard = Guard(settings)
+        on_stop(guard.stop)
+        await guard.run()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Final
 import mqtt5
 
 from actors.broker_files import GUARD
-from certs.tls import client_context
+from certs.tls import broker_context, broker_fault
 from fleet import topics
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import GUARD_PROBE_TIMEOUT_S
@@ -46,10 +46,8 @@ class InternalDoor:
             async with asyncio.timeout(GUARD_PROBE_TIMEOUT_S):
                 writer, in_force = await self._enter(client_id, mark)
         except (OSError, ValueError, FleetError) as error:  # a time-out is an OSError
-            where = f"{self._broker.host}:{self._broker.port}"
-            raise Unavailable(
-                "broker_away", f"the broker at {where} does not answer: {error or type(error).__name__}"
-            ) from None
+            fault = error if isinstance(error, FleetError) else broker_fault(self._broker, error)
+            raise Unavailable("broker_away", fault.detail) from None
         try:
             yield in_force
         finally:
@@ -57,7 +55,7 @@ class InternalDoor:
             writer.transport.abort()
 
     async def _enter(self, client_id: str, mark: str) -> tuple[asyncio.StreamWriter, bool]:
-        tls = client_context(ca_file=self._broker.ca_file, cert_file=self._broker.cert_file, key_file=self._broker.key_file)
+        tls = broker_context(self._broker)
         reader, writer = await asyncio.open_connection(self._broker.host, self._broker.port, ssl=tls)
         try:
             writer.write(mqtt5.ConnectPacket(client_id=client_id, clean_start=True).write())

@@ -10,6 +10,7 @@ import aiosmtplib
 
 from fleet.errors import BadInput, Unavailable
 from fleet.limits import MAIL_TIMEOUT_S
+from fleet.secret_file import read_secret
 from fleet.settings import NotifierSettings, SmtpSettings
 from fleet.storage.mail import address_of
 
@@ -28,8 +29,10 @@ class MailServer:
     """SMTP. The server's certificate and name are verified, unless there is no TLS at all."""
 
     def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
-        """Raises BadInput (bad_recipient) for a sender that is no address."""
+        """Raises BadInput (bad_recipient) for a sender that is no address, BadInput (bad_secret_file)."""
         address_of(settings.sender)
+        if settings.password_file is not None:
+            read_secret(settings.password_file)
         self.sender = settings.sender
         self._settings = settings
         self._tls = tls or ssl.create_default_context()
@@ -45,7 +48,7 @@ class MailServer:
                 start_tls=settings.security == "starttls",
                 tls_context=None if settings.security == "none" else self._tls,
                 username=settings.user,
-                password=password_file.read_text().strip() if password_file is not None else None,
+                password=read_secret(password_file) if password_file is not None else None,
                 timeout=MAIL_TIMEOUT_S,
             ) as server:
                 await server.send_message(message)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fleet.errors import BadInput
 from fleet.file_limits import PULL_SECRET_CHARS_MAX
+from fleet.secret_file import read_secret
 
 
 class SealedKey(NamedTuple):
@@ -41,14 +42,19 @@ def unseal(key_file: Path, secret: bytes) -> str:
         raise BadInput("bad_secret", f"{key_file} does not open it; give the password again") from None
 
 
+def require_key(key_file: Path) -> None:
+    """Raises BadInput (bad_settings, bad_secret_file): at the start rather than when the first secret is needed."""
+    _fernet(key_file)
+
+
 def make_key() -> str:
     """The content of a new key file."""
     return Fernet.generate_key().decode()
 
 
 def _fernet(key_file: Path) -> Fernet:
-    """Raises BadInput (bad_settings)."""
+    """Raises BadInput (bad_settings, bad_secret_file)."""
     try:
-        return Fernet(key_file.read_text().strip())
-    except (OSError, ValueError) as error:
+        return Fernet(read_secret(key_file))
+    except ValueError as error:
         raise BadInput("bad_settings", f"{key_file} holds no key for secrets: {error}") from None
