@@ -1,6 +1,8 @@
 #!/bin/sh
-# Takes out of the packages what only a debugger or a package's own tests would read. Run while an image is built.
+# Takes out of the packages what no service reads: their own tests, Ray's Java workers and dashboard pages, and symbols that only
+# a debugger wants. Run while an image is built.
 set -eu
 cd /opt/solarperform/lib/python3*/site-packages
-find . -mindepth 3 -type d -name tests -prune -exec rm -rf {} +
+find . -mindepth 2 -type d -name tests -prune -exec rm -rf {} +
+rm -rf ray/jars ray/dashboard/client
 find . -name '*.so*' -type f -exec strip --strip-unneeded {} +

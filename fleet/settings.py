@@ -254,6 +254,35 @@ class RolloutsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsSettings | None = None
 
 
+class MigrateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The job that brings the database to this release's schema, as its owner.
+
+    passwords_folder   one file per service role
+    public_url         of the portal, for the link that makes the first administrator
+    setup_token_file   shared with the web process
+    """
+
+    database: DatabaseSettings
+    passwords_folder: Path
+    public_url: str
+    setup_token_file: Path
+
+
+class DemoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The job that makes the demonstration's fleet and its past.
+
+    folder    of its own, shared with the simulator
+    database  as its owner; twins: the settings file of the twins' process
+    """
+
+    sites: int
+    folder: Path
+    pki: Path
+    dropbox_folder: Path
+    database: DatabaseSettings
+    twins: Path
+
+
 def load(path: Path, kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
     """Raises BadInput (bad_settings) that names the file and the field, or the variable that is not set."""
     try:
@@ -273,10 +302,14 @@ def save(path: Path, settings: msgspec.Struct) -> None:
 
 
 def _filled_in(told: Any, environment: Mapping[str, str]) -> Any:
-    """Raises KeyError with the name of a variable that is not set and has no default. An empty one counts as not set."""
+    """Raises KeyError with the name of a variable that is not set and has no default. An empty one counts as not set.
+
+    ${NAME:-} alone is null while nothing is set.
+    """
     match told:
         case str():
-            return _VARIABLE.sub(lambda found: _value(found, environment), told)
+            text = _VARIABLE.sub(lambda found: _value(found, environment), told)
+            return text if text or not _VARIABLE.fullmatch(told) else None
         case list():
             return [_filled_in(each, environment) for each in told]
         case dict():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import BadInput
-from fleet.settings import DatabaseSettings, load
+from fleet.settings import DatabaseSettings, RaySettings, load
 
 TEXT = '{"host": "${DB_HOST:-postgres}", "port": "${DB_PORT}", "name": "n", "user": "u", "password_file": "/run/secrets/u"}'
 
@@ -42,3 +42,10 @@ def test_what_a_variable_holds_is_never_more_than_its_text(tmp_path: Path) -> No
 def test_a_mistake_names_its_file(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput, match=r"database\.json"):
         load(settings_file(tmp_path, text), DatabaseSettings, {})
+
+
+def test_an_optional_value_that_nothing_is_set_for_is_null(tmp_path: Path) -> None:
+    text = '{"address_file": "a", "token_file": "t", "temp_dir": "d", "cluster": "${HEAD:-}"}'
+    file = settings_file(tmp_path, text)
+    assert load(file, RaySettings, {}).cluster is None
+    assert load(file, RaySettings, {"HEAD": "ray-head:6379"}).cluster == "ray-head:6379"

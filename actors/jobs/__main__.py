@@ -1,0 +1,65 @@
+"""python -m actors.jobs: what an installation from images does once, and before everything else."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from actors.jobs import keys
+from fleet.errors import FleetError
+from fleet.logs import set_up_logs
+from fleet.settings import DemoSettings, MigrateSettings, load
+
+log = structlog.get_logger("jobs")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    set_up_logs()
+    try:
+        if chosen.job == "keys":
+            _keys(chosen)
+        else:
+            asyncio.run(_with_settings(chosen))
+    except (FleetError, OSError) as error:
+        log.error("job_failed", job=chosen.job, code=getattr(error, "code", "system"), error=str(error))
+        return 1
+    return 0
+
+
+def _keys(chosen: argparse.Namespace) -> None:
+    hosts = [host for host in dict.fromkeys(chosen.host) if host]
+    log.info("keys_handed_out", files=keys.hand_out(keys.Places(), hosts))
+    if chosen.every_s is not None:
+        keys.keep_handing_out(keys.Places(), hosts, chosen.every_s)
+
+
+def _with_settings(chosen: argparse.Namespace) -> Coroutine[Any, Any, None]:
+    match chosen.job:
+        case "migrate":
+            from actors.jobs import migrate  # noqa: PLC0415 - the keys' image has none of its packages
+
+            return migrate.run(load(chosen.settings, MigrateSettings))
+        case _:
+            from actors.jobs import demo  # noqa: PLC0415 - as above
+
+            return demo.run(load(chosen.settings, DemoSettings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m actors.jobs", description=__doc__)
+    jobs = parser.add_subparsers(dest="job", required=True)
+    key_job = jobs.add_parser("keys", help="authorities, secrets and certificates, to each service its own")
+    key_job.add_argument("--host", action="append", default=[], help="name of the installation; may be given several times")
+    key_job.add_argument("--every-s", type=float, help="do it again and again: what was renewed reaches its readers")
+    for name, what in (("migrate", "the database's schema"), ("demo", "the demonstration's fleet and its past")):
+        jobs.add_parser(name, help=what).add_argument("--settings", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Which service of an installation from images holds which secret, and as which user it reads it. The one list of it."""
+
+from typing import Final
+
+import msgspec
+
+SERVICE_UID: Final = 10001  # deploy/Dockerfile
+POSTGRES_UID: Final = 999  # of the official images
+MOSQUITTO_UID: Final = 1883
+NGINX_UID: Final = 101
+GRAFANA_UID: Final = 472
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """A service's volume of keys.
+
+    secrets   names of files in the vault
+    client    its certificate of the platform's authority
+    trust     anchors it verifies others with: of pki/trust
+    server    it shows the servers' certificate, and gets its key
+    like_pki  a folder `pki` as well, with what the broker shows and trusts, laid out as the PKI is
+    """
+
+    name: str
+    uid: int = SERVICE_UID
+    secrets: tuple[str, ...] = ()
+    client: str | None = None
+    trust: tuple[str, ...] = ()
+    server: bool = False
+    like_pki: bool = False
+
+
+ROLES: Final = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer", "sp_rollouts")
+
+HOLDERS: Final = (
+    Holder("postgres", POSTGRES_UID, secrets=("postgres",)),
+    Holder("migrate", secrets=("postgres", *ROLES)),
+    Holder("ray", secrets=("ray_token", "sp_twins"), client="sp-twins", trust=("servers",)),
+    Holder(
+        "web",
+        secrets=("sp_web", "ray_token", "jwt_key.pem", "pull_key", "sftp_host_key.pub"),
+        client="sp-web",
+        trust=("servers",),
+    ),
+    Holder("importer", secrets=("sp_importer", "ray_token", "pull_key")),
+    Holder("rollouts", secrets=("sp_rollouts", "ray_token")),
+    Holder("notifier", secrets=("sp_notifier",)),
+    Holder("sftp", secrets=("sp_sftp", "sftp_host_key", "sftp_host_key.pub")),
+    Holder("pki", secrets=("sp_pki",)),
+    Holder(
+        "guard",
+        MOSQUITTO_UID,
+        secrets=("sp_guard",),
+        client="sp-guard",
+        trust=("servers",),
+        like_pki=True,
+    ),
+    Holder("gateway", NGINX_UID, secrets=("jwks.json",), client="sp-gateway", trust=("servers", "devices"), server=True),
+    Holder("grafana", GRAFANA_UID, secrets=("grafana_admin",)),
+)
+
+CLIENTS: Final = tuple(holder.client for holder in HOLDERS if holder.client is not None)

@@ -1,0 +1,162 @@
+"""Makes the authorities, the secrets and the certificates, and hands each service its own, in its own volume.
+
+    /vault              secrets, each made once; nobody else sees this volume
+    PKI                 as `python -m certs` lays it out; besides this job only the authority's process sees it
+    /keys/<service>     what that service reads as /run/secrets: see actors.jobs.holders
+    /keys/broker        the broker's own folder: its configuration, keys, access list and revocation list
+    /owner              the owner's certificate for browsers, chain.pem and key.pem, if there is one
+
+Every step may be repeated, and is, as long as the installation runs: the authority renews certificates in its folder, an
+owner theirs, and from here they reach their readers, who look for changes by themselves.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from actors import broker_home
+from actors.broker_files import content_of, replace
+from actors.jobs import vault
+from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, SERVICE_UID, Holder
+from certs import last_list
+from certs.authority import Pki, alone_in
+from fleet import limits
+from fleet.errors import BadInput
+
+SERVER: Final = "broker"  # the servers' one certificate: its first name, and its folder in the PKI
+INNER_NAMES: Final = (SERVER, "broker-inside", "pki", "gateway", "localhost")
+DEVICE_PORT: Final = 8883
+INTERNAL_PORT: Final = 8884
+
+log = structlog.get_logger("keys")
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where the volumes are mounted."""
+
+    vault: Path = Path("/vault")
+    pki: Path = Path("/var/lib/solarperform/pki")
+    keys: Path = Path("/keys")
+    owner: Path = Path("/owner")
+
+
+def hand_out(places: Places, hosts: Sequence[str]) -> list[str]:
+    """The names of what changed. hosts: the installation's names, as people and devices call it.
+
+    Raises BadInput (bad_name, bad_key, bad_certificate), Conflict (authority_expired), OSError.
+    """
+    now = datetime.now(UTC)
+    vault.fill(places.vault)
+    places.pki.mkdir(parents=True, exist_ok=True)
+    with alone_in(places.pki):
+        pki = Pki.create(places.pki, now)
+        last_list.ensure(pki, now)
+        pki.issue_server([*INNER_NAMES, *(host for host in hosts if host not in INNER_NAMES)], ["127.0.0.1"], now)
+        for client in CLIENTS:
+            pki.issue_platform(client, now)
+    _give(places.pki, SERVICE_UID)
+    changed = [name for holder in HOLDERS for name in _hand_to(holder, places)]
+    changed += _public_certificate(places)
+    _lay_out_broker(places)
+    return changed
+
+
+def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float) -> None:
+    """For ever. What goes wrong once is logged, and tried again the next time."""
+    while True:
+        time.sleep(every_s)
+        try:
+            changed = hand_out(places, hosts)
+        except (OSError, BadInput) as error:
+            log.error("keys_not_renewed", error=str(error), hint="what is in force stays; certificates end one day")
+        else:
+            if changed:
+                log.info("keys_renewed", files=changed)
+
+
+def _hand_to(holder: Holder, places: Places) -> list[str]:
+    """What a service may see, as files of its own user. The names of what changed."""
+    folder = places.keys / holder.name
+    wanted: dict[str, Path] = {name: places.vault / name for name in holder.secrets}
+    wanted |= {f"{name}.pem": places.pki / "trust" / f"{name}.pem" for name in holder.trust}
+    pairs = [] if holder.client is None else [(holder.client, places.pki / "platform" / holder.client)]
+    if holder.server:
+        pairs.append(("server", places.pki / "servers" / SERVER))
+    if holder.like_pki:
+        pairs.append((f"pki/servers/{SERVER}", places.pki / "servers" / SERVER))
+        wanted |= {f"pki/trust/{name}.pem": places.pki / "trust" / f"{name}.pem" for name in ("devices", "platform")}
+    changed = [name for name, source in wanted.items() if _copy(source, folder / name)]
+    changed += [name for name, source in pairs if _copy_pair(source, folder / name)]
+    _give(folder, holder.uid)
+    return [f"{holder.name}/{name}" for name in changed]
+
+
+def _public_certificate(places: Places) -> list[str]:
+    """What browsers are shown: the owner's, or the servers' own where there is none.
+
+    Raises BadInput (bad_certificate) when the owner's key does not fit: the one in force stays.
+    """
+    own = places.owner if (places.owner / "chain.pem").exists() else places.pki / "servers" / SERVER
+    folder = places.keys / "gateway"
+    changed = _copy_pair(own, folder / "public")
+    _give(folder, next(holder.uid for holder in HOLDERS if holder.name == "gateway"))
+    return ["gateway/public"] if changed else []
+
+
+def _lay_out_broker(places: Places) -> None:
+    """What the guard has laid there since stays: it renews keys by itself, and knows whom it has denied."""
+    home = places.keys / "broker"
+    configuration = broker_home.configuration(
+        Path("/mosquitto/config"),
+        devices=("0.0.0.0", DEVICE_PORT),  # noqa: S104 - in its container; only this port is published
+        internal=("broker-inside", INTERNAL_PORT),  # a name that only the inner network has
+        devices_max=limits.BROKER_DEVICES_MAX,
+        queued_messages_max=limits.BROKER_QUEUED_MESSAGES_MAX,
+        data=Path("/mosquitto/data"),
+        log_file=Path("/mosquitto/log/mosquitto.log"),
+    )
+    if content_of(home / broker_home.CONFIGURATION) is None:
+        broker_home.lay_out(home, places.pki, SERVER)
+    replace(home / broker_home.CONFIGURATION, configuration.encode())
+    _give(home, MOSQUITTO_UID)
+
+
+def _copy_pair(source: Path, folder: Path) -> bool:
+    """Chain and key together or not at all: while they are renewed, one may be new and the other old."""
+    chain, key = (source / "chain.pem").read_bytes(), (source / "key.pem").read_bytes()
+    try:
+        fits = x509.load_pem_x509_certificates(chain)[0].public_key() == load_pem_private_key(key, None).public_key()
+    except (ValueError, TypeError) as error:
+        raise BadInput("bad_certificate", f"{source} holds no certificate with its key: {error}") from None
+    if not fits:
+        raise BadInput("bad_certificate", f"the key in {source} is not that of the certificate beside it")
+    return any([_write(folder / "key.pem", key), _write(folder / "chain.pem", chain)])
+
+
+def _copy(source: Path, target: Path) -> bool:
+    return _write(target, source.read_bytes())
+
+
+def _write(file: Path, content: bytes) -> bool:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if content_of(file) == content:
+        return False
+    replace(file, content)
+    return True
+
+
+def _give(folder: Path, uid: int) -> None:
+    """All of it to the user that reads it, and to nobody else."""
+    for path in (folder, *folder.rglob("*")):
+        if os.geteuid() == 0:
+            os.chown(path, uid, uid, follow_symlinks=False)
+        if path.is_dir():
+            path.chmod(0o700)

@@ -1,0 +1,65 @@
+"""The secrets of an installation from images, each made once: /vault is mounted in the job that hands them out, only."""
+
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import asyncssh
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from actors.jobs.holders import ROLES
+from certs import files
+from fleet.errors import BadInput
+from fleet.storage import pull_secrets
+
+_COORDINATE_BYTES = 32  # P-256
+
+
+def fill(vault: Path) -> None:
+    """What exists stays. Raises BadInput (bad_key): the key of the access tokens is none that the gateway can verify."""
+    for name in ("postgres", "ray_token", "grafana_admin", *ROLES):
+        _keep(vault / name, lambda: secrets.token_hex(32).encode())
+    _keep(vault / "pull_key", lambda: pull_secrets.make_key().encode())
+    _keep(vault / "jwt_key.pem", _p256_pem)
+    _keep(vault / "sftp_host_key", lambda: asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    public = asyncssh.read_private_key(str(vault / "sftp_host_key")).export_public_key()
+    files.replace(vault / "sftp_host_key.pub", public, files.PUBLIC, durable=True)
+    files.replace(vault / "jwks.json", _jwks(vault / "jwt_key.pem"), files.PUBLIC, durable=True)
+
+
+def _keep(file: Path, make: Callable[[], bytes]) -> None:
+    if not file.exists():
+        files.replace(file, make(), files.SECRET, durable=True)
+
+
+def _p256_pem() -> bytes:
+    """ES256: what nginx's JavaScript can verify, unlike Ed25519."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _jwks(key_file: Path) -> bytes:
+    """The public half, as the gateway reads it (RFC 7517), under its thumbprint (RFC 7638) as the web layer names it."""
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+    except ValueError as error:
+        raise BadInput("bad_key", f"{key_file} holds no readable private key: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise BadInput("bad_key", f"{key_file}: behind the gateway, access tokens need an EC P-256 key")
+    numbers = key.public_key().public_numbers()
+    required = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
+    thumbprint = sha256(msgspec.json.encode(required, order="sorted")).digest()
+    kid = _base64url(thumbprint)
+    return msgspec.json.encode({"keys": [{**required, "kid": kid, "alg": "ES256", "use": "sig"}]})
+
+
+def _coordinate(number: int) -> str:
+    return _base64url(number.to_bytes(_COORDINATE_BYTES, "big"))
+
+
+def _base64url(content: bytes) -> str:
+    return urlsafe_b64encode(content).rstrip(b"=").decode()
