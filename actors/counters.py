@@ -13,6 +13,7 @@ class Counters:
         self.throttled = 0
         self.batches = 0
         self.commit_failures = 0
+        self.commit_s = 0.0
         self.acked_messages = 0
         self.platform_acks = 0
         self.dead_letters: Counter[str] = Counter()

@@ -133,11 +133,13 @@ class Pki:
                     renewed.append(f"{kind}/{subject.common_name}")
         return renewed
 
-    def leaves(self) -> list[tuple[str, str, datetime]]:
-        """(kind, name, end) of every certificate issued. Raises BadInput (bad_certificate)."""
-        found = sorted(
-            path for kind in ("devices", "platform", "servers") for path in self.folder.glob(f"{kind}/*/chain.pem")
-        )
+    def leaves(self, *kinds: str) -> list[tuple[str, str, datetime]]:
+        """(kind, name, end) of every certificate issued of these kinds: "devices", "platform", "servers"; none named: of all.
+
+        Raises BadInput (bad_certificate).
+        """
+        wanted = kinds or ("devices", "platform", "servers")
+        found = sorted(path for kind in wanted for path in self.folder.glob(f"{kind}/*/chain.pem"))
         return [(path.parts[-3], path.parts[-2], _load_chain(path)[0].not_valid_after_utc) for path in found]
 
     def _issue(self, kind: str, authority: Authority, profile: Profile, subject: Identity, now: datetime) -> bool:

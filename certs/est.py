@@ -23,7 +23,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from certs import csr, problems
+from certs import csr, figures, problems
 from certs.authority import Pki
 from certs.enrolment import Enrolment
 from certs.refusals import Refusal, Tried
@@ -88,12 +88,14 @@ def create_app(settings: PkiSettings, pki: Pki, pool: Pool, enrolment: Enrolment
     async def simpleenroll(request: AnyRequest) -> Response[bytes]:
         tried = tried_with(request.headers.get("authorization"))
         der = await enrolment.enrol(tried, await _wanted(request), _address(request))
+        figures.answers.labels("enrolled").inc()
         return _certificates([x509.load_der_x509_certificate(der)], request)
 
     @post("/.well-known/est/simplereenroll", status_code=200)
     async def simplereenroll(request: AnyRequest) -> Response[bytes]:
         shown = _shown(request)
         der = await enrolment.renew(shown, await _wanted(request), _address(request))
+        figures.answers.labels("renewed").inc()
         return _certificates([x509.load_der_x509_certificate(der)], request)
 
     @get("/.well-known/solarperform/connection")

@@ -7,6 +7,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
+from certs import figures
 from certs.texts import Language, text_of
 from fleet.errors import FleetError, Unavailable
 from fleet.storage.database import AWAY
@@ -79,6 +80,7 @@ def headers_of(problem: Problem, language: Language) -> dict[str, str]:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     language = language_of(request.headers.get("accept-language", ""))
     problem = problem_of(error, language)
+    figures.answers.labels(problem.code).inc()
     if problem.status == 500:
         log.error("request_failed", path=request.scope["path"], exc_info=error)
     headers = headers_of(problem, language)

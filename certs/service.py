@@ -12,14 +12,17 @@ from typing import Final
 
 import asyncpg
 import structlog
+from prometheus_client import REGISTRY
 
 from certs import adoption, est
 from certs.authority import Pki, alone_in
 from certs.enrolment import Enrolment
+from certs.figures import OwnCertificates
 from certs.listener import Context, Server
 from certs.lists import Lists
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import EST_POOL_CONNECTIONS
+from fleet.metrics_port import open_metrics
 from fleet.settings import PkiSettings
 from fleet.storage import lists as lists_ledger
 from fleet.storage import notices
@@ -33,12 +36,16 @@ log = structlog.get_logger("certs")
 
 
 async def serve(settings: PkiSettings) -> None:
-    """Until SIGTERM or SIGINT. Raises NotFound (no_pki), BadInput (bad_certificate, bad_key, bad_tls_files), OSError."""
+    """Until SIGTERM or SIGINT. Raises NotFound (no_pki), BadInput (bad_certificate, bad_key, bad_tls_files), OSError,
+    Unavailable (port_busy).
+    """
     settings.ready_file.unlink(missing_ok=True)
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     authority = _Service(settings)
+    REGISTRY.register(authority.certificates)
+    open_metrics(settings.metrics)
     running = asyncio.create_task(authority.run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -61,6 +68,7 @@ class _Service:
         self._context = Context(
             devices_trust=settings.folder / "trust" / "devices.pem", chain=own / "chain.pem", key=own / "key.pem"
         )
+        self.certificates = OwnCertificates(self._pki)
         self._server: Server | None = None
         self._served = asyncio.Event()
 

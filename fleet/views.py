@@ -102,3 +102,8 @@ class ShardStats(msgspec.Struct, frozen=True):
     lag_ms: float  # arrival → committed, of the latest batch
     rss_bytes: int
     dead_letters_by_code: dict[str, int] = {}
+    slots: int = 0
+    busy_s: float = 0.0  # since the batch under way was begun; it grows while PostgreSQL is away
+    commit_s: float = 0.0  # spent on storing batches
+    failed_rounds: dict[str, int] = {}  # by work
+    trace_failures: int = 0

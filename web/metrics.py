@@ -17,6 +17,8 @@ _COUNTERS = {
     "throttled": "messages refused because their device was over its rate",
     "batches": "transactions committed",
     "commit_failures": "transactions that failed and were tried again",
+    "commit_s": "seconds spent on storing batches",
+    "trace_failures": "batches of traces that no collector took",
     "acked_messages": "MQTT messages acknowledged",
     "platform_acks": "platform acknowledgements published",
 }
@@ -26,6 +28,10 @@ _GAUGES = {
     "devices_online": "devices online",
     "queued_messages": "messages waiting in the shard",
     "lag_ms": "milliseconds from arrival to commit, latest batch",
+    "busy_s": "seconds since the batch under way was begun; 0 between two",
+    "slots": "slots that it serves, of 256",
+    "connected": "whether it has its session at the broker",
+    "started_at": "when it began, Unix milliseconds",
     "rss_bytes": "resident memory",
     "epoch": "epoch of the shard's lease",
 }

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import asyncssh
 import structlog
 
-from actors.dropbox import algorithms, scp
+from actors.dropbox import algorithms, figures, scp
 from actors.dropbox.account import Account
 from actors.dropbox.conversation import Conversation
 from actors.dropbox.credentials import Credential, Credentials
@@ -145,6 +145,7 @@ class Door(asyncssh.SSHServer):
         if self._tries > DROP_PASSWORD_TRIES_PER_CONNECTION:
             raise asyncssh.DisconnectError(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many wrong passwords")
         if not self._house.attempts.begin(username, self.address, now_s):
+            figures.logins.labels("counted_out").inc()
             log.warning("login_counted_out", device=username[:64], address=self.address)
             if self._connection is not None:
                 self._connection.send_auth_banner(TOO_MANY_TRIES)
@@ -152,6 +153,7 @@ class Door(asyncssh.SSHServer):
         credential = self._credential
         hash_ = credential.password_hash if credential is not None and credential.device == username else None
         if not await self._house.passwords.matches(password, hash_) or credential is None or hash_ is None:
+            figures.logins.labels("refused").inc()
             log.warning("login_failed", device=username[:64], address=self.address)
             return False
         self._house.attempts.succeeded(username, self.address)

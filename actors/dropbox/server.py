@@ -15,7 +15,8 @@ import asyncssh
 import msgspec
 import structlog
 
-from actors.dropbox import algorithms, box, host_key
+from actors.disk import free_bytes
+from actors.dropbox import algorithms, box, figures, host_key
 from actors.dropbox.account import Account
 from actors.dropbox.box import Box
 from actors.dropbox.credentials import Credentials
@@ -84,6 +85,8 @@ class DropBox:
     async def run(self) -> None:
         """Raises Unavailable (database_away, port_busy), BadInput (bad_host_key)."""
         self._settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        figures.connections.set_function(lambda: len(self._doors))
+        figures.disk_free.set_function(lambda: free_bytes(self._settings.folder))
         async with self.credentials:
             listeners = await self._listen()
             helpers = [asyncio.create_task(work()) for work in (self._watch, self._announce, self._tidy)]
@@ -151,6 +154,7 @@ class DropBox:
         why_not = self._why_not(door)
         if why_not is not None:
             self._turned_away += 1
+            figures.turned_away.labels(why_not).inc()
             if time.monotonic() - self._turned_away_said_s > _TURNED_AWAY_SAID_S:  # a flood of them is one line now and then
                 self._turned_away_said_s = time.monotonic()
                 log.warning("connections_refused", address=door.address, code=why_not, so_far=self._turned_away)
@@ -167,6 +171,7 @@ class DropBox:
     def logged_in(self, door: Door) -> None:
         """The first line of it; the last one is written by its visitor."""
         if door.visitor is not None:
+            figures.logins.labels("in").inc()
             log.info("logger_came", device=door.visitor.device, address=door.address, by=door.visitor.credential[0])
 
     def gone(self, door: Door) -> None:
@@ -195,6 +200,7 @@ class DropBox:
         return found
 
     def _on_whole(self, device: DeviceId) -> None:
+        figures.files.inc()
         self._news.add(device)
         self._has_news.set()
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from actors.importer import concerns, spool
+from actors.importer import concerns, figures, spool
 from actors.importer.door import ConnectTwins, Door
 from actors.importer.lane import Lane
 from actors.importer.originals import Originals
@@ -60,6 +60,7 @@ class Importer:
         self._pool = await open_pool(settings.database, size_max=6)
         await self._sweep(spools)
         self._originals = Originals(settings.intake_folder / "originals")
+        figures.disk_free.set_function(self._originals.free_bytes)
         self._taking = Taking(self._pool, self._originals, settings.dropbox_folder, settings.intake_folder / "uploads")
         storing = Storing(self._pool, self._door, spools)
         networks = reach.networks(settings.pull_networks)
@@ -100,6 +101,7 @@ class Importer:
                     failures, said = 0, ""
             except Exception as error:  # the top of a loop that must outlive any one file; logged and counted
                 failures += 1
+                figures.held_up.labels(name).inc()
                 if not isinstance(error, (*AWAY, FleetError)):
                     log.exception("importer_failed", work=name, failures=failures)
                 elif repr(error) != said:

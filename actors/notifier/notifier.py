@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from actors.notifier import figures
 from actors.notifier.carriers import Carrier
 from actors.notifier.letter import letter
 from fleet.errors import BadInput, Unavailable
@@ -82,6 +83,7 @@ class Notifier:
                 await self._put_off(connection, mail, error)
             else:
                 await mark_sent(connection, mail)
+                figures.mails.labels("sent").inc()
                 log.info("mail_sent", mail=mail.id, attempts=mail.attempts + 1)
         return True
 
@@ -90,11 +92,13 @@ class Notifier:
         problem = error.detail[:_PROBLEM_CHARS_MAX]
         if isinstance(error, BadInput) or attempts >= MAIL_ATTEMPTS_MAX:
             await mark_failed(connection, mail, problem, None)
+            figures.mails.labels("given_up").inc()
             await audit.record(connection, "mail.give_up", subject=str(mail.id), detail={"problem": problem})
             log.error("mail_given_up", mail=mail.id, attempts=attempts, problem=problem)
         else:
             again_in_s = MAIL_RETRY_S[min(attempts, len(MAIL_RETRY_S)) - 1]
             await mark_failed(connection, mail, problem, again_in_s)
+            figures.mails.labels("put_off").inc()
             log.warning("mail_not_taken", mail=mail.id, attempts=attempts, problem=problem, next_try_s=again_in_s)
 
     async def _pause(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from actors.rollouts import figures
 from actors.rollouts.door import ConnectTwins, Door
 from actors.rollouts.lead import Lead
 from fleet.errors import FleetError, Unavailable
@@ -60,11 +61,13 @@ class Conductor:
                 self._news.clear()  # before looking: what happens from here on sets it again
                 if not leads and await rollout_steps.lead(connection):
                     leads = True
+                    figures.leads.set(1)
                     self._leads.clear()
                     log.info("leading")
                 busy = leads and await self.round(connection)
                 await self._pause(busy=busy)
         finally:
+            figures.leads.set(0)
             connection.terminate()
 
     async def round(self, connection: DirectConnection) -> bool:
@@ -89,6 +92,7 @@ class Conductor:
         except Unavailable:  # the door has told of it
             return True
         except FleetError as error:  # of this rollout only: the others go on, and it is tried again
+            figures.held_up.inc()
             log.error("step_failed", rollout=rollout.id, code=error.code, error=error.detail)
             return False
 

@@ -1,0 +1,6 @@
+"""What the process that leads rollouts counts for Prometheus; told where its settings say so (fleet.metrics_port)."""
+
+from prometheus_client import Counter, Gauge
+
+leads = Gauge("solarperform_rollouts_leads", "1 in the one process that leads the rollouts")
+held_up = Counter("solarperform_rollouts_held_up", "Steps of rollouts that failed and are tried again")
