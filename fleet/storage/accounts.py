@@ -45,7 +45,7 @@ async def enter(connection: Connection, session_id: str, person_id: str) -> Pers
 
 async def become(connection: Connection, person_id: str) -> None:
     """As `enter`, for the moment before there is a session: the caller has proven who it is."""
-    await connection.execute("SELECT set_config('sp.person_id', $1, true)", person_id)
+    await connection.execute("SELECT accounts.act_as($1)", person_id)
 
 
 async def credentials(connection: Connection, email: str) -> Credentials | None:

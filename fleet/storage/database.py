@@ -85,7 +85,7 @@ def _refused(settings: DatabaseSettings, error: asyncpg.PostgresError) -> FleetE
 async def acting_as(pool: Pool, person_id: str | None) -> AsyncIterator[Connection]:
     """A transaction in which row-level security shows what this person may see; None sees no tenant's rows."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT set_config('sp.person_id', $1, true)", person_id or "")
+        await connection.execute("SELECT accounts.act_as($1)", person_id)
         yield connection
 
 

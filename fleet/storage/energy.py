@@ -41,7 +41,7 @@ _WAITING = """
 _RECENT = f"{_WAITING} AND d.day >= $3 ORDER BY d.marked_at, d.site_id, d.day LIMIT $2"
 _OLD = f"{_WAITING} AND d.day < $3 ORDER BY d.site_id <= $4, d.site_id, d.day DESC LIMIT $2"
 _TO_THE_END = """
-    UPDATE telemetry.dirty_day d SET marked_at = clock_timestamp() FROM unnest($1::text[], $2::date[]) AS t(site_id, day)
+    UPDATE telemetry.dirty_day d SET marked_at = statement_timestamp() FROM unnest($1::text[], $2::date[]) AS t(site_id, day)
     WHERE d.site_id = t.site_id AND d.day = t.day
 """
 _OLD_SHARE = 5  # of what is taken, a fifth is the past's if it waits: it may be late, but it comes
