@@ -37,7 +37,10 @@ class Followed:
 
     def __init__(self, tracing: Tracing, message: Received, arrived_at: UnixMs) -> None:
         self._tracer = tracing.tracer
-        attributes = {"messaging.destination.name": (message.topic or "")[:200], "solarperform.bytes": len(message.payload)}
+        attributes: dict[str, str | int] = {
+            "messaging.destination.name": (message.topic or "")[:200],
+            "solarperform.bytes": len(message.payload),
+        }
         began_ns = arrived_at * 1_000_000
         self.root: Span = self._tracer.start_span("reading", Context(), SpanKind.CONSUMER, attributes, start_time=began_ns)
         self._context = set_span_in_context(self.root, Context())

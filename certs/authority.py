@@ -134,7 +134,7 @@ class Pki:
         return renewed
 
     def leaves(self, *kinds: str) -> list[tuple[str, str, datetime]]:
-        """(kind, name, end) of every certificate issued of these kinds: "devices", "platform", "servers"; none named: of all.
+        """(kind, name, end) of every certificate issued of these kinds (devices, platform, servers); none named: of all.
 
         Raises BadInput (bad_certificate).
         """

@@ -19,7 +19,9 @@ class OwnCertificates(Collector):
 
     def collect(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
-            "solarperform_certificate_end_time_seconds", "When a certificate of ours ends, Unix time", labels=("kind", "name")
+            "solarperform_certificate_end_time_seconds",
+            "When a certificate of ours ends, Unix time",
+            labels=("kind", "name"),
         )
         authorities = (self._pki.root, self._pki.devices, self._pki.platform, self._pki.servers)
         for name, authority in zip(("root", "devices", "platform", "servers"), authorities, strict=True):

@@ -39,8 +39,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a process that serves no HTTP of its own tells its figures, without a sign-in: among containers, host is "0.0.0.0"
-    on a network that only Prometheus is on.
+    """Where a process that serves no HTTP of its own tells its figures, without a sign-in. Among containers host is
+    "0.0.0.0", on a network that only Prometheus is on.
     """
 
     port: int
@@ -103,6 +103,7 @@ class TwinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ray: RaySettings
     broker_log_file: Path | None = None  # where Mosquitto writes what it refused and dropped
     tracing: TracingSettings | None = None
+    metrics: MetricsSettings | None = None  # of the keeper of a cluster's shards; the shards' own are told by the web
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -281,6 +282,39 @@ class DemoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropbox_folder: Path
     database: DatabaseSettings
     twins: Path
+
+
+class KeptFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A folder (or a single file) that a backup holds beside the database.
+
+    first  copied before the database's view is taken: what leaves it goes into the database; the others are copied after it
+    bulky  original files and boxes: not in the snapshot before an upgrade
+    skip   names of files and folders directly below it that are not kept
+    leave  names that a restore does not write: what there is stays
+    """
+
+    name: str
+    path: Path
+    first: bool = False
+    bulky: bool = False
+    skip: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
+
+
+class KeepingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """database: as its owner. passwords: the folder with a file per service role; a restored database takes those.
+
+    folders    in the order in which they are copied
+    originals  where original files lie, below one of them; pki: the authority's folder, which is one of them
+    archives   where archives are written and pruned
+    """
+
+    database: DatabaseSettings
+    passwords: Path
+    folders: tuple[KeptFolder, ...]
+    originals: Path
+    pki: Path
+    archives: Path
 
 
 def load(path: Path, kind: type[S], environment: Mapping[str, str] = os.environ) -> S:

@@ -35,7 +35,7 @@ class Tracing:
     def __init__(self, settings: TracingSettings, service: str, instance: str, *, chooses: bool = False) -> None:
         logging.getLogger("opentelemetry").setLevel(
             logging.CRITICAL
-        )  # a line for each batch that nobody takes: counted here
+        )  # a line for each batch that is not taken: counted here
         self.sample_ratio = settings.sample_ratio
         self._exporter = _Counted(OTLPSpanExporter(settings.endpoint, timeout=_PATIENCE_S))
         self._provider = TracerProvider(
@@ -94,7 +94,7 @@ class _Counted(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._inner.export(spans)
-        except Exception:  # whatever a collector or the way to it does: these spans are lost, and counted
+        except Exception:  # noqa: BLE001 - whatever a collector or the way to it does: these spans are lost, and counted
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
             self.failures += 1

@@ -18,6 +18,7 @@ from actors.client import Twins
 from certs.tls import client_context
 from fleet import settings as files
 from fleet.errors import FleetError, Unavailable
+from fleet.follow import tracing_of
 from fleet.limits import WEB_POOL_CONNECTIONS
 from fleet.logs import set_up_logs
 from fleet.settings import WebSettings
@@ -60,15 +61,18 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: WebSettings) -> None:
-    """Until SIGTERM or SIGINT. Raises BadInput (bad_settings, bad_tls_files)."""
+    """Until SIGTERM or SIGINT. Raises BadInput (bad_settings, bad_tls_files, tracing_not_installed)."""
     tokens = load_tokens(settings.jwt_key_file, settings.public_url)
+    tracing = tracing_of(settings.tracing, "web")
     broker = settings.broker
     tls = partial(client_context, ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
     tls()  # files that were never right are said now
     pool = await _open_pool(settings)
     try:
-        door = TwinsDoor(lambda: Twins.connect(settings.ray))
-        services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=LiveFeed(broker, tls))
+        asking = None if tracing is None else tracing.asking
+        door = TwinsDoor(lambda: Twins.connect(settings.ray, asking))
+        live = LiveFeed(broker, tls)
+        services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=live, tracing=tracing)
         log.info("web_starts", url=settings.public_url, host=settings.host, port=settings.port)
         await make_server(services).serve()
     finally:

@@ -147,6 +147,7 @@ def create_app(
         public_url=services.settings.public_url,
         hosts=[services.settings.host, *services.settings.allowed_hosts],
         metrics=services.metrics,
+        tracing=services.tracing,
     )
     return app
 

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,6 +18,9 @@ from web.errors import Forbidden, Misdirected, problem_of, problem_response
 from web.language import from_header
 from web.metrics import Metrics
 from web.origin import is_foreign
+
+if TYPE_CHECKING:
+    from fleet.tracing import Tracing
 
 log = structlog.get_logger("web.access")
 
@@ -42,12 +45,15 @@ _QUIET = ("/health/", "/metrics", "/static/")  # probes and files: counted, not 
 class Front:
     """Refuses unknown hosts, and unsafe requests that another site's page sends."""
 
-    def __init__(self, app: ASGIApp, *, public_url: str, hosts: Sequence[str], metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, public_url: str, hosts: Sequence[str], metrics: Metrics, tracing: "Tracing | None" = None
+    ) -> None:
         self._app = app
         self._public_url = public_url
         self._hosts = frozenset((*hosts, urlsplit(public_url).hostname, "localhost", "127.0.0.1", "::1"))
         self._hsts = public_url.startswith("https://")
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -68,11 +74,27 @@ class Front:
 
         refusal = self._refusal(request)
         if refusal is None:
-            await self._app(scope, receive, send_dressed)
+            if self._tracing is None:
+                await self._app(scope, receive, send_dressed)
+            else:
+                await self._follow(self._tracing, scope, receive, send_dressed)
             return
         language = from_header(request.headers.get("accept-language", ""))
         response = problem_response(problem_of(refusal, language, instance=scope["path"], request_id=request_id))
         await response.to_asgi_response(app=None, request=request)(scope, receive, send_dressed)
+
+    async def _follow(self, tracing: "Tracing", scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """Open event streams are not followed: they would end with their viewers only."""
+        with tracing.request(scope["method"], scope["state"]["request_id"]) as span:
+
+            async def send_followed(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    route = str(scope.get("path_template") or "unmatched")
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attributes({"http.route": route, "http.response.status_code": int(message["status"])})
+                await send(message)
+
+            await self._app(scope, receive, send_followed)
 
     def _refusal(self, request: Request[Any, Any, Any]) -> FleetError | None:
         host = urlsplit(f"//{request.headers.get('host', '')}")

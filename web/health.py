@@ -43,6 +43,7 @@ async def ready(services: NamedDependency[Services]) -> Response[Readiness]:
 
 @get("/metrics", operation_id="metrics", summary="Figures in Prometheus' text format", media_type=_PROMETHEUS)
 async def metrics(services: NamedDependency[Services]) -> bytes:
+    await services.operations.look()
     return services.metrics.exposition()
 
 

@@ -76,6 +76,13 @@ class _Shards(Collector):
             for shard in shards:
                 gauge.add_metric((str(shard.shard),), getattr(shard, name))
             yield gauge
+        rounds = CounterMetricFamily(
+            "solarperform_shard_failed_rounds", "upkeep that failed and is tried again", labels=("shard", "work")
+        )
+        for shard in shards:
+            for work, count in shard.failed_rounds.items():
+                rounds.add_metric((str(shard.shard), work), count)
+        yield rounds
         reasons = CounterMetricFamily(
             "solarperform_shard_dead_letters_by_code", "dead letters by reason", labels=("shard", "code")
         )

@@ -42,7 +42,7 @@ _GAUGES: Final[dict[str, tuple[str, str, str]]] = {
 
 
 class Operations(Collector):
-    """look() before each exposition; of a database that does not answer, `solarperform_database_up 0` is all that is left."""
+    """look() before each exposition. Of a database that does not answer, `solarperform_database_up 0` is all there is."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -24,11 +24,15 @@ from web.fresh_codes import FreshCodes
 from web.live import LiveFeed
 from web.metrics import Metrics
 from web.news import News
+from web.operations import Operations
 from web.passwords import Passwords
 from web.press import Press
 from web.previews import Previews
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
+
+if TYPE_CHECKING:
+    from fleet.tracing import Tracing
 
 log = structlog.get_logger("web.services")
 
@@ -37,6 +41,7 @@ log = structlog.get_logger("web.services")
 class Services:
     """closing: set when the server is told to stop, so that endless streams end by themselves.
 
+    tracing: where a few requests are followed; None: nowhere.
     streams: open event streams per person. waits: asks per person that wait for news of a command.
     reached: other servers that people point us to. looked_into: files whose formats they describe.
     codes: enrolment codes of the last minutes. press: makes PDFs. previews: read the beginnings of files.
@@ -49,6 +54,7 @@ class Services:
     tokens: Tokens
     door: TwinsDoor
     live: LiveFeed
+    tracing: "Tracing | None" = None
     metrics: Metrics = field(default_factory=Metrics)
     passwords: Passwords = field(default_factory=Passwords)
     attempts: LoginAttempts = field(
@@ -70,9 +76,12 @@ class Services:
     previews: Previews = field(default_factory=Previews)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     news: News = field(init=False)
+    operations: Operations = field(init=False)
 
     def __post_init__(self) -> None:
         self.news = News(self.settings.database)
+        self.operations = Operations(self.pool)
+        self.metrics.registry.register(self.operations)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Work that nobody waits for: what it raises is logged. Ended with the server."""

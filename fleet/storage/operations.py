@@ -1,4 +1,4 @@
-"""What operations watch of the database's contents, over all tenants: counts and ages, and nothing that names one of them."""
+"""What operations watch of the database's contents, over all tenants: counts and ages, and no names."""
 
 from typing import NamedTuple
 
