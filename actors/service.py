@@ -2,25 +2,23 @@
 
 import argparse
 import asyncio
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from fleet.folders import require_writable
 from fleet.logs import set_up_logs
 from fleet.metrics_port import open_metrics
-from fleet.process import run_to_end
+from fleet.process import keep_fresh, run_to_end, unless_stopped
 from fleet.settings import GuardSettings, ImporterSettings, NotifierSettings, RolloutsSettings, SftpSettings, load
 from fleet.storage.readiness import until_ready
 
 S = TypeVar("S", GuardSettings, ImporterSettings, NotifierSettings, RolloutsSettings, SftpSettings)  # each has a ready file
 Work = Coroutine[Any, Any, None]
-_FRESHEN_S: Final = 5.0  # far below what actors.health takes for a process that hangs
 
 
 def run_service(name: str, what: str, kind: type[S], serve: Callable[[S], Work]) -> int:
@@ -46,28 +44,12 @@ def _run(name: str, settings: S, serve: Callable[[S], Work]) -> None:
 
 
 async def _serve(name: str, settings: S, serve: Callable[[S], Work]) -> None:
-    ready = False
-
-    async def wait() -> None:
-        nonlocal ready
-        await until_ready(settings.database, structlog.get_logger(name))
-        ready = True
-
-    await until_stopped(wait())
-    if ready:
+    if await unless_stopped(until_ready(settings.database, structlog.get_logger(name))):
         fresh = asyncio.create_task(keep_fresh(settings.ready_file), name="ready file")
         try:
             await serve(settings)
         finally:
             fresh.cancel()
-
-
-async def keep_fresh(ready_file: Path) -> None:
-    """Touches it, from when it is there, for as long as the loop turns: see actors.health. Until cancelled."""
-    while True:
-        with suppress(OSError):
-            os.utime(ready_file)
-        await asyncio.sleep(_FRESHEN_S)
 
 
 def on_stop(stop: Callable[[], object]) -> None:

@@ -54,10 +54,10 @@ def _run(chosen: argparse.Namespace, now: datetime) -> str:
 def _with_database(chosen: argparse.Namespace) -> int:
     from certs import running  # noqa: PLC0415 - its packages take most of a second, and init needs none of them
 
+    if chosen.command == "serve":
+        return running.serve(chosen.settings)
     settings = files.load(chosen.settings, PkiSettings)
     match chosen.command:
-        case "serve":
-            return running.serve(settings)
         case "revoke":
             print(running.revoke(settings, chosen.device, chosen.reason, chosen.note))
         case _:

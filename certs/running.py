@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
 import uvloop
 
 from certs import service
 from certs.authority import Pki
 from certs.lists import Lists
-from fleet.errors import FleetError, NotFound, Unavailable
+from fleet.errors import NotFound, Unavailable
 from fleet.ids import device_id
 from fleet.logs import set_up_logs
-from fleet.settings import PkiSettings
+from fleet.process import run_to_end
+from fleet.settings import PkiSettings, load
 from fleet.storage import audit, certificates, enrolled, revocations
 from fleet.storage.certificates import Entry
 from fleet.storage.database import AWAY, connect, open_pool
@@ -22,15 +23,10 @@ from fleet.storage.revocations import RevocationReason
 T = TypeVar("T")
 
 
-def serve(settings: PkiSettings) -> int:
+def serve(settings_file: Path) -> int:
     """The exit code, once told to stop."""
     set_up_logs()
-    try:
-        _run(service.serve(settings))
-    except (FleetError, OSError) as error:
-        structlog.get_logger("certs").error("authority_stopped", error=str(error))
-        return 1
-    return 0
+    return run_to_end("authority", lambda: _run(service.serve(load(settings_file, PkiSettings))))
 
 
 def ledger(settings: PkiSettings) -> str:

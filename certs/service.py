@@ -20,13 +20,16 @@ from certs.enrolment import Enrolment
 from certs.figures import OwnCertificates
 from certs.listener import Context, Server
 from certs.lists import Lists
-from fleet.errors import FleetError, Unavailable
+from fleet.errors import FleetError
+from fleet.folders import alone_with, require_writable
 from fleet.limits import EST_POOL_CONNECTIONS
 from fleet.metrics_port import open_metrics
+from fleet.process import keep_fresh
 from fleet.settings import PkiSettings
 from fleet.storage import lists as lists_ledger
 from fleet.storage import notices
 from fleet.storage.database import AWAY, DirectConnection, Pool, connect, open_pool
+from fleet.storage.readiness import until_ready
 
 _RETRY_S: Final = 2.0
 _UPKEEP_S: Final = 3_600.0
@@ -39,6 +42,13 @@ async def serve(settings: PkiSettings) -> None:
     """Until SIGTERM or SIGINT. Raises NotFound (no_pki), BadInput (bad_certificate, bad_key, bad_tls_files), OSError,
     Unavailable (port_busy).
     """
+    for folder in (settings.folder, settings.ready_file.parent):
+        require_writable(folder)
+    with alone_with(settings.folder, "authority"):
+        await _serve(settings)
+
+
+async def _serve(settings: PkiSettings) -> None:
     settings.ready_file.unlink(missing_ok=True)
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -73,7 +83,8 @@ class _Service:
         self._served = asyncio.Event()
 
     async def run(self) -> None:
-        pool = await _open_pool(self._settings)
+        await until_ready(self._settings.database, log)
+        pool = await open_pool(self._settings.database, size_max=EST_POOL_CONNECTIONS, command_timeout_s=_STATEMENT_S)
         try:
             lists = Lists(self._pki, pool)
             enrolment = Enrolment(pool, self._pki.devices, lists.due.set)
@@ -83,6 +94,7 @@ class _Service:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._answer(self._server))
                 tasks.create_task(self._tell_ready(self._server))
+                tasks.create_task(keep_fresh(self._settings.ready_file))
                 tasks.create_task(self._sign_lists(lists))
                 tasks.create_task(self._listen(lists))
                 tasks.create_task(self._look_after_leaves(pool))
@@ -185,13 +197,3 @@ async def _hear(connection: DirectConnection, lists: Lists) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), notices.POLL_S)
         await connection.execute("SELECT 1")
-
-
-async def _open_pool(settings: PkiSettings) -> Pool:
-    """Waits for PostgreSQL: without it there is nothing to serve."""
-    while True:
-        try:
-            return await open_pool(settings.database, size_max=EST_POOL_CONNECTIONS, command_timeout_s=_STATEMENT_S)
-        except Unavailable as error:
-            log.warning("waiting_for_database", error=error.detail)
-            await asyncio.sleep(_RETRY_S)

@@ -43,6 +43,17 @@ def require_writable(folder: Path) -> None:
         raise fault_of(fault) from None
 
 
+def full(folder: Path) -> FleetError | None:
+    """As require_writable, for who has work besides filling the disk, or is who empties it: a full one is returned only."""
+    try:
+        require_writable(folder)
+    except Unavailable as error:
+        if error.code != "disk_full":
+            raise
+        return error
+    return None
+
+
 @contextmanager
 def alone_with(folder: Path, who: str) -> Iterator[None]:
     """For as long as a process works on a folder. The kernel lets go of it however the process ends.

@@ -1,14 +1,23 @@
-"""How each process ends: what was in the way is one line with its code, never a traceback of what an operator could mend."""
+"""How each process begins and ends: what is in the way is one line with its code, never a traceback of what an operator
+could mend; while it waits it can be stopped; and while it works its ready file says so.
+"""
 
-from collections.abc import Callable
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 
 from fleet.errors import FleetError
 from fleet.folders import fault_of
 
-FAILED = 1
-_INTERRUPTED = 130
+FAILED: Final = 1
+_INTERRUPTED: Final = 130
+_FRESHEN_S: Final = 5.0  # far below what actors.health takes for a process that hangs
 
 
 def run_to_end(name: str, work: Callable[[], object]) -> int:
@@ -26,6 +35,26 @@ def run_to_end(name: str, work: Callable[[], object]) -> int:
             log.error(f"{name}_stopped", code=told.code, error=told.detail)
         return FAILED
     return 0
+
+
+async def unless_stopped(work: Coroutine[Any, Any, object]) -> bool:
+    """Whether it came to its end before SIGTERM or SIGINT did. Whoever goes on sets handlers of their own."""
+    working = asyncio.ensure_future(work)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, working.cancel)
+    await asyncio.wait((working,))
+    if working.cancelled():
+        return False
+    working.result()
+    return True
+
+
+async def keep_fresh(ready_file: Path) -> None:
+    """Touches it, from when it is there, for as long as the loop turns: see actors.health. Until cancelled."""
+    while True:
+        with suppress(OSError):
+            os.utime(ready_file)
+        await asyncio.sleep(_FRESHEN_S)
 
 
 def _told(error: BaseException) -> FleetError | None:

@@ -15,14 +15,19 @@ import uvicorn
 import uvloop
 
 from actors.client import Twins
-from certs.tls import client_context
+from certs.tls import broker_context
 from fleet import settings as files
-from fleet.errors import FleetError, Unavailable
+from fleet.errors import BadInput
+from fleet.folders import full
 from fleet.follow import tracing_of
 from fleet.limits import WEB_POOL_CONNECTIONS
 from fleet.logs import set_up_logs
+from fleet.process import run_to_end, unless_stopped
+from fleet.secret_file import read_secret
 from fleet.settings import WebSettings
-from fleet.storage.database import Pool, open_pool
+from fleet.storage import pull_secrets
+from fleet.storage.database import open_pool
+from fleet.storage.readiness import until_ready
 from web.app import create_app
 from web.live import LiveFeed
 from web.pages.routes import PAGE_ROUTES, problem_page
@@ -31,7 +36,6 @@ from web.tokens import load_tokens
 from web.twins_door import TwinsDoor
 
 _SHUTDOWN_S = 2  # for requests that are being answered; streams end at once
-_DATABASE_RETRY_S = 2.0
 
 log = structlog.get_logger("web")
 
@@ -61,17 +65,19 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: WebSettings) -> None:
-    """Until SIGTERM or SIGINT. Raises BadInput (bad_settings, bad_tls_files, tracing_not_installed)."""
+    """Until SIGTERM or SIGINT. Raises BadInput (tracing_not_installed), and what else keeps it from serving: see _look and
+    fleet.storage.readiness.
+    """
     tokens = load_tokens(settings.jwt_key_file, settings.public_url)
     tracing = tracing_of(settings.tracing, "web")
-    broker = settings.broker
-    tls = partial(client_context, ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
-    tls()  # files that were never right are said now
-    pool = await _open_pool(settings)
+    _look(settings)
+    if not await unless_stopped(until_ready(settings.database, log)):
+        return
+    pool = await open_pool(settings.database, size_max=WEB_POOL_CONNECTIONS, command_timeout_s=10.0)
     try:
         asking = None if tracing is None else tracing.asking
         door = TwinsDoor(lambda: Twins.connect(settings.ray, asking))
-        live = LiveFeed(broker, tls)
+        live = LiveFeed(settings.broker, partial(broker_context, settings.broker))
         services = Services(settings=settings, pool=pool, tokens=tokens, door=door, live=live, tracing=tracing)
         log.info("web_starts", url=settings.public_url, host=settings.host, port=settings.port)
         await make_server(services).serve()
@@ -97,14 +103,22 @@ def make_server(services: Services) -> Server:
     return Server(config, services)
 
 
-async def _open_pool(settings: WebSettings) -> Pool:
-    """Waits for PostgreSQL: without it there is nothing to serve, and whoever started us started it as well."""
-    while True:
-        try:
-            return await open_pool(settings.database, size_max=WEB_POOL_CONNECTIONS, command_timeout_s=10.0)
-        except Unavailable as error:
-            log.warning("waiting_for_database", error=error.detail)
-            await asyncio.sleep(_DATABASE_RETRY_S)
+def _look(settings: WebSettings) -> None:
+    """Files that were never right are said now. Raises BadInput (bad_secret_file, bad_settings, bad_tls_files), Unavailable
+    (read_only, no_permission).
+    """
+    read_secret(settings.ray.token_file)
+    if settings.pull_key_file is not None:
+        pull_secrets.require_key(settings.pull_key_file)
+    if settings.intake_folder is not None:
+        if (full_disk := full(settings.intake_folder)) is not None:
+            log.error("no_uploads", code=full_disk.code, error=full_disk.detail)
+    try:
+        broker_context(settings.broker)
+    except BadInput as error:
+        if error.code == "bad_tls_files":
+            raise
+        log.error("no_live_feed", code=error.code, error=error.detail)  # pages go without, and each attempt looks anew
 
 
 def main() -> int:
@@ -112,15 +126,11 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, required=True, help="JSON file with this process's settings")
     arguments = parser.parse_args()
     set_up_logs()
-    try:
-        settings = files.load(arguments.settings, WebSettings)
-        asyncio.Runner(loop_factory=uvloop.new_event_loop).run(serve(settings))
-    except FleetError as error:
-        log.error("web_stopped", code=error.code, error=error.detail)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_to_end("web", lambda: _run(files.load(arguments.settings, WebSettings)))
+
+
+def _run(settings: WebSettings) -> None:
+    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(serve(settings))
 
 
 if __name__ == "__main__":
