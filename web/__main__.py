@@ -110,9 +110,8 @@ def _look(settings: WebSettings) -> None:
     read_secret(settings.ray.token_file)
     if settings.pull_key_file is not None:
         pull_secrets.require_key(settings.pull_key_file)
-    if settings.intake_folder is not None:
-        if (full_disk := full(settings.intake_folder)) is not None:
-            log.error("no_uploads", code=full_disk.code, error=full_disk.detail)
+    if settings.intake_folder is not None and (full_disk := full(settings.intake_folder)) is not None:
+        log.error("no_uploads", code=full_disk.code, error=full_disk.detail)
     try:
         broker_context(settings.broker)
     except BadInput as error:
