@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from actors.ray_environment import set_environment
@@ -16,22 +17,26 @@ from fleet.settings import RaySettings
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
+# Around an ask, by its name; yields the traceparent that goes with it (fleet.tracing).
+Asking = Callable[[str], AbstractContextManager[str | None]]
+
 
 class Twins:
     """Every method raises Unavailable (twins_away, twins_slow) when the shard does not answer in time."""
 
-    def __init__(self, handles: Sequence[Any]) -> None:
-        self._handles = handles
+    def __init__(self, shards: int, asking: Asking | None = None) -> None:
+        self._shards = shards
+        self._asking = asking
+        self._found: dict[int, asyncio.Future[Any]] = {}  # shard → its handle, or the search for it
 
     @classmethod
-    async def connect(cls, settings: RaySettings) -> Self:
+    async def connect(cls, settings: RaySettings, asking: Asking | None = None) -> Self:
         """Joins the running Ray; takes a few seconds. Raises Unavailable (twins_away)."""
         set_environment(settings)
         try:
-            handles = await asyncio.to_thread(_join, settings)
+            return cls(await asyncio.to_thread(_join, settings), asking)
         except (OSError, ValueError, RuntimeError) as error:
             raise Unavailable("twins_away", f"the twins cannot be reached: {error}") from error
-        return cls(handles)
 
     async def site_live(self, site: SiteId) -> SiteLive:
         """Raises NotFound (unknown_site)."""
@@ -42,14 +47,12 @@ class Twins:
         """In no particular order; sites that do not exist are left out."""
         by_shard: dict[int, list[SiteId]] = defaultdict(list)
         for site in sites:
-            by_shard[shard_of(slot_of(site), len(self._handles))].append(site)
-        answers = await asyncio.gather(
-            *(self._ask(self._handles[shard], "site_summaries", theirs) for shard, theirs in by_shard.items())
-        )
+            by_shard[shard_of(slot_of(site), self._shards)].append(site)
+        answers = await asyncio.gather(*(self._ask(shard, "site_summaries", theirs) for shard, theirs in by_shard.items()))
         return [summary for answer in answers for summary in answer]
 
     async def shard_stats(self) -> list[ShardStats]:
-        return list(await asyncio.gather(*(self._ask(handle, "stats") for handle in self._handles)))
+        return list(await asyncio.gather(*(self._ask(shard, "stats") for shard in range(self._shards))))
 
     async def acknowledge_alert(self, site: SiteId, alert_id: str, person_id: str) -> AlertView:
         """Raises NotFound (unknown_site, unknown_alert), Conflict when it is resolved or acknowledged already."""
@@ -75,7 +78,7 @@ class Twins:
 
     async def roll_up(self) -> None:
         """Returns when the days that were dirty are recomputed, on all shards."""
-        await asyncio.gather(*(self._ask(handle, "roll_up", timeout_s=BULK_TIMEOUT_S) for handle in self._handles))
+        await asyncio.gather(*(self._ask(shard, "roll_up", timeout_s=BULK_TIMEOUT_S) for shard in range(self._shards)))
 
     async def forget_site(self, site: SiteId) -> None:
         """After a change of the registry: the twin is built anew when next needed."""
@@ -111,22 +114,22 @@ class Twins:
         await self._ask_about(site, "cancel_command", device, command_id, person_id)
 
     async def close(self) -> None:
-        import ray  # noqa: PLC0415 - see set_environment
+        from actors import remote  # noqa: PLC0415 - imports ray: see set_environment
 
-        await asyncio.to_thread(ray.shutdown)
+        await asyncio.to_thread(remote.leave_ray)
 
     async def _ask_in_order(self, question: str, wishes: Sequence[ConfigWish | CommandWish]) -> list[Any]:
         """Each shard is asked about its own, in pieces, one after the other; the answers come back in the wishes' order."""
         by_shard: dict[int, list[int]] = defaultdict(list)
         for position, wish in enumerate(wishes):
-            by_shard[shard_of(slot_of(wish.site), len(self._handles))].append(position)
+            by_shard[shard_of(slot_of(wish.site), self._shards)].append(position)
         answers: list[Any] = [None] * len(wishes)
 
         async def ask(shard: int, positions: list[int]) -> None:
             for start in range(0, len(positions), ORDERS_AT_ONCE):
                 piece = positions[start : start + ORDERS_AT_ONCE]
                 theirs = [wishes[position] for position in piece]
-                told = await self._ask(self._handles[shard], question, theirs, timeout_s=ORDERS_TIMEOUT_S)
+                told = await self._ask(shard, question, theirs, timeout_s=ORDERS_TIMEOUT_S)
                 for position, answer in zip(piece, told, strict=True):
                     answers[position] = answer
 
@@ -134,31 +137,51 @@ class Twins:
         return answers
 
     async def _ask_about(self, site: SiteId, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
-        handle = self._handles[shard_of(slot_of(site), len(self._handles))]
-        return await self._ask(handle, question, site, *arguments, timeout_s=timeout_s)
+        shard = shard_of(slot_of(site), self._shards)
+        return await self._ask(shard, question, site, *arguments, timeout_s=timeout_s)
 
-    async def _ask(self, handle: Any, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
-        from ray.exceptions import RayActorError, RayTaskError  # noqa: PLC0415 - see set_environment
+    async def _ask(self, shard: int, question: str, *arguments: Any, timeout_s: float = ASK_TIMEOUT_S) -> Any:
+        from ray.exceptions import ActorDiedError, RayActorError, RayTaskError  # noqa: PLC0415 - see set_environment
 
         try:
             async with asyncio.timeout(timeout_s):
-                return await handle.ask.remote(question, *arguments)
+                handle = await self._handle(shard)
+                if self._asking is None:
+                    return await handle.ask.remote(question, *arguments)
+                with self._asking(question) as traceparent:
+                    return await handle.ask.remote(question, *arguments, traceparent=traceparent)
         except TimeoutError:
             raise Unavailable("twins_slow", f"the twins did not answer within {timeout_s:g} s; try again") from None
         except RayTaskError as error:
             if isinstance(error.cause, FleetError):
                 raise error.cause from None
             raise Unavailable("twins_away", f"the twins cannot answer: {error.cause!r}") from error
-        except RayActorError as error:
+        except (RayActorError, ValueError) as error:
+            if isinstance(error, ActorDiedError):
+                self._found.pop(shard, None)  # it has moved, or will be started anew: another one under the same name
             raise Unavailable("twins_away", "the twins are restarting; try again in a few seconds") from error
 
+    async def _handle(self, shard: int) -> Any:
+        """Looked for once, however many ask meanwhile. Raises ValueError when there is no such shard now."""
+        from actors import remote  # noqa: PLC0415 - imports ray: see set_environment
 
-def _join(settings: RaySettings) -> list[Any]:
+        found = self._found.get(shard)
+        if found is None or (found.done() and (found.cancelled() or found.exception() is not None)):
+            found = asyncio.ensure_future(asyncio.to_thread(remote.find_shard, shard, self._shards))
+            self._found[shard] = found
+        return await asyncio.shield(found)
+
+
+def _join(settings: RaySettings) -> int:
     from actors import remote  # noqa: PLC0415 - imports ray: see set_environment
 
     remote.join_ray(settings)
     try:
-        return remote.find_shards()
-    except (OSError, ValueError, RuntimeError):
-        remote.leave_ray()  # or the next attempt is refused as a second one
+        return remote.count_shards()
+    except ValueError:
+        if settings.cluster is None:
+            remote.leave_ray()  # or the next attempt is refused as a second one
+        raise  # in a cluster the next attempt finds itself joined already: that took seconds
+    except (OSError, RuntimeError):
+        remote.leave_ray()
         raise

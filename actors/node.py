@@ -5,7 +5,6 @@ alive  is the health check beside it: exit code 0 while the node here listens.
 
 import argparse
 import os
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -14,14 +13,13 @@ from typing import Final
 
 import structlog
 
-from actors.node_command import head_address, head_command, release, worker_command
+from actors.node_command import head_address, head_command, listens, own_address, release, worker_command
 from actors.ray_environment import environment
 from fleet.errors import FleetError, Unavailable
 from fleet.logs import set_up_logs
 from fleet.settings import NodeSettings, load
 
 _LOOPBACK: Final = "127.0.0.1"
-_CONNECT_S: Final = 2.0
 _HEAD_WAIT_S: Final = 60.0
 _LOOK_S: Final = 0.5
 
@@ -50,7 +48,7 @@ def become(settings: NodeSettings, *, is_head: bool) -> None:
         command = head_command(settings)
     else:
         _await_head(settings)
-        command = worker_command(settings.ray, settings.shards_max)
+        command = worker_command(settings.ray, own_address(settings.ray), settings.shards_max)
     told = environment(settings.ray)
     if is_head and settings.redis is not None:
         told["RAY_REDIS_ADDRESS"] = f"{settings.redis.host}:{settings.redis.port}"
@@ -60,25 +58,17 @@ def become(settings: NodeSettings, *, is_head: bool) -> None:
 
 def is_alive(settings: NodeSettings) -> bool:
     """Whether this machine's node listens: it ends with the first of its parts. Whether the head does is another matter."""
-    return _listens(settings.ray.node_address or _LOOPBACK, settings.ray.first_port)
+    return listens(settings.ray.node_address or _LOOPBACK, settings.ray.first_port)
 
 
 def _await_head(settings: NodeSettings) -> None:
     """A worker that comes first waits. Raises Unavailable (head_away), BadInput (bad_settings)."""
     host, port = head_address(settings.ray)
     end = time.monotonic() + _HEAD_WAIT_S
-    while not _listens(host, port):
+    while not listens(host, port):
         if time.monotonic() > end:
             raise Unavailable("head_away", f"the cluster's head does not listen on {host}:{port} after {_HEAD_WAIT_S:g} s")
         time.sleep(_LOOK_S)
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=_CONNECT_S):
-            return True
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from fleet.errors import BadInput, Unavailable
 from fleet.settings import NodeSettings, RaySettings
 
 WORKER_PORTS: Final = range(10, 100)
+_CONNECT_S: Final = 2.0
 _STORE_FOLDER: Final = "/dev/shm"  # noqa: S108 - shared memory; its size is the container's shm_size
 
 
@@ -47,11 +48,34 @@ def head_command(settings: NodeSettings) -> list[str]:
     return command
 
 
-def worker_command(ray: RaySettings, shards_max: int) -> list[str]:
-    """shards_max 0: a node of a process that only asks. Raises BadInput (bad_settings), Unavailable (no_such_host)."""
+def worker_command(ray: RaySettings, address: str, shards_max: int) -> list[str]:
+    """address: its own. shards_max 0: a node of a process that only asks. Raises BadInput (bad_settings)."""
     host, port = head_address(ray)
-    own = ray.node_address or _towards(host, port)
-    return [*_command(ray, own, shards_max), f"--address={host}:{port}"]
+    return [*_command(ray, address, shards_max), f"--address={host}:{port}"]
+
+
+def own_address(ray: RaySettings) -> str:
+    """This machine's in the network in which the head is: a container is in several.
+
+    Raises BadInput (bad_settings), Unavailable (no_such_host).
+    """
+    if ray.node_address is not None:
+        return ray.node_address
+    host, port = head_address(ray)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((_resolved(host), port))  # nothing is sent
+        except OSError as error:
+            raise Unavailable("no_such_host", f"there is no way to the head {host}: {error.strerror}") from None
+        return str(probe.getsockname()[0])
+
+
+def listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_CONNECT_S):
+            return True
+    except OSError:
+        return False
 
 
 def head_address(ray: RaySettings) -> tuple[str, int]:
@@ -97,13 +121,3 @@ def _resolved(host: str) -> str:
         return socket.gethostbyname(host)
     except OSError as error:
         raise Unavailable("no_such_host", f"the head's name {host} cannot be resolved: {error}") from None
-
-
-def _towards(host: str, port: int) -> str:
-    """This machine's address in the network in which the head is: a container is in several."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((_resolved(host), port))  # nothing is sent
-        except OSError as error:
-            raise Unavailable("no_such_host", f"there is no way to the head {host}: {error.strerror}") from None
-        return str(probe.getsockname()[0])

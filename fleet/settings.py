@@ -291,6 +291,7 @@ class KeptFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bulky  original files and boxes: not in the snapshot before an upgrade
     skip   names of files and folders directly below it that are not kept
     leave  names that a restore does not write: what there is stays
+    made_anew  the first start fills it, so a restore into an empty database empties it first
     """
 
     name: str
@@ -299,6 +300,7 @@ class KeptFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bulky: bool = False
     skip: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
+    made_anew: bool = False
 
 
 class KeepingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
