@@ -8,14 +8,15 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import uvicorn
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from certs import problems
+from certs.authority import Pki
+from certs.forwarded import Peers
 from fleet.errors import BadInput, FleetError
 from fleet.limits import (
     ATTEMPT_KEYS_MAX,
@@ -34,8 +35,8 @@ _SHUTDOWN_S: Final = 2
 class Context:
     """TLS as the listener speaks it. A certificate that was renewed is shown from the next connection on."""
 
-    def __init__(self, *, devices_trust: Path, chain: Path, key: Path) -> None:
-        """Raises BadInput (bad_tls_files)."""
+    def __init__(self, *, devices_trust: Path, chain: Path, key: Path, platform_trust: Path | None = None) -> None:
+        """platform_trust: of the gateway, which may come for devices. Raises BadInput (bad_tls_files)."""
         self._chain, self._key = chain, key
         self.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -44,10 +45,11 @@ class Context:
         self.ssl.num_tickets = 0
         # The ledger is asked about the time and about revocation, and can then say what is wrong.
         self.ssl.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-        try:
-            self.ssl.load_verify_locations(devices_trust)
-        except (OSError, ssl.SSLError) as error:
-            raise BadInput("bad_tls_files", f"{devices_trust}: {error}") from None
+        for trust in (devices_trust, *([platform_trust] if platform_trust is not None else [])):
+            try:
+                self.ssl.load_verify_locations(trust)
+            except (OSError, ssl.SSLError) as error:
+                raise BadInput("bad_tls_files", f"{trust}: {error}") from None
         self._read_at = self._written_at()
         self._load()
 
@@ -135,10 +137,10 @@ class Gate:
         client = scope.get("client")
         address = client[0] if client else ""
         if self._failures.too_many(address, time.monotonic()):
-            await _refuse(scope, send, FleetError("too_many_requests", "too many refused requests from this address"))
+            await problems.refuse(scope, send, FleetError("too_many_requests", "too many refusals of this address"))
             return
         if self._running >= self._at_once:
-            await _refuse(scope, send, FleetError("busy", f"{self._at_once} enrolments are under way; try again"))
+            await problems.refuse(scope, send, FleetError("busy", f"{self._at_once} enrolments are under way; try again"))
             return
 
         async def counted(message: Message) -> None:
@@ -153,22 +155,13 @@ class Gate:
             self._running -= 1
 
 
-async def _refuse(scope: Any, send: Send, error: FleetError) -> None:
-    language = problems.language_of(dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1"))
-    problem = problems.problem_of(error, language)
-    headers = problems.headers_of(problem, language) | {"Content-Type": problems.PROBLEM_JSON, "Connection": "close"}
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
-    await send({"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
-
-
 class Server(uvicorn.Server):
     """Told to stop by `should_exit`; signals are its caller's. Raises OSError from `serve` when the port is taken."""
 
-    def __init__(self, app: ASGIApp, context: Context, *, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, context: Context, pki: Pki, *, host: str, port: int) -> None:
         super().__init__(
             uvicorn.Config(
-                Gate(app, Failures()),
+                Peers(Gate(app, Failures()), pki),
                 http=Protocol,
                 ws="none",
                 lifespan="off",

@@ -6,6 +6,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.types import Send
 
 from certs import figures
 from certs.texts import Language, text_of
@@ -87,6 +88,16 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, MethodNotAllowedException) and error.headers:
         headers.update(error.headers)
     return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+
+
+async def refuse(scope: Any, send: Send, error: FleetError) -> None:
+    """Before there is an application that could; the connection ends with it."""
+    language = language_of(dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1"))
+    problem = problem_of(error, language)
+    headers = headers_of(problem, language) | {"Content-Type": PROBLEM_JSON, "Connection": "close"}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
 
 
 def language_of(accept_language: str) -> Language:

@@ -75,8 +75,12 @@ class _Service:
         self._pki = Pki(settings.folder)
         self._pki.devices.key.public_key()  # a key that cannot be read is told before anybody asks for a signature
         own = settings.folder / "servers" / settings.server_name
+        trust = settings.folder / "trust"
         self._context = Context(
-            devices_trust=settings.folder / "trust" / "devices.pem", chain=own / "chain.pem", key=own / "key.pem"
+            devices_trust=trust / "devices.pem",
+            platform_trust=trust / "platform.pem",
+            chain=own / "chain.pem",
+            key=own / "key.pem",
         )
         self.certificates = OwnCertificates(self._pki)
         self._server: Server | None = None
@@ -89,7 +93,7 @@ class _Service:
             lists = Lists(self._pki, pool)
             enrolment = Enrolment(pool, self._pki.devices, lists.due.set)
             app = est.create_app(self._settings, self._pki, pool, enrolment)
-            self._server = Server(app, self._context, host=self._settings.host, port=self._settings.port)
+            self._server = Server(app, self._context, self._pki, host=self._settings.host, port=self._settings.port)
             await self._begin(pool, lists)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._answer(self._server))
