@@ -42,13 +42,8 @@ def configuration(
     devices_max: int,
     queued_messages_max: int,
     data: Path | None = None,
-    log_file: Path | None = None,
 ) -> str:
-    """mosquitto.conf. (host, port) of each listener; data: where sessions and queues are kept, None: with the rest.
-
-    log_file: beside standard error, for whoever reads there what the broker refused.
-    """
-    log_too = "" if log_file is None else f"log_dest file {log_file}\n"
+    """mosquitto.conf. (host, port) of each listener; data: where sessions and queues are kept, None: with the rest."""
     return f"""\
 # Written at each start; changes here are lost.
 allow_anonymous false
@@ -64,7 +59,7 @@ persistence true
 persistence_location {data or home}/
 autosave_interval {limits.BROKER_AUTOSAVE_S}
 log_dest stderr
-{log_too}log_type error
+log_type error
 log_type warning
 log_type notice
 log_type information

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from actors.jobs import keys
-from fleet.errors import FleetError
 from fleet.logs import set_up_logs
+from fleet.process import run_to_end
 from fleet.settings import DemoSettings, MigrateSettings, load
 
 log = structlog.get_logger("jobs")
@@ -20,15 +20,7 @@ log = structlog.get_logger("jobs")
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     set_up_logs()
-    try:
-        if chosen.job == "keys":
-            _keys(chosen)
-        else:
-            asyncio.run(_with_settings(chosen))
-    except (FleetError, OSError) as error:
-        log.error("job_failed", job=chosen.job, code=getattr(error, "code", "system"), error=str(error))
-        return 1
-    return 0
+    return run_to_end(chosen.job, lambda: _keys(chosen) if chosen.job == "keys" else asyncio.run(_with_settings(chosen)))
 
 
 def _keys(chosen: argparse.Namespace) -> None:

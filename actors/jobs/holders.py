@@ -8,6 +8,7 @@ SERVICE_UID: Final = 10001  # deploy/Dockerfile
 POSTGRES_UID: Final = 999  # of the official images
 MOSQUITTO_UID: Final = 1883
 NGINX_UID: Final = 101
+REDIS_UID: Final = 999
 GRAFANA_UID: Final = 472
 
 
@@ -35,7 +36,9 @@ ROLES: Final = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_s
 HOLDERS: Final = (
     Holder("postgres", POSTGRES_UID, secrets=("postgres",)),
     Holder("migrate", secrets=("postgres", *ROLES)),
-    Holder("ray", secrets=("ray_token", "sp_twins"), client="sp-twins", trust=("servers",)),
+    Holder("demo", secrets=("postgres", "ray_token")),
+    Holder("redis", REDIS_UID, secrets=("redis.conf",)),
+    Holder("ray", secrets=("ray_token", "redis", "sp_twins"), client="sp-twins", trust=("servers",)),
     Holder(
         "web",
         secrets=("sp_web", "ray_token", "jwt_key.pem", "pull_key", "sftp_host_key.pub"),

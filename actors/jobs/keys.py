@@ -121,7 +121,6 @@ def _lay_out_broker(places: Places) -> None:
         devices_max=limits.BROKER_DEVICES_MAX,
         queued_messages_max=limits.BROKER_QUEUED_MESSAGES_MAX,
         data=Path("/mosquitto/data"),
-        log_file=Path("/mosquitto/log/mosquitto.log"),
     )
     if content_of(home / broker_home.CONFIGURATION) is None:
         broker_home.lay_out(home, places.pki, SERVER)

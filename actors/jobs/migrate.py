@@ -1,26 +1,33 @@
 """Brings the database to this release's schema, stores the profiles it ships, offers the first administrator's link."""
 
 import secrets
-from pathlib import Path
 
 import structlog
 
 from actors.jobs.holders import ROLES
 from actors.local.layout import keep_secret
 from fleet import profiles
+from fleet.process import unless_stopped
+from fleet.secret_file import read_secret
 from fleet.settings import MigrateSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 from fleet.storage.migrate import migrate
+from fleet.storage.readiness import until_ready
 
 log = structlog.get_logger("migrate")
 
 
 async def run(settings: MigrateSettings) -> None:
-    """Raises Conflict (schema_newer, migration_changed), and what says that PostgreSQL is away."""
+    """Waits for PostgreSQL. Raises Conflict (schema_newer, migration_changed, clock_skew), BadInput (bad_secret_file,
+    database_refused).
+    """
+    passwords = {role: read_secret(settings.passwords_folder / role) for role in ROLES}
+    if not await unless_stopped(until_ready(settings.database, log, schema=False)):
+        return
     connection = await connect(settings.database)
     try:
-        applied = await migrate(connection, {role: _password(settings.passwords_folder / role) for role in ROLES})
+        applied = await migrate(connection, passwords)
         await bootstrap.store_profiles(connection, profiles.shipped())
         has_admin = await bootstrap.has_admin(connection)
     finally:
@@ -32,7 +39,3 @@ async def run(settings: MigrateSettings) -> None:
     keep_secret(settings.setup_token_file, secrets.token_urlsafe(32))
     link = f"{settings.public_url}/setup?token={settings.setup_token_file.read_text().strip()}"
     log.info("first_administrator", link=link, hint="open it once, within reach of nobody else")
-
-
-def _password(file: Path) -> str:
-    return file.read_text().strip()

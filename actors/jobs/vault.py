@@ -21,8 +21,9 @@ _COORDINATE_BYTES = 32  # P-256
 
 def fill(vault: Path) -> None:
     """What exists stays. Raises BadInput (bad_key): the key of the access tokens is none that the gateway can verify."""
-    for name in ("postgres", "ray_token", "grafana_admin", *ROLES):
+    for name in ("postgres", "ray_token", "redis", "grafana_admin", *ROLES):
         _keep(vault / name, lambda: secrets.token_hex(32).encode())
+    _keep(vault / "redis.conf", lambda: _redis_conf((vault / "redis").read_text()))
     _keep(vault / "pull_key", lambda: pull_secrets.make_key().encode())
     _keep(vault / "jwt_key.pem", _p256_pem)
     _keep(vault / "sftp_host_key", lambda: asyncssh.generate_private_key("ssh-ed25519").export_private_key())
@@ -34,6 +35,19 @@ def fill(vault: Path) -> None:
 def _keep(file: Path, make: Callable[[], bytes]) -> None:
     if not file.exists():
         files.replace(file, make(), files.SECRET, durable=True)
+
+
+def _redis_conf(password: str) -> bytes:
+    """Redis reads passwords from its configuration only. Every change is on the disk within a second."""
+    lines = (
+        "bind 0.0.0.0",
+        f"requirepass {password}",
+        "dir /data",
+        "appendonly yes",
+        "maxmemory 256mb",
+        "maxmemory-policy noeviction",
+    )
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _p256_pem() -> bytes:
