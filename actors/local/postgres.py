@@ -78,11 +78,15 @@ class PostgresServer:
         self.wait_ready()
 
     def launch(self) -> None:
-        """Makes the cluster if there is none, and starts the server without waiting for it."""
+        """Makes the cluster if there is none, and starts the server without waiting for it. Raises Conflict
+        (postgres_old_data).
+        """
         account = service_account(self.folder, _ACCOUNTS)
         data = own_folder(self.folder, account)
         programs = _programs(account)
-        if not (data / "PG_VERSION").exists():
+        if (data / "PG_VERSION").exists():
+            require_same_major(data)
+        else:
             self._initialise(data, programs, account)
         end_leftover(data)
         self.port = self.port or free_port()
@@ -181,6 +185,13 @@ def end_leftover(data: Path) -> None:
         ) from None
     except psutil.TimeoutExpired:
         raise Conflict("postgres_taken", text("postgres_stuck", pid=pid, folder=data)) from None
+
+
+def require_same_major(data: Path) -> None:
+    """PostgreSQL reads the data of its own major version only. Raises Conflict (postgres_old_data): nothing is touched."""
+    theirs, ours = (data / "PG_VERSION").read_text().strip(), version().split()[-1].partition(".")[0]
+    if theirs != ours:
+        raise Conflict("postgres_old_data", text("postgres_old_data", folder=data, theirs=theirs, ours=ours))
 
 
 def version() -> str:

@@ -22,15 +22,15 @@ _SAY_S: Final = 30.0  # a database that is away for a day fills no log
 _ANSWER_S: Final = 10.0
 
 
-async def until_ready(settings: DatabaseSettings, log: Any) -> None:
-    """Waits and says what for. log: structlog's.
+async def until_ready(settings: DatabaseSettings, log: Any, *, schema: bool = True) -> None:
+    """Waits and says what for. log: structlog's. schema False: for who is about to bring it to what it should be.
 
     Raises BadInput (bad_secret_file, database_refused), Conflict (schema_newer, migration_changed, clock_skew).
     """
     said, said_at = "", 0.0
     while True:
         try:
-            await look(settings)
+            await look(settings, schema=schema)
             if said:
                 log.info("database_ready")
             return
@@ -41,7 +41,7 @@ async def until_ready(settings: DatabaseSettings, log: Any) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def look(settings: DatabaseSettings) -> None:
+async def look(settings: DatabaseSettings, *, schema: bool = True) -> None:
     """Once. Raises as until_ready, and Unavailable (database_away, no_database, schema_older): that may come by itself."""
     try:
         async with asyncio.timeout(_ANSWER_S):
@@ -50,7 +50,8 @@ async def look(settings: DatabaseSettings) -> None:
                 before = datetime.now(UTC)
                 now = await connection.fetchval("SELECT clock_timestamp()")
                 require_same_time(settings, now, before, datetime.now(UTC))
-                await require_schema(connection)
+                if schema:
+                    await require_schema(connection)
             finally:
                 connection.terminate()
     except FleetError:
