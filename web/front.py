@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,9 +18,7 @@ from web.errors import Forbidden, Misdirected, problem_of, problem_response
 from web.language import from_header
 from web.metrics import Metrics
 from web.origin import is_foreign
-
-if TYPE_CHECKING:
-    from fleet.tracing import Tracing
+from web.ports import Follower
 
 log = structlog.get_logger("web.access")
 
@@ -46,7 +44,7 @@ class Front:
     """Refuses unknown hosts, and unsafe requests that another site's page sends."""
 
     def __init__(
-        self, app: ASGIApp, *, public_url: str, hosts: Sequence[str], metrics: Metrics, tracing: "Tracing | None" = None
+        self, app: ASGIApp, *, public_url: str, hosts: Sequence[str], metrics: Metrics, tracing: Follower | None = None
     ) -> None:
         self._app = app
         self._public_url = public_url
@@ -83,7 +81,7 @@ class Front:
         response = problem_response(problem_of(refusal, language, instance=scope["path"], request_id=request_id))
         await response.to_asgi_response(app=None, request=request)(scope, receive, send_dressed)
 
-    async def _follow(self, tracing: "Tracing", scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _follow(self, tracing: Follower, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Open event streams are not followed: they would end with their viewers only."""
         with tracing.request(scope["method"], scope["state"]["request_id"]) as span:
 

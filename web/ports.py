@@ -1,7 +1,8 @@
 """What the web needs of the twins: actors.client.Twins is one, a test's own another."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from fleet.ids import DeviceId, SiteId
 from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
@@ -56,3 +57,10 @@ class Twins(Protocol):
 
 
 ConnectTwins = Callable[[], Awaitable[Twins]]  # raises Unavailable
+
+
+class Follower(Protocol):
+    """What traces requests: fleet.tracing.Tracing, which nobody imports who is not told to."""
+
+    def request(self, method: str, request_id: str) -> AbstractContextManager[Any]:
+        """Around one request; yields its OpenTelemetry span."""

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
@@ -26,13 +26,11 @@ from web.metrics import Metrics
 from web.news import News
 from web.operations import Operations
 from web.passwords import Passwords
+from web.ports import Follower
 from web.press import Press
 from web.previews import Previews
 from web.tokens import Tokens
 from web.twins_door import TwinsDoor
-
-if TYPE_CHECKING:
-    from fleet.tracing import Tracing
 
 log = structlog.get_logger("web.services")
 
@@ -54,7 +52,7 @@ class Services:
     tokens: Tokens
     door: TwinsDoor
     live: LiveFeed
-    tracing: "Tracing | None" = None
+    tracing: Follower | None = None
     metrics: Metrics = field(default_factory=Metrics)
     passwords: Passwords = field(default_factory=Passwords)
     attempts: LoginAttempts = field(
