@@ -16,6 +16,7 @@ lock() { # file, arguments
 lock requirements-agent.lock "$@" pyproject.toml
 lock requirements-slim.lock "$@" --extra slim pyproject.toml
 lock requirements-platform.lock "$@" --extra server pyproject.toml
+lock requirements-otel.lock "$@" --extra server --extra otel pyproject.toml
 lock requirements.lock "$@" --extra server --extra local pyproject.toml
-lock requirements-dev.lock "$@" --extra server --extra local --extra dev pyproject.toml
+lock requirements-dev.lock "$@" --extra server --extra local --extra otel --extra dev pyproject.toml
 lock requirements-ci.lock "$@" --group ci
