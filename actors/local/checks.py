@@ -1,10 +1,10 @@
-"""check, test, bench: the developer's commands, from the checkout's root."""
+"""check, test, bench, recette: the developer's commands, from the checkout's root."""
 
 import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.local import assets, debian, mosquitto
@@ -28,12 +28,7 @@ def check() -> int:
 
 def test(arguments: Sequence[str]) -> int:
     """Raises Unavailable (broker_missing): most integration tests need the real broker."""
-    mosquitto.find()
-    if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
-        print(text("tests_without_chromium"), file=sys.stderr)
-    for package, program in _SFTP_CLIENTS.items():
-        if not shutil.which(program) and not debian.install(package):
-            print(text("tests_without", program=program), file=sys.stderr)
+    _what_tests_need()
     if arguments:
         return _run([sys.executable, "-m", "pytest", *arguments])
     results = [_run([sys.executable, "-m", "pytest", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"])]
@@ -41,9 +36,29 @@ def test(arguments: Sequence[str]) -> int:
     return 1 if any(results) else 0
 
 
+def recette(arguments: Sequence[str]) -> int:
+    """The acceptance record; its files are named from where one stands. Raises Unavailable (broker_missing)."""
+    if not any(each.startswith(("--results", "--help", "-h")) for each in arguments):
+        _what_tests_need()
+    return subprocess.run([sys.executable, "-m", "tests.recette", *arguments], check=False).returncode
+
+
+def _what_tests_need() -> None:
+    mosquitto.find()
+    if not any(shutil.which(name) for name in _CHROMIUM) and not debian.install("chromium"):
+        print(text("tests_without_chromium"), file=sys.stderr)
+    for package, program in _SFTP_CLIENTS.items():
+        if not shutil.which(program) and not debian.install(package):
+            print(text("tests_without", program=program), file=sys.stderr)
+
+
 def bench(names: Sequence[str]) -> int:
     mosquitto.find()
     return _run([sys.executable, "-m", "tests.bench", *names])
+
+
+# Of these every further argument goes on to the program behind.
+WITH_ARGUMENTS: dict[str, Callable[[Sequence[str]], int]] = {"test": test, "bench": bench, "recette": recette}
 
 
 def _front_end(script: str) -> int:
