@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 = all went well. Whatever is in the way is one sentence on standard error, never a traceback."""
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command not in ("test", "bench"):
+    if rest and chosen.command not in checks.WITH_ARGUMENTS:
         parser.error(f"unrecognised: {' '.join(rest)}")
     try:
         return _run(chosen, rest)
@@ -51,10 +51,8 @@ def _run(chosen: argparse.Namespace, rest: list[str]) -> int:
             return audit.verify(Layout(chosen.data_dir), save=chosen.save, against=chosen.against)
         case "check":
             return checks.check()
-        case "test":
-            return checks.test(rest)
         case _:
-            return checks.bench(rest)
+            return checks.WITH_ARGUMENTS[chosen.command](rest)
 
 
 def _options(chosen: argparse.Namespace) -> Options:
@@ -140,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")
     command("bench", "run benchmarks: all, or those named")
+    commands.add_parser("recette", help="the acceptance record as PDF, from tests that ran", add_help=False)
     return parser
 
 
