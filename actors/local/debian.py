@@ -29,8 +29,14 @@ def obtain(package: str, program: str) -> Unpacked | None:
         return Unpacked(unpacked / program, _library_path(unpacked))
     if install(package) and (Path("/") / program).exists():
         return Unpacked(Path("/") / program, {})
-    if _unpack(package, unpacked) and (unpacked / program).exists():
-        return Unpacked(unpacked / program, _library_path(unpacked))
+    return unpack(package, program)
+
+
+def unpack(package: str, program: str) -> Unpacked | None:
+    """As obtain, of a package that would start a service of its own if it were installed."""
+    folder = Path(sys.prefix) / "debian" / package
+    if (folder / program).exists() or (shutil.which("apt-get") and _unpack(package, folder) and (folder / program).exists()):
+        return Unpacked(folder / program, _library_path(folder))
     return None
 
 
