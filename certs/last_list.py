@@ -53,6 +53,13 @@ def ensure(pki: Pki, now: datetime) -> None:
     write(pki.folder, crl.build(pki.devices, number, held, this_update=now, next_update=now + _LIFE))
 
 
+def go_on_from(pki: Pki, number: int, now: datetime) -> None:
+    """The standing list signed anew under a higher number, so that those to come are above it."""
+    last, now = standing(pki.devices, pki.folder), now.replace(microsecond=0)
+    held = [] if last is None else [_held(entry) for entry in last]
+    write(pki.folder, crl.build(pki.devices, number, held, this_update=now, next_update=now + _LIFE))
+
+
 def _held(entry: x509.RevokedCertificate) -> tuple[int, datetime, str]:
     try:
         reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason

@@ -257,6 +257,16 @@ GROUPS_MAX = 500  # more is nobody's overview
 GROUP_NAME_CHARS_MAX = 80
 GROUP_PREVIEW_DEVICES = 10  # shown beside the count
 
+# Backups
+ARCHIVE_PIECE_BYTES = 4 * 1024 * 1024  # of rows, as one entry: what writing and reading an archive hold in memory
+ARCHIVE_DISK_FREE_MIN_BYTES = 512 * 1024 * 1024  # left to whoever else lives on that disk, PostgreSQL first
+ARCHIVE_SHRINKS_TO = 0.5  # of a database's size on its disk, indexes included; measured: a fifth, and less
+RESTORE_GROWS_TO = 2.0  # of the same: the rows, and their write-ahead log
+PASSPHRASE_CHARS_MIN = 12
+SNAPSHOTS_KEPT = 3  # of those before upgrades; each is as large as a backup without files
+BUNDLE_BYTES_MAX = 10 * 1024 * 1024  # a support bundle still goes through every mail server
+BUNDLE_LOG_BYTES_MAX = 256 * 1024  # of one log's end, before it is packed
+
 # Certificates
 CRL_PERIOD_S = 3_600.0  # signed anew also when nothing changed
 CRL_LIFE_S = 72 * 3_600.0  # an expired list shuts everybody out: a long weekend without the authority is survived

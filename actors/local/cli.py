@@ -4,10 +4,10 @@ import argparse
 import errno
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from actors.local import audit, checks, doctor, launch, smtp_options
+from actors.local import audit, checks, doctor, keeping, launch, smtp_options
 from actors.local.configuration import Options
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
@@ -49,10 +49,18 @@ def _run(chosen: argparse.Namespace, rest: list[str]) -> int:
             return doctor.examine(Layout(chosen.data_dir))
         case "audit":
             return audit.verify(Layout(chosen.data_dir), save=chosen.save, against=chosen.against)
+        case "backup" | "restore":
+            return _say(keeping.act(chosen))
         case "check":
             return checks.check()
         case _:
             return checks.WITH_ARGUMENTS[chosen.command](rest)
+
+
+def _say(sentences: Iterable[str]) -> int:
+    for sentence in sentences:
+        print(sentence)
+    return 0
 
 
 def _options(chosen: argparse.Namespace) -> Options:
@@ -135,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
             smtp_options.add_to(start)
     command("doctor", "check what the platform needs on this machine", folder=True)
     audit.add_to(command("audit", "verify the journal of what devices were told to be and to do", folder=True))
+    keeping.add_backup_to(
+        command("backup", "everything of an installation into one sealed file, while it runs", folder=True)
+    )
+    keeping.add_restore_to(command("restore", "a backup into a new data folder, or to try it out"))
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")
     command("bench", "run benchmarks: all, or those named")

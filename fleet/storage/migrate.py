@@ -4,12 +4,13 @@ A file that was applied must not change: its checksum is kept. Code goes on with
 has a way back, unless a file whose name ends with `_contract.sql` has taken away what that code knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from importlib import resources
 from typing import Final
 
 from fleet.errors import Conflict, Unavailable
+from fleet.storage import whole
 from fleet.storage.database import Connection, DirectConnection
 
 SERVICE_ROLES = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer", "sp_rollouts")
@@ -21,10 +22,11 @@ async def migrate(connection: DirectConnection, passwords: dict[str, str]) -> li
     """Brings the database to this code's schema, as its owner. Returns the names of the files applied now.
 
     passwords: service role → password; roles are made, and their passwords set, each time.
-    Raises Conflict (schema_newer, migration_changed).
+    Raises Conflict (schema_newer, migration_changed, half_restored).
     """
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
     try:
+        await whole.refuse_half_restored(connection)
         await _ensure_roles(connection, passwords)
         return await _apply(connection)
     finally:
@@ -41,7 +43,13 @@ async def _ensure_roles(connection: Connection, passwords: dict[str, str]) -> No
         await connection.execute(statement)
 
 
-async def _apply(connection: Connection) -> list[str]:
+async def replay(connection: Connection, passwords: dict[str, str], names: Collection[str]) -> None:
+    """Within a transaction: makes an empty database what it was when those files had been applied to it."""
+    await _ensure_roles(connection, passwords)
+    await _apply(connection, names)
+
+
+async def _apply(connection: Connection, names: Collection[str] | None = None) -> list[str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS public.schema_migration"
         " (name text PRIMARY KEY, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -51,7 +59,7 @@ async def _apply(connection: Connection) -> list[str]:
     _refuse_foreign(there, shipped)
     done = []
     for name, sql in shipped:
-        if name in there:
+        if name in there or (names is not None and name not in names):
             continue
         async with connection.transaction():
             await connection.execute(sql)
@@ -60,6 +68,22 @@ async def _apply(connection: Connection) -> list[str]:
             )
         done.append(name)
     return done
+
+
+async def is_laid(connection: Connection) -> bool:
+    """Whether any release has opened this database yet."""
+    return bool(await connection.fetchval("SELECT to_regclass('public.schema_migration') IS NOT NULL"))
+
+
+async def pending(connection: Connection) -> list[str]:
+    """Names of the files that `migrate` would apply; of a database that no release has opened yet, all of them.
+
+    Raises Conflict (schema_newer, migration_changed).
+    """
+    there = await applied(connection) if await is_laid(connection) else {}
+    shipped = _shipped()
+    _refuse_foreign(there, shipped)
+    return [name for name, _ in shipped if name not in there]
 
 
 async def applied(connection: Connection) -> dict[str, bytes]:
@@ -96,6 +120,11 @@ def _refuse_foreign(there: Mapping[str, bytes], shipped: list[tuple[str, str]]) 
             raise Conflict(
                 "migration_changed", f"{name} was applied with another content; run the release that it came with"
             )
+
+
+def shipped_checksums() -> dict[str, bytes]:
+    """Name → checksum of every file of this release."""
+    return {name: _checksum(sql) for name, sql in _shipped()}
 
 
 def _checksum(sql: str) -> bytes:

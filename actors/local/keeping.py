@@ -1,0 +1,211 @@
+"""backup and restore of this machine's installation: the data folder, and its PostgreSQL, whether it runs or not."""
+
+import argparse
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from actors.keeping import aftermath, backup, sealing, words
+from actors.keeping.restore import look, restore, verify
+from actors.keeping.sealing import Opener, Seal
+from actors.keeping.texts import text
+from actors.local.configuration import DATABASE
+from actors.local.layout import Layout
+from actors.local.onboarding_checks import is_running
+from actors.local.ports import LOOPBACK
+from actors.local.postgres import SUPERUSER, PostgresServer
+from fleet import settings
+from fleet.errors import BadInput, Conflict, NotFound
+from fleet.limits import SNAPSHOTS_KEPT
+from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder, TwinsSettings
+from fleet.storage import migrate
+from fleet.storage.database import connect
+
+_KEY: Final = "snapshot_key"  # among the secrets: snapshots lie beside what they were taken of
+
+
+def add_backup_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="where the archive is written; default: backups in the data folder"
+    )
+    add_seal_to(parser)
+
+
+def add_seal_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--recipient", action="append", default=[], metavar="KEY", help="seal it for this age key; may be repeated"
+    )
+    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="seal it with the passphrase in this file")
+    parser.add_argument("--keep", type=int, metavar="N", help="afterwards delete all but the newest N backups there")
+    parser.add_argument("--make-key", type=Path, metavar="FILE", help="make no backup, but a key to seal backups for")
+
+
+def add_restore_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--into", type=Path, metavar="DIR", help="a data folder that does not exist yet; default: try it out, keep nothing"
+    )
+    add_opening_to(parser)
+
+
+def add_opening_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the secret key that the archive is sealed for")
+    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="or its passphrase")
+    parser.add_argument("--crl", type=Path, metavar="FILE", help="the newest revocation list of the lost installation")
+    parser.add_argument("--verify", action="store_true", help="read everything again, and compare it with the archive")
+
+
+def seal_of(chosen: argparse.Namespace) -> Seal:
+    """Raises BadInput (no_seal, bad_recipient, weak_passphrase, no_passphrase_file)."""
+    if chosen.recipient:
+        return sealing.for_recipients(chosen.recipient)
+    if chosen.passphrase_file is None:
+        raise BadInput("no_seal", text("no_seal"))
+    return sealing.with_passphrase(chosen.passphrase_file)
+
+
+def opener_of(chosen: argparse.Namespace) -> Opener:
+    """Raises BadInput (bad_key, weak_passphrase, no_passphrase_file)."""
+    keys = sealing.keys_in(chosen.key) if chosen.key is not None else []
+    passphrase = sealing.passphrase_in(chosen.passphrase_file) if chosen.passphrase_file is not None else None
+    return Opener(keys, passphrase)
+
+
+def act(chosen: argparse.Namespace) -> Iterator[str]:
+    """Sentences of what was done. Raises FleetError with what is in the way."""
+    return bring_back(chosen) if chosen.command == "restore" else back_up(Layout(chosen.data_dir), chosen)
+
+
+def back_up(layout: Layout, chosen: argparse.Namespace) -> Iterator[str]:
+    """Sentences of what was done. Raises FleetError with what is in the way."""
+    if chosen.make_key is not None:
+        yield text("key_made", recipient=sealing.make_key(chosen.make_key), file=chosen.make_key)
+        return
+    seal = seal_of(chosen)
+    with database_of(layout) as database:
+        told = keeping(layout, database, chosen.to or layout.folder / "backups")
+        yield from words.made(asyncio.run(backup.back_up(told, seal, keep=chosen.keep)), told)
+
+
+def bring_back(chosen: argparse.Namespace) -> Iterator[str]:
+    """The same of a restore; without a folder to keep, of a drill. Raises FleetError with what is in the way."""
+    opener = opener_of(chosen)
+    look(chosen.file, opener)
+    if chosen.into is None:
+        parent = Path(tempfile.mkdtemp(prefix="solarperform-drill-"))
+        parent.chmod(0o755)  # as root, PostgreSQL runs as somebody else, who has to pass through
+        try:
+            yield from _restored(chosen, opener, parent / "data", drill=True)
+        finally:
+            shutil.rmtree(parent)
+        yield text("drill_done")
+        return
+    into = chosen.into.absolute()
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise Conflict("target_taken", text("target_taken", folder=into))
+    fresh = into.with_name(f".{into.name}.restoring")
+    shutil.rmtree(fresh, ignore_errors=True)  # of one that was cut short
+    try:
+        yield from _restored(chosen, opener, fresh, drill=False)
+        if into.exists():
+            into.rmdir()
+        fresh.rename(into)  # there is a whole installation or none
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    yield text("next_start", folder=into)
+
+
+def _restored(chosen: argparse.Namespace, opener: Opener, folder: Path, *, drill: bool) -> Iterator[str]:
+    layout = Layout(folder)
+    layout.make()
+    with layout.locked():
+        layout.make_secrets()  # PostgreSQL's own; what the archive has takes their place
+        server = _server(layout)
+        try:
+            server.start()
+            owner = DatabaseSettings(LOOPBACK, server.port, DATABASE, SUPERUSER, layout.secret(SUPERUSER))
+            asyncio.run(_create(owner))
+            told = keeping(layout, owner, folder / "backups")
+            done = asyncio.run(restore(told, chosen.file, opener))
+            verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify or drill else None
+            yield from words.restored(done, chosen.into or folder, verified_s)
+            if not drill:
+                yield from words.warnings(done, asyncio.run(aftermath.settle(told, done.header, chosen.crl)))
+        finally:
+            server.stop()
+
+
+@contextmanager
+def database_of(layout: Layout) -> Iterator[DatabaseSettings]:
+    """As its owner: the running platform's; or PostgreSQL alone, for as long as this takes. Raises NotFound (no_data)."""
+    if not (layout.postgres / "PG_VERSION").exists():
+        raise NotFound("no_data", text("no_data", folder=layout.folder))
+    if is_running(layout):
+        port = settings.load(layout.settings / "twins.json", TwinsSettings).database.port
+        yield DatabaseSettings(LOOPBACK, port, DATABASE, SUPERUSER, layout.secret(SUPERUSER))
+        return
+    with layout.locked():
+        server = _server(layout)
+        try:
+            server.start()
+            yield DatabaseSettings(LOOPBACK, server.port, DATABASE, SUPERUSER, layout.secret(SUPERUSER))
+        finally:
+            server.stop()
+
+
+def keeping(layout: Layout, owner: DatabaseSettings, archives: Path) -> KeepingSettings:
+    """What an installation on one machine consists of. What is made anew at each start is not in it, nor are logs."""
+    own = (SUPERUSER, *migrate.SERVICE_ROLES)  # a restored database takes the passwords that it finds
+    return KeepingSettings(
+        database=owner,
+        passwords=layout.secrets,
+        folders=(
+            KeptFolder("dropbox", layout.dropbox, first=True, bulky=True),
+            KeptFolder("intake-uploads", layout.intake / "uploads", bulky=True),
+            KeptFolder("intake-originals", layout.intake / "originals", bulky=True),
+            KeptFolder("pki", layout.pki, skip=(".lock",)),
+            KeptFolder("secrets", layout.secrets, leave=own, made_anew=True),
+            KeptFolder("settings", layout.settings),
+            KeptFolder("mail", layout.mail),
+            KeptFolder("simulator", layout.simulator),
+            KeptFolder("plan", layout.plan),
+        ),
+        originals=layout.intake / "originals",
+        pki=layout.pki,
+        archives=archives,
+    )
+
+
+async def snapshot(layout: Layout, owner: DatabaseSettings) -> Path | None:
+    """Before a new schema is laid over what there is. None: there is nothing yet, or nothing new.
+
+    Raises as backup.back_up does, Conflict (schema_newer, migration_changed).
+    """
+    connection = await connect(owner)
+    try:
+        if not await migrate.pending(connection) or not await migrate.is_laid(connection):
+            return None
+    finally:
+        await connection.close()
+    key = layout.secret(_KEY)
+    if not key.exists():
+        sealing.make_key(key)
+    seal = Seal([one.to_public() for one in sealing.keys_in(key)])
+    told = keeping(layout, owner, layout.folder / "snapshots")
+    return (await backup.back_up(told, seal, kind="snapshot", keep=SNAPSHOTS_KEPT)).file
+
+
+def _server(layout: Layout) -> PostgresServer:
+    return PostgresServer(layout.postgres, port=0, password_file=layout.secret(SUPERUSER), log_file=layout.log("postgres"))
+
+
+async def _create(owner: DatabaseSettings) -> None:
+    connection = await connect(DatabaseSettings(owner.host, owner.port, "postgres", owner.user, owner.password_file))
+    try:
+        await connection.execute(f'CREATE DATABASE "{owner.name}"')
+    finally:
+        await connection.close()
