@@ -36,16 +36,16 @@ def facts() -> list[tuple[str, str]]:
         ("Processeur", f"{os.cpu_count()} cœurs"),
         ("Mémoire", f"{psutil.virtual_memory().total / 2**30:.0f} Gio"),
         ("Python", platform.python_version()),
-        ("PostgreSQL", _of(postgres.version)),
-        ("Mosquitto", _of(mosquitto.version)),
+        ("PostgreSQL", _number_of(postgres.version)),
+        ("Mosquitto", _number_of(mosquitto.version)),
         ("Ray", version("ray")),
         ("Litestar", version("litestar")),
     ]
 
 
-def _of(ask: Callable[[], str]) -> str:
+def _number_of(ask: Callable[[], str]) -> str:
     try:
-        return ask()
+        return ask().rpartition(" ")[2]  # "mosquitto version 2.0.18"
     except (FleetError, OSError, subprocess.SubprocessError) as error:
         return f"inconnu ({error})"
 

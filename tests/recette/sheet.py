@@ -172,7 +172,7 @@ def _reserve(each: Reserve) -> Reserve:
 
 def _run(run: Run) -> Pairs:
     outcomes = Counter(case.outcome for case in run.cases)
-    counted = ", ".join(f"{_number(outcomes[outcome])} {_STATES[outcome]}s" for outcome in ("passed", "failed", "skipped"))
+    counted = ", ".join(_plural(outcomes[outcome], _STATES[outcome]) for outcome in ("passed", "failed", "skipped"))
     return [
         ("Fichier", broken(run.name)),
         ("Commencé", french(run.started) or "non indiqué"),
@@ -207,6 +207,10 @@ def _counts(lines: Sequence[Line]) -> Counts:
 
 def _number(value: float) -> str:
     return str(format_decimal(value, locale=_LOCALE))
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{_number(number)} {word}{'s' * (number > 1)}"
 
 
 def _duration(seconds: float) -> str:
