@@ -65,7 +65,7 @@ async def _serve(settings: TwinsSettings) -> None:
 async def _keep(settings: TwinsSettings) -> None:
     """The ready file is there from when every shard is where it ought to be for the first time."""
     from actors import remote  # noqa: PLC0415 - as above
-    from actors.keeper import Keeper  # noqa: PLC0415
+    from actors.keeper import Keeper  # noqa: PLC0415 - as above
 
     stop = _stop_sign()
     ready_file = _ready_file(settings)

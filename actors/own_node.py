@@ -36,7 +36,8 @@ class OwnNode:
             raise ConnectionError(f"the cluster's head does not listen on {host}:{port}")
         address = own_address(settings)
         command = worker_command(settings, address, shards_max=0)
-        self._process = subprocess.Popen(command, env=os.environ | environment(settings))
+        # what goes wrong there is told on standard error; the rest is greetings
+        self._process = subprocess.Popen(command, env=os.environ | environment(settings), stdout=subprocess.DEVNULL)
         end = time.monotonic() + _START_S
         while not listens(address, settings.first_port):
             code = self._process.poll()

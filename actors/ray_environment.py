@@ -12,6 +12,7 @@ _CLUSTER: Final = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+    "RAY_enable_metrics_collection": "0",
     "RAY_BACKEND_LOG_LEVEL": "warning",
     "RAY_LOGGER_LEVEL": "warning",
 }

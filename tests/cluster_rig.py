@@ -6,6 +6,7 @@ nothing but its loopback (tests.alone). Each node has an address of its own ther
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -28,6 +30,7 @@ from fleet.profiles import shipped
 from fleet.settings import NodeSettings, RaySettings, RedisSettings, TwinsSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
+from tests.fleet_rig import until
 from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, postgres_server, server_folder
 
 HEAD, KEEPER, ASKER = 1, 2, 3  # numbers of nodes; workers come after them
@@ -92,13 +95,33 @@ class Cluster:
     def ready_file(self) -> Path:
         return self.twins.ray.address_file.with_name("twins.ready")
 
-    def await_ready(self) -> None:
-        end = time.monotonic() + _START_DEADLINE_S
-        while not self.ready_file.exists():
+    async def await_ready(self) -> None:
+        """Every shard answers, and is where it ought to be."""
+
+        async def is_ready() -> bool:
             for number, process in self.processes.items():
                 assert process.poll() is None, f"node {number} ended: {self.log(number)[-2000:]}"
-            assert time.monotonic() < end, f"the keeper is not ready: {self.log(KEEPER)[-2000:]}"
-            time.sleep(0.1)
+            return self.ready_file.exists()
+
+        await until(is_ready, _START_DEADLINE_S)
+
+    def load(self, *, rate: float, seconds: float, connections: int) -> "subprocess.Popen[bytes]":
+        """The load generator; SIGTERM ends it early. Its report: `report()`."""
+        return subprocess.Popen(
+            [
+                sys.executable, "-m", "edge", "load",
+                "--plan", str(self.folder / "plan.json"), "--certs", str(self.pki.folder / "devices"),
+                "--ca", str(self.pki.server_trust),
+                "--broker-host", self.broker.host, "--broker-port", str(self.broker.device_port),
+                "--rate", str(rate), "--seconds", str(seconds), "--connections", str(connections),
+                "--report", str(self.folder / "load.json"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "load.json").read_bytes())
+        return found
 
     def _start(self, number: int, told: NodeSettings | TwinsSettings, module: str, *words: str) -> "subprocess.Popen[bytes]":
         file = self.folder / f"{number}.json"
@@ -146,7 +169,7 @@ def cluster(*, sites: int, shards: int, workers: int, redis: RedisSettings | Non
             for number in range(FIRST_WORKER, FIRST_WORKER + workers):
                 running.start_node(number)
             running.start_keeper()
-            running.await_ready()
+            asyncio.run(running.await_ready())
             yield running
         finally:
             for number in list(running.processes):

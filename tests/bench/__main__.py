@@ -22,6 +22,8 @@ NAMES = (
     "commands",
     "rollouts",
     "lost",
+    "cluster",
+    "sizing",
 )
 ON_REQUEST = ("fuzz",)  # it takes a quarter of an hour, and looks for mistakes
 

@@ -17,7 +17,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.storage.database import connect
 from tests.bench.figures import Figure, figure, note
 from tests.bench.platform import Platform, platform
-from tests.servers import Broker, Pki, mosquitto_server
+from tests.servers import Broker, Database, Pki, mosquitto_server
 
 CONNECTIONS = 1_000
 SITES = 450
@@ -69,12 +69,12 @@ def check_stored(running: Platform, bench: str) -> Iterator[Figure]:
     """Acked means stored: the last load's samples, each of its own instant, against what its devices were told."""
     report = running.report()
     acked = sum(device["acked_seq"] for device in report["devices"])  # type: ignore[attr-defined]
-    stored = asyncio.run(rows_since(running, int(report["started_at"])))  # type: ignore[call-overload]
+    stored = asyncio.run(rows_since(running.database, int(report["started_at"])))  # type: ignore[call-overload]
     yield figure(bench, "platform-acked messages without a row", max(0, acked - stored), "messages")
 
 
-async def rows_since(running: Platform, at_ms: int) -> int:
-    connection = await connect(running.database.owner)
+async def rows_since(database: Database, at_ms: int) -> int:
+    connection = await connect(database.owner)
     try:
         counted = "SELECT count(*) FROM telemetry.sample WHERE time >= to_timestamp($1::float8 / 1000)"
         rows: int = await connection.fetchval(counted, at_ms)

@@ -73,7 +73,7 @@ def judged(running: Platform, reports: Sequence[dict[str, Any]], killed_at: floa
     never = sum(seconds < 0 for seconds in back_s)
     yield figure("storm", "devices that did not come back", never, "devices")
     acked = sum(device["acked_seq"] for device in devices)
-    stored = asyncio.run(rows_since(running, min(report["started_at"] for report in reports)))
+    stored = asyncio.run(rows_since(running.database, min(report["started_at"] for report in reports)))
     yield figure("storm", "platform-acked messages without a row", max(0, acked - stored), "messages")
     unacked = sum(device["offered_seq"] - device["acked_seq"] for device in devices)
     yield figure("storm", "messages that were sent and not acked at the end", unacked, "messages")
