@@ -4,6 +4,7 @@
     PKI                 as `python -m certs` lays it out; besides this job only the authority's process sees it
     /keys/<service>     what that service reads as /run/secrets: see actors.jobs.holders
     /keys/broker        the broker's own folder: its configuration, keys, access list and revocation list
+    /data/redis         Redis's own volume, whose image leaves it to its own user; here that user has a fixed number
     /owner              the owner's certificate for browsers, chain.pem and key.pem, if there is one
 
 Every step may be repeated, and is, as long as the installation runs: the authority renews certificates in its folder, an
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from actors import broker_home
 from actors.broker_files import content_of, replace
 from actors.jobs import vault
-from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, SERVICE_UID, Holder
+from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, REDIS_UID, SERVICE_UID, Holder
 from certs import last_list
 from certs.authority import Pki, alone_in
 from fleet import limits
@@ -46,6 +47,7 @@ class Places(msgspec.Struct, frozen=True):
     pki: Path = Path("/var/lib/solarperform/pki")
     keys: Path = Path("/keys")
     owner: Path = Path("/owner")
+    data: Path = Path("/data")
 
 
 def hand_out(places: Places, hosts: Sequence[str]) -> list[str]:
@@ -66,6 +68,8 @@ def hand_out(places: Places, hosts: Sequence[str]) -> list[str]:
     changed = [name for holder in HOLDERS for name in _hand_to(holder, places)]
     changed += _public_certificate(places)
     _lay_out_broker(places)
+    if (places.data / "redis").is_dir():
+        _give(places.data / "redis", REDIS_UID)
     return changed
 
 
