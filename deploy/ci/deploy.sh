@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Brings a release to this machine, looks at it from outside, and goes back to the one before when it is not well:
+#   deploy/ci/deploy.sh RELEASE
+# Run in a checkout of that release. What a release was started with (docker-compose.yml, deploy/) is kept beside its
+# number, so that going back starts the images of before with the files of before. The database stays: migrations only
+# add what code of the release before goes on without.
+#   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there
+#   SP_IMAGES        as in build-images.sh; what is not on this machine is pulled
+#   WAIT_S           how long everything may take to be healthy; default: 180
+#   SMOKE            another command that says whether all is well; default: smoke.sh
+# Exit code: 0 the new release runs, 1 the one before runs again, 2 neither does.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+release=${1:?which release?}
+[[ $release =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || { echo "deploy: '$release' is no release" >&2; exit 2; }
+state=${SP_STATE:-$HOME/solarperform}
+mkdir -p "$state/releases"
+touch "$state/.env"
+current=$(cat "$state/current" 2>/dev/null || true)
+
+exec 9>"$state/lock"
+flock --nonblock 9 || { echo "deploy: another deployment is under way in $state" >&2; exit 2; }
+
+compose() { # release, arguments
+    local which=$1
+    shift
+    SP_RELEASE=$which SP_OWNER_DIR=${SP_OWNER_DIR:-$state/owner} docker compose --project-name solarperform --env-file "$state/.env" \
+        --project-directory "$state/releases/$which" --file "$state/releases/$which/docker-compose.yml" "$@"
+}
+
+keep() { # what this checkout starts the release with
+    local kept=$state/releases/$release
+    rm -rf "$kept.new"
+    mkdir -p "$kept.new" "$state/owner"
+    cp -R "$here/../../docker-compose.yml" "$kept.new/"
+    cp -R "$here/.." "$kept.new/deploy"
+    rm -rf "$kept"
+    mv "$kept.new" "$kept"
+}
+
+fetch() {
+    local image
+    for image in $(compose "$release" config --images | sort -u); do
+        docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image"
+    done
+}
+
+start() { # release
+    compose "$1" up --detach --no-build --remove-orphans --wait --wait-timeout "${WAIT_S:-180}"
+}
+
+well() {
+    # shellcheck source=/dev/null
+    (set -a; . "$state/.env"; set +a; "${SMOKE:-$here/smoke.sh}")
+}
+
+keep
+fetch
+if start "$release" && well; then
+    printf '%s\n' "$release" >"$state/current.new"
+    mv "$state/current.new" "$state/current"
+    echo "deploy: $release runs"
+    exit 0
+fi
+
+echo "deploy: $release is not well; its last words:" >&2
+compose "$release" ps --all >&2 || true
+compose "$release" logs --tail 40 >&2 || true
+if [ -z "$current" ]; then
+    echo "deploy: there is no release before it to go back to" >&2
+    exit 2
+fi
+echo "deploy: back to $current" >&2
+if start "$current" && well; then
+    echo "deploy: $current runs again" >&2
+    exit 1
+fi
+echo "deploy: $current does not come back either: see docker compose --project-name solarperform ps" >&2
+exit 2
