@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors.ray_environment import set_environment
+from actors.ray_room import require_room, room
+from certs.tls import broker_context
 from fleet.errors import FleetError
+from fleet.folders import require_writable
 from fleet.logs import set_up_logs
 from fleet.metrics_port import open_metrics
+from fleet.process import keep_fresh, run_to_end, unless_stopped
+from fleet.secret_file import read_secret
 from fleet.settings import TwinsSettings, load
+from fleet.storage.readiness import until_ready
 
 _LOOK_S: Final = 1.0
 _FAILURES_MAX: Final = 5
@@ -34,15 +40,30 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, required=True)
     arguments = parser.parse_args()
     set_up_logs()
-    try:
-        settings = load(arguments.settings, TwinsSettings)
-        set_environment(settings.ray)
-        open_metrics(settings.metrics)
-        asyncio.run(_serve(settings) if settings.ray.cluster is None else _keep(settings))
-    except FleetError as error:
-        log.error("twins_stopped", code=error.code, error=error.detail)
-        return 1
-    return 0
+    return run_to_end("twins", lambda: _run(load(arguments.settings, TwinsSettings)))
+
+
+def _run(settings: TwinsSettings) -> None:
+    _look(settings)
+    set_environment(settings.ray)
+    open_metrics(settings.metrics)
+    asyncio.run(_begin(settings))
+
+
+def _look(settings: TwinsSettings) -> None:
+    """For what a shard would die of, again and again. Raises BadInput (bad_secret_file, bad_tls_files, certificate_expired,
+    certificate_early), Unavailable (no_memory, no_shared_memory, read_only, no_permission, disk_full).
+    """
+    read_secret(settings.ray.token_file)
+    broker_context(settings.broker)
+    require_writable(settings.ray.address_file.parent)
+    if settings.ray.cluster is None:
+        require_room(settings.ray.object_store_bytes, settings.shards, room())
+
+
+async def _begin(settings: TwinsSettings) -> None:
+    if await unless_stopped(until_ready(settings.database, log)):
+        await (_serve(settings) if settings.ray.cluster is None else _keep(settings))
 
 
 async def _serve(settings: TwinsSettings) -> None:
@@ -56,7 +77,9 @@ async def _serve(settings: TwinsSettings) -> None:
     epochs = await asyncio.gather(*(handle.ask.remote("ready") for handle in handles))
     _write(ready_file, " ".join(map(str, epochs)))
     log.info("twins_ready", address=address, epochs=epochs)
+    fresh = asyncio.create_task(keep_fresh(ready_file), name="ready file")
     await stop.wait()
+    fresh.cancel()
     await asyncio.to_thread(remote.stop, handles)
     address_file.unlink(missing_ok=True)
     ready_file.unlink(missing_ok=True)

@@ -15,8 +15,10 @@ import structlog
 
 from actors.node_command import head_address, head_command, listens, own_address, release, worker_command
 from actors.ray_environment import environment
+from actors.ray_room import require_room, room
 from fleet.errors import FleetError, Unavailable
 from fleet.logs import set_up_logs
+from fleet.secret_file import read_secret
 from fleet.settings import NodeSettings, load
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def become(settings: NodeSettings, *, is_head: bool) -> None:
     """Does not return: Ray takes this process over, and ends with the first of its parts. Raises FleetError."""
+    read_secret(settings.ray.token_file)
+    require_room(settings.ray.object_store_bytes, 0 if is_head else settings.shards_max, room())
     if is_head:
         command = head_command(settings)
     else:

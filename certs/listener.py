@@ -192,14 +192,18 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - as it is called
         """uvicorn's own knows no time limit for the handshake."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: Protocol(self.config, self.server_state, {}, loop),
-            *self._address,
-            ssl=self._context.ssl,
-            ssl_handshake_timeout=EST_HANDSHAKE_S,
-            ssl_shutdown_timeout=EST_HANDSHAKE_S,
-            backlog=self.config.backlog,
-        )
+        try:
+            server = await loop.create_server(
+                lambda: Protocol(self.config, self.server_state, {}, loop),
+                *self._address,
+                ssl=self._context.ssl,
+                ssl_handshake_timeout=EST_HANDSHAKE_S,
+                ssl_shutdown_timeout=EST_HANDSHAKE_S,
+                backlog=self.config.backlog,
+            )
+        except OSError as error:
+            where = ":".join(map(str, self._address))
+            raise Unavailable("port_busy", f"{where} cannot be listened on: {error.strerror or error}") from None
         self.servers = [server]
         self.started = True
         self.listening.set()

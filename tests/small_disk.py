@@ -25,6 +25,11 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def read_only(folder: Path) -> None:
+    """From now on, a disk of `mounted`."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+
 @contextmanager
 def files_up_to(size_bytes: int) -> Iterator[None]:
     """Writing beyond fails as on a full disk: with an OSError, in the middle of a write."""

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ import uvloop
 from actors.client import Twins
 from certs.tls import broker_context
 from fleet import settings as files
-from fleet.errors import BadInput
+from fleet.errors import BadInput, Unavailable
 from fleet.folders import full
 from fleet.follow import tracing_of
 from fleet.limits import WEB_POOL_CONNECTIONS
@@ -105,13 +106,18 @@ def make_server(services: Services) -> Server:
 
 def _look(settings: WebSettings) -> None:
     """Files that were never right are said now. Raises BadInput (bad_secret_file, bad_settings, bad_tls_files), Unavailable
-    (read_only, no_permission).
+    (read_only, no_permission, port_busy).
     """
     read_secret(settings.ray.token_file)
     if settings.pull_key_file is not None:
         pull_secrets.require_key(settings.pull_key_file)
     if settings.intake_folder is not None and (full_disk := full(settings.intake_folder)) is not None:
         log.error("no_uploads", code=full_disk.code, error=full_disk.detail)
+    try:
+        socket.create_server((settings.host, settings.port)).close()
+    except OSError as error:  # uvicorn would end the process without a word of ours
+        where = f"{settings.host}:{settings.port}"
+        raise Unavailable("port_busy", f"{where} cannot be listened on: {error.strerror or error}") from None
     try:
         broker_context(settings.broker)
     except BadInput as error:
