@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from actors import broker_home
-from actors.broker_files import content_of, replace
+from actors.broker_files import ACL, content_of, replace
 from actors.jobs import vault
 from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, REDIS_UID, SERVICE_UID, Holder
 from certs import last_list
@@ -126,7 +126,7 @@ def _lay_out_broker(places: Places) -> None:
         queued_messages_max=limits.BROKER_QUEUED_MESSAGES_MAX,
         data=Path("/mosquitto/data"),
     )
-    if content_of(home / broker_home.CONFIGURATION) is None:
+    if content_of(home / ACL) is None:  # not the configuration: the engine puts the image's own there
         broker_home.lay_out(home, places.pki, SERVER)
     replace(home / broker_home.CONFIGURATION, configuration.encode())
     _give(home, MOSQUITTO_UID)
