@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from certs import problems
 from certs.authority import Pki
 from certs.forwarded import Peers
-from fleet.errors import BadInput, FleetError
+from fleet.errors import BadInput, FleetError, Unavailable
 from fleet.limits import (
     ATTEMPT_KEYS_MAX,
     EST_CONNECTIONS_MAX,
