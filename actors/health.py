@@ -23,8 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     http = ways.add_parser("http")
     http.add_argument("port", type=int)
     http.add_argument("path")
+    ways.add_parser("processes").add_argument("names", nargs="+")
     chosen = parser.parse_args(arguments)
-    ill = file_ill(chosen.file, time.time()) if chosen.way == "file" else http_ill(chosen.port, chosen.path)
+    match chosen.way:
+        case "file":
+            ill = file_ill(chosen.file, time.time())
+        case "http":
+            ill = http_ill(chosen.port, chosen.path)
+        case _:
+            ill = processes_ill(chosen.names)
     sys.stdout.write(f"{ill or 'well'}\n")  # the engine keeps what a check has said
     return 1 if ill else 0
 
@@ -52,6 +59,22 @@ def http_ill(port: int, path: str) -> str | None:
     if status and status[0].startswith(b"2"):
         return None
     return f"{path} says {answer.partition(chr(13).encode())[0].decode(errors='replace')} {_body(answer)}"
+
+
+def processes_ill(names: Sequence[str]) -> str | None:
+    running = {_name(folder) for folder in Path("/proc").iterdir() if folder.name.isdigit()}
+    missing = [name for name in names if name[:15] not in running]  # so much of a name is kept by the kernel
+    return f"not running: {', '.join(missing)}" if missing else None
+
+
+def _name(folder: Path) -> str:
+    """Empty for one that has ended, also where nobody has taken note of it yet."""
+    try:
+        text = (folder / "stat").read_text()
+    except OSError:
+        return ""
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return "" if rest.split()[0] == "Z" else name
 
 
 def _body(answer: bytes) -> str:
