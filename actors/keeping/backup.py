@@ -78,7 +78,7 @@ async def _written(
     files_bytes = sum([await asyncio.to_thread(folders.size_bytes, folder) for folder in kept])
     require_room(file.parent, database_bytes * ARCHIVE_SHRINKS_TO + files_bytes)
     with writing(file, seal) as writer:
-        header = await _header(connection, kind, database_bytes, files_bytes)
+        header = await _header(connection, kind, database_bytes, files_bytes, kept)
         writer.add_struct(HEADER, header)
         boxes = await _files(writer, [folder for folder in kept if folder.first])
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -98,7 +98,9 @@ async def _files(writer: Writer, those: Sequence[KeptFolder]) -> list[File]:
     return [file for folder in those for file in await asyncio.to_thread(folders.keep, folder, writer)]
 
 
-async def _header(connection: Connection, kind: Kind, database_bytes: int, files_bytes: int) -> Header:
+async def _header(
+    connection: Connection, kind: Kind, database_bytes: int, files_bytes: int, kept: Sequence[KeptFolder]
+) -> Header:
     return Header(
         format=FORMAT,
         kind=kind,
@@ -107,6 +109,7 @@ async def _header(connection: Connection, kind: Kind, database_bytes: int, files
         taken_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         database_bytes=database_bytes,
         files_bytes=files_bytes,
+        folders=[folder.name for folder in kept],
         migrations=await _migrations(connection),
     )
 

@@ -30,6 +30,7 @@ class Header(msgspec.Struct, frozen=True):
     taken_at        ISO 8601, of the database's one view
     database_bytes  what the database took on its disk, indexes included: how much room a restore needs
     files_bytes     of all folders
+    folders         names of those that were kept: a restore touches no other
     """
 
     format: int
@@ -39,6 +40,7 @@ class Header(msgspec.Struct, frozen=True):
     taken_at: str
     database_bytes: int
     files_bytes: int
+    folders: list[str]
     migrations: list[Migration]
 
 

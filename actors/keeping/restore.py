@@ -83,7 +83,8 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
         await whole.refuse_half_restored(connection)
         if not await whole.is_empty(connection):
             raise Conflict("database_taken", text("database_taken", name=settings.database.name))
-        for folder in settings.folders:
+        those = [folder for folder in settings.folders if folder.name in header.folders]
+        for folder in those:
             _clear(folder)
         existing = next(each for each in (settings.pki, *settings.pki.parents) if each.exists())
         require_room(existing, header.database_bytes * RESTORE_GROWS_TO + header.files_bytes)
@@ -91,7 +92,7 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
         try:
             manifest = await _unpacked(settings, connection, file, opener)
         except BaseException:
-            for folder in settings.folders:
+            for folder in those:
                 _empty(folder)
             await whole.unmark(connection)
             raise

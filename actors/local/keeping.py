@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from actors.keeping import aftermath, backup, sealing, words
 from actors.keeping.restore import look, restore, verify
@@ -20,12 +19,9 @@ from actors.local.ports import LOOPBACK
 from actors.local.postgres import SUPERUSER, PostgresServer
 from fleet import settings
 from fleet.errors import BadInput, Conflict, NotFound
-from fleet.limits import SNAPSHOTS_KEPT
 from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder, TwinsSettings
 from fleet.storage import migrate
 from fleet.storage.database import connect
-
-_KEY: Final = "snapshot_key"  # among the secrets: snapshots lie beside what they were taken of
 
 
 def add_backup_to(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +83,7 @@ def back_up(layout: Layout, chosen: argparse.Namespace) -> Iterator[str]:
         return
     seal = seal_of(chosen)
     with database_of(layout) as database:
-        told = keeping(layout, database, chosen.to or layout.folder / "backups")
+        told = settings_of(layout, database, chosen.to or layout.folder / "backups")
         yield from words.made(asyncio.run(backup.back_up(told, seal, keep=chosen.keep)), told)
 
 
@@ -116,6 +112,8 @@ def bring_back(chosen: argparse.Namespace) -> Iterator[str]:
         fresh.rename(into)  # there is a whole installation or none
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    if look(chosen.file, opener).kind == "snapshot":
+        yield text("snapshot_files")
     yield text("next_start", folder=into)
 
 
@@ -129,7 +127,7 @@ def _restored(chosen: argparse.Namespace, opener: Opener, folder: Path, *, drill
             server.start()
             owner = DatabaseSettings(LOOPBACK, server.port, DATABASE, SUPERUSER, layout.secret(SUPERUSER))
             asyncio.run(_create(owner))
-            told = keeping(layout, owner, folder / "backups")
+            told = settings_of(layout, owner, folder / "backups")
             done = asyncio.run(restore(told, chosen.file, opener))
             verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify or drill else None
             yield from words.restored(done, chosen.into or folder, verified_s)
@@ -157,7 +155,7 @@ def database_of(layout: Layout) -> Iterator[DatabaseSettings]:
             server.stop()
 
 
-def keeping(layout: Layout, owner: DatabaseSettings, archives: Path) -> KeepingSettings:
+def settings_of(layout: Layout, owner: DatabaseSettings, archives: Path) -> KeepingSettings:
     """What an installation on one machine consists of. What is made anew at each start is not in it, nor are logs."""
     own = (SUPERUSER, *migrate.SERVICE_ROLES)  # a restored database takes the passwords that it finds
     return KeepingSettings(
@@ -178,25 +176,6 @@ def keeping(layout: Layout, owner: DatabaseSettings, archives: Path) -> KeepingS
         pki=layout.pki,
         archives=archives,
     )
-
-
-async def snapshot(layout: Layout, owner: DatabaseSettings) -> Path | None:
-    """Before a new schema is laid over what there is. None: there is nothing yet, or nothing new.
-
-    Raises as backup.back_up does, Conflict (schema_newer, migration_changed).
-    """
-    connection = await connect(owner)
-    try:
-        if not await migrate.pending(connection) or not await migrate.is_laid(connection):
-            return None
-    finally:
-        await connection.close()
-    key = layout.secret(_KEY)
-    if not key.exists():
-        sealing.make_key(key)
-    seal = Seal([one.to_public() for one in sealing.keys_in(key)])
-    told = keeping(layout, owner, layout.folder / "snapshots")
-    return (await backup.back_up(told, seal, kind="snapshot", keep=SNAPSHOTS_KEPT)).file
 
 
 def _server(layout: Layout) -> PostgresServer:

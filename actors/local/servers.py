@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from actors.local import demo, demo_files
+from actors.keeping import upgrade
+from actors.keeping.texts import text as keeping_text
+from actors.local import demo, demo_files, keeping
 from actors.local.configuration import DATABASE, SERVER_NAME, Configuration
 from actors.local.layout import keep_secret
 from actors.local.machine import Machine
@@ -77,6 +79,7 @@ class Servers:
             await self._machine.supervisor.start(self.postgres, 60.0)
         with progress.step(text("step_migrations")):
             await self._create_database()
+            await self._snapshot()
             passwords = {role: layout.secret(role).read_text() for role in SERVICE_ROLES}
             connection = await connect(self.configuration.database(SUPERUSER))
             try:
@@ -98,6 +101,15 @@ class Servers:
                 await connection.execute(f"CREATE DATABASE {DATABASE}")
         finally:
             await connection.close()
+
+    async def _snapshot(self) -> None:
+        """No new schema without a way back."""
+        layout, key = self._machine.layout, self._machine.layout.secret("snapshot_key")
+        told = keeping.settings_of(layout, self.configuration.database(SUPERUSER), layout.folder / "snapshots")
+        made = await upgrade.snapshot(told, key)
+        if made is not None:
+            said = keeping_text("snapshot", file=made.file, size_mb=made.size_bytes / 1e6, key_file=key)
+            self._machine.progress.line(said)
 
     def _offer_setup(self, has_admin: bool) -> None:
         layout = self._machine.layout

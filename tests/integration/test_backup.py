@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,16 +10,14 @@ import pytest
 from actors.keeping import backup, sealing
 from actors.keeping.restore import look, restore, verify
 from actors.keeping.sealing import Opener
-from actors.local.postgres import SUPERUSER, _wheel
 from fleet.errors import BadInput, Conflict, FleetError
-from fleet.settings import DatabaseSettings, KeepingSettings
+from fleet.settings import KeepingSettings
 from fleet.storage.database import connect
 from fleet.storage.migrate import SERVICE_ROLES, migrate
 from tests.fleet_rig import seed_fleet
-from tests.keeping_rig import Kept, elsewhere, kept
+from tests.keeping_rig import Kept, elsewhere, empty_database, kept, schema_of
 from tests.servers import Cluster, Database
 
-_numbers = count(1)
 DAMAGES = {
     "truncated": "damaged",
     "cut_in_half": "damaged",
@@ -82,12 +78,6 @@ def fill_folders(settings: KeepingSettings) -> None:
     (settings.archives.parent / "pki/devices-ca/key.pem").chmod(0o400)
 
 
-def empty_database(cluster: Cluster) -> DatabaseSettings:
-    name = f"sp_restored_{next(_numbers)}"
-    asyncio.run(cluster._execute(f'CREATE DATABASE "{name}"'))
-    return cluster.settings(name, SUPERUSER)
-
-
 @pytest.fixture
 def full(postgres: Cluster, database: Database, tmp_path: Path) -> Kept:
     asyncio.run(fill(database))
@@ -98,26 +88,9 @@ def full(postgres: Cluster, database: Database, tmp_path: Path) -> Kept:
 
 @pytest.fixture
 def target(postgres: Cluster, full: Kept, tmp_path: Path) -> Iterator[KeepingSettings]:
-    database = empty_database(postgres)
+    database = empty_database(postgres, "restored")
     yield elsewhere(full.settings, database, tmp_path / "second")
     postgres.drop_database(database.name)
-
-
-def schema_of(database: DatabaseSettings) -> str:
-    """As PostgreSQL's own pg_dump tells of it: tables, functions, policies, grants, partitions."""
-    command = [
-        _wheel() / "bin" / "pg_dump",
-        "--schema-only",
-        "-h",
-        database.host,
-        "-p",
-        str(database.port),
-        "-U",
-        database.user,
-    ]
-    environment = {**os.environ, "PGPASSWORD": database.password_file.read_text()}
-    done = subprocess.run([*command, database.name], capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("\\", "-- Dumped")))
 
 
 def files_of(settings: KeepingSettings) -> dict[str, tuple[bytes, int]]:
