@@ -14,6 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 release=${1:?which release?}
 [[ $release =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || { echo "deploy: '$release' is no release" >&2; exit 2; }
+project=${COMPOSE_PROJECT_NAME:-solarperform}
 state=${SP_STATE:-$HOME/solarperform}
 mkdir -p "$state/releases"
 touch "$state/.env"
@@ -25,7 +26,7 @@ flock --nonblock 9 || { echo "deploy: another deployment is under way in $state"
 compose() { # release, arguments
     local which=$1
     shift
-    SP_RELEASE=$which SP_OWNER_DIR=${SP_OWNER_DIR:-$state/owner} docker compose --project-name solarperform --env-file "$state/.env" \
+    SP_RELEASE=$which SP_OWNER_DIR=${SP_OWNER_DIR:-$state/owner} docker compose --project-name "$project" --env-file "$state/.env" \
         --project-directory "$state/releases/$which" --file "$state/releases/$which/docker-compose.yml" "$@"
 }
 
@@ -41,6 +42,7 @@ keep() { # what this checkout starts the release with
 
 fetch() {
     local image
+    [ -z "${REGISTRY_USER:-}" ] || "$here/registry-login.sh"
     for image in $(compose "$release" config --images | sort -u); do
         docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image"
     done
@@ -76,5 +78,5 @@ if start "$current" && well; then
     echo "deploy: $current runs again" >&2
     exit 1
 fi
-echo "deploy: $current does not come back either: see docker compose --project-name solarperform ps" >&2
+echo "deploy: $current does not come back either: see docker compose --project-name $project ps" >&2
 exit 2
