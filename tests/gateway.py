@@ -1,5 +1,6 @@
 """The gateway as it is deployed, in front of the real web and the real authority: real nginx, started by its own script."""
 
+import asyncio
 import os
 import shutil
 import ssl
@@ -24,7 +25,7 @@ from actors.local.ports import LOOPBACK, free_port
 from fleet import settings
 from tests.authority import with_patience
 from tests.servers import Database, certs
-from tests.web_app import web_settings
+from tests.web_app import PASSWORD, seed, web_settings
 from web.tokens import load_tokens
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "gateway"
@@ -197,3 +198,43 @@ class WebProcess:
             return httpx.get(f"{self.url}/health/live", trust_env=False).is_success
         except httpx.TransportError:
             return False
+
+
+@dataclass
+class Site:
+    """A gateway with the web behind it; no authority listens."""
+
+    gateway: Gateway
+    web: WebProcess
+
+    def sign_in(self, client: httpx.Client, email: str = "otto@example.org") -> dict[str, str]:
+        """Headers of a request by this person."""
+        answer = client.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def entry(self, answer: httpx.Response) -> dict[str, Any]:
+        """What the gateway has logged of it."""
+        wanted, found = answer.headers["x-request-id"], []
+
+        def logged() -> bool:
+            found[:] = [line for line in (self.gateway.folder / "access.log").read_text().splitlines() if wanted in line]
+            return bool(found)
+
+        self.gateway.until(logged, "nothing was logged")
+        entry: dict[str, Any] = msgspec.json.decode(found[0])
+        return entry
+
+
+@contextmanager
+def gateway_site(folder: Path, database: Database, pki: Path) -> Iterator[Site]:
+    """Not within an event loop."""
+    asyncio.run(seed(database.owner))
+    web = WebProcess(folder, database)
+    with gateway(folder, pki, web_port=web.port, pki_port=free_port(), jwks=web.jwks) as made:
+        try:
+            made.start()
+            web.start(made.url)
+            yield Site(made, web)
+        finally:
+            web.kill()

@@ -77,7 +77,9 @@ function refused(r) {
     r.headersOut['Cache-Control'] = 'no-store';
     if (r.headersIn['HX-Request'] !== undefined) {
         r.headersOut['HX-Refresh'] = 'true';
-        r.return(401, '');
+        r.status = 401; // r.return without a text would come back here
+        r.sendHeader();
+        r.finish();
         return;
     }
     const back = r.method === 'GET' || r.method === 'HEAD' ? r.variables.request_uri : '/';

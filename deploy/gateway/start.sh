@@ -74,13 +74,27 @@ write_configuration() {
     write_upstreams
 }
 
-run() {
-    "$nginx" -e stderr -p "$SP_GATEWAY_RUN" -c "$SP_GATEWAY_RUN/conf/nginx.conf" "$@"
+test_configuration() {
+    "$nginx" -e stderr -p "$SP_GATEWAY_RUN" -c "$SP_GATEWAY_RUN/conf/nginx.conf" -q -t
+}
+
+# nginx names a request's whole address when it logs an error, and set-up and invitation links are secrets. In the shell's own
+# words: not every sed writes a line when it has read it.
+without_queries() {
+    while IFS= read -r line; do
+        clean=''
+        while [ "$line" != "${line%%\?*}" ]; do
+            clean="$clean${line%%\?*}?..."
+            line=${line#*\?}
+            line=${line#"${line%%[ \"]*}"}
+        done
+        printf '%s\n' "$clean$line"
+    done
 }
 
 # What nginx has read, in a few characters.
 state() {
-    find -L "$SP_GATEWAY_SECRETS" -type f -exec cksum {} + 2>/dev/null | sort
+    find -L "$SP_GATEWAY_SECRETS" -type f -exec sha256sum {} + 2>/dev/null | sort
     cat "$SP_GATEWAY_RUN/conf/upstreams.conf"
 }
 
@@ -95,15 +109,14 @@ stop() {
 }
 
 write_configuration
-run -q -t || { say gateway_not_started "nginx does not take this configuration; the reason stands above"; exit 1; }
+test_configuration || { say gateway_not_started "nginx does not take this configuration; the reason stands above"; exit 1; }
 
-# nginx names a request's whole address when it logs an error; set-up and invitation links are secrets.
 errors="$SP_GATEWAY_RUN/errors"
 rm -f "$errors"
 mkfifo "$errors"
-sed -u 's/?[^ "]*/?.../g' <"$errors" >&2 &
+without_queries <"$errors" >&2 &
 read_before=$(state)
-run -g 'daemon off;' 2>"$errors" &
+"$nginx" -e stderr -p "$SP_GATEWAY_RUN" -c "$SP_GATEWAY_RUN/conf/nginx.conf" -g 'daemon off;' 2>"$errors" &
 gateway=$!
 trap stop QUIT TERM INT
 say gateway_starts "$SP_PUBLIC_URL, listening on $listen"
@@ -114,7 +127,7 @@ while kill -0 "$gateway" 2>/dev/null; do
     write_upstreams
     now=$(state)
     [ "$now" != "$read_before" ] || continue
-    if reason=$(run -q -t 2>&1); then
+    if reason=$(test_configuration 2>&1); then
         kill -HUP "$gateway"
         read_before=$now
         say gateway_reloads "certificates, keys or addresses have changed"

@@ -1,0 +1,125 @@
+"""Certificates and keys that change while the gateway runs, how it ends, and the shell that runs it."""
+
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from cryptography import x509
+
+from actors.local import debian
+from actors.local.ports import LOOPBACK
+from tests.gateway import Gateway, gateway
+from tests.servers import Pki, certs, server_folder
+
+
+@pytest.fixture
+def front(pki: Pki) -> Iterator[Gateway]:
+    """Nothing is behind it."""
+    with server_folder("gateway") as folder, gateway(folder, pki.folder, web_port=1, pki_port=1) as made:
+        yield made
+
+
+def shown(front: Gateway) -> int:
+    """The serial number of what a new connection is shown."""
+    with (
+        socket.create_connection((LOOPBACK, front.port), timeout=20) as plain,
+        front.tls().wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        der = connection.getpeercert(True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+def renewed(folder: Path) -> Path:
+    """Another PKI's certificate for localhost: (chain, key) in a folder, and what to know it by."""
+    certs("init", str(folder))
+    certs("issue-server", str(folder), "--name", "localhost")
+    return folder
+
+
+def test_a_renewed_certificate_is_shown_and_nobody_is_dropped(front: Gateway, tmp_path: Path) -> None:
+    front.start()
+    before = shown(front)
+    plain = socket.create_connection((LOOPBACK, front.port), timeout=60)
+    asking = front.tls().wrap_socket(plain, server_hostname="localhost")
+    asking.sendall(f"POST /login HTTP/1.1\r\nHost: localhost:{front.port}\r\nContent-Length: 4\r\n\r\nab".encode())
+    public, fresh = front.secrets / "public", renewed(tmp_path / "fresh")
+    shutil.copy(fresh / "trust" / "servers.pem", front.trust)
+    shutil.copy(fresh / "servers" / "localhost" / "chain.pem", public / "chain.pem")  # chain and key do not fit yet
+    front.until(lambda: "gateway_keeps" in front.errors, "half a renewal was not noticed")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shown(front)  # still the old one, which is not known by the new anchor
+    shutil.copy(fresh / "servers" / "localhost" / "key.pem", public / "key.pem")
+    front.until(lambda: "gateway_reloads" in front.errors, "a renewal was not noticed")
+    front.until(lambda: _answers(front), "the renewed certificate is not shown")
+    assert shown(front) != before
+    asking.sendall(b"cd")  # the other half of a request that was under way all the time
+    assert asking.recv(1_000).startswith(b"HTTP/1.1 502")  # there is no web here
+    asking.close()
+    assert front.stop() == 0
+
+
+def test_keys_of_tokens_are_read_anew_and_a_bad_file_is_not(front: Gateway) -> None:
+    front.start()
+    file = front.secrets / "jwks.json"
+    file.write_text("{")
+    front.until(lambda: "gateway_keeps" in front.errors, "a bad file was not noticed")
+    assert httpx.get(f"{front.url}/metrics", verify=front.tls(), trust_env=False).status_code == httpx.codes.NOT_FOUND
+    file.write_bytes(msgspec.json.encode({"keys": [], "renewed": True}))
+    front.until(lambda: "gateway_reloads" in front.errors, "the good file was not noticed")
+
+
+def test_what_cannot_be_read_at_its_start_is_said(front: Gateway) -> None:
+    (front.secrets / "public" / "key.pem").write_text("no key")
+    with pytest.raises(AssertionError, match=r"public/key\.pem"):
+        front.start()
+    assert front.process is not None
+    assert front.process.wait(timeout=10) == 1
+    assert "gateway_not_started" in front.errors
+
+
+def test_it_runs_below_busybox(front: Gateway) -> None:
+    """Its shell and its tools, as in small images."""
+    found = shutil.which("busybox") or debian.unpack("busybox-static", "bin/busybox")
+    if found is None:
+        pytest.skip("no busybox here, and none to be had: its shell stays unproven")
+    busybox = found if isinstance(found, str) else str(found.path)
+    tools = front.folder / "tools"
+    tools.mkdir()
+    for tool in (
+        "sh",
+        "sed",
+        "find",
+        "sort",
+        "sha256sum",
+        "cat",
+        "mkdir",
+        "mkfifo",
+        "rm",
+        "date",
+        "sleep",
+        "dirname",
+        "tr",
+        "env",
+    ):
+        (tools / tool).symlink_to(busybox)
+    front.environment = {**front.environment, "PATH": str(tools)}
+    if "SP_GATEWAY_NGINX" not in front.environment:
+        front.environment |= {"SP_GATEWAY_NGINX": str(shutil.which("nginx"))}
+    front.start(f"{busybox} sh")
+    (front.secrets / "jwks.json").write_bytes(msgspec.json.encode({"keys": [], "renewed": True}))
+    front.until(lambda: "gateway_reloads" in front.errors, "a change was not noticed")
+    assert front.stop() == 0
+
+
+def _answers(front: Gateway) -> bool:
+    try:
+        shown(front)
+    except OSError:
+        return False
+    return True
