@@ -22,6 +22,7 @@ NAMES = (
     "commands",
     "rollouts",
     "lost",
+    "gateway",
     "cluster",
     "sizing",
 )
