@@ -59,6 +59,7 @@ class Platform:
     process: subprocess.Popen[bytes]
     url: str | None = None
     est_url: str | None = None
+    database_pid: int | None = None  # of the PostgreSQL server
 
     @property
     def plan_file(self) -> Path:
@@ -138,7 +139,7 @@ def platform(
             )
         try:
             _wait_for(folder / "twins.ready", process, folder / "twins.log")
-            running = Platform(folder, database, broker, pki, plan, twins, process)
+            running = Platform(folder, database, broker, pki, plan, twins, process, database_pid=cluster.server.pid)
             with contextlib.ExitStack() as more:
                 if onboarding:
                     running = replace(running, est_url=more.enter_context(_onboarding(running)))
