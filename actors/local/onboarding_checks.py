@@ -1,33 +1,21 @@
 """What doctor looks at for onboarding: the authority, the revocation list, what the guard has found, and the mail."""
 
-import asyncio
-import ssl
-import urllib.request
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import msgspec
 import psutil
 from cryptography import x509
 
+from actors.doctor import probes
+from actors.doctor.finding import Check, Finding
 from actors.local.layout import Layout
 from actors.local.ports import accepts
 from actors.local.texts import text
 from fleet import settings
 from fleet.limits import CRL_ALARM_BEFORE_S
-from fleet.settings import DatabaseSettings, GuardSettings, NotifierSettings, PkiSettings
+from fleet.settings import GuardSettings, NotifierSettings, PkiSettings
 from fleet.storage import mail, revocations
-from fleet.storage.database import AWAY, Connection, connect
-
-_PATIENCE_S = 5.0
-T = TypeVar("T")
-
-
-class Finding(NamedTuple):
-    well: bool
-    what: str
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -48,8 +36,7 @@ def authority(layout: Layout) -> Finding:
         return Finding(True, text("not_running"))
     told = settings.load(layout.settings / "pki.json", PkiSettings)
     try:
-        context = ssl.create_default_context(cafile=layout.pki / "trust" / "servers.pem")
-        urllib.request.urlopen(f"{told.public_url}/health/ready", timeout=_PATIENCE_S, context=context).close()  # noqa: S310 - https
+        probes.get(f"{told.public_url}/health/ready", layout.pki / "trust" / "servers.pem")
     except OSError as error:
         return Finding(False, text("authority_silent", url=told.public_url, why=error, log=layout.log("pki")))
     return Finding(True, text("authority_answers", url=told.public_url))
@@ -76,7 +63,7 @@ def guard(layout: Layout) -> Finding:
     if not is_running(layout):
         return Finding(True, text("not_running"))
     told = settings.load(layout.settings / "guard.json", GuardSettings)
-    standing = asked(told.database, revocations.alarms)
+    standing = probes.asked(told.database, revocations.alarms)
     if standing is None:
         return Finding(False, text("database_silent", port=told.database.port))
     if standing:
@@ -98,7 +85,7 @@ def post(layout: Layout) -> Finding:
             return Finding(False, text("mail_silent", host=told.smtp.host, port=told.smtp.port))
     if not is_running(layout):
         return Finding(True, where)
-    unsent = asked(told.database, mail.unsent)
+    unsent = probes.asked(told.database, mail.unsent)
     if unsent is None:
         return Finding(False, text("database_silent", port=told.database.port))
     if unsent.problem is not None:
@@ -107,27 +94,10 @@ def post(layout: Layout) -> Finding:
     return Finding(True, where)
 
 
-def asked(database: DatabaseSettings, question: Callable[[Connection], Awaitable[T]]) -> T | None:
-    """None when PostgreSQL does not answer."""
-
-    async def ask() -> T:
-        async with asyncio.timeout(_PATIENCE_S):
-            connection = await connect(database)
-            try:
-                return await question(connection)
-            finally:
-                connection.terminate()
-
-    try:
-        return asyncio.run(ask())
-    except AWAY:
-        return None
-
-
-def checks(layout: Layout) -> tuple[tuple[str, Callable[[], Finding]], ...]:
+def checks(layout: Layout) -> tuple[Check, ...]:
     return (
-        (text("step_authority"), lambda: authority(layout)),
-        (text("check_crl"), lambda: revocation_list(layout.pki, datetime.now(UTC), running=is_running(layout))),
-        (text("step_guard"), lambda: guard(layout)),
-        (text("mail"), lambda: post(layout)),
+        Check(text("step_authority"), lambda: authority(layout)),
+        Check(text("check_crl"), lambda: revocation_list(layout.pki, datetime.now(UTC), running=is_running(layout))),
+        Check(text("step_guard"), lambda: guard(layout)),
+        Check(text("mail"), lambda: post(layout)),
     )

@@ -1,0 +1,173 @@
+"""The doors of an installation, tried as those who come through them do, and what stands behind them."""
+
+import re
+import socket
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from actors.doctor import machine_checks, probes
+from actors.doctor.finding import Check, Finding
+from actors.doctor.texts import text, told
+from actors.ray_room import room
+from fleet.settings import DoctorSettings
+
+_RENEWED_WITHIN_S: Final = 20 * 86_400  # ours live 90 days and are renewed at two thirds
+_GUARDED: Final = "/api/v1/sites"
+_MEMORY_MIN_BYTES: Final = 300_000_000
+_BACKUP_DAYS: Final = 2.0
+_PATIENCE_S: Final = 5.0
+_NODES: Final = re.compile(
+    r'^solarperform_cluster_nodes\{ours="(?P<ours>\w+)",release="(?P<release>[^"]*)"\} (?P<number>[\d.]+)$'
+)
+
+
+def checks(settings: DoctorSettings) -> list[Check]:
+    doors = [
+        Check(text("broker"), lambda: broker(settings)),
+        Check(text("devices"), lambda: devices(settings)),
+        Check(text("gateway"), lambda: gateway(settings, datetime.now(UTC))),
+        Check(text("gateway_tokens"), lambda: tokens(settings)),
+        Check(text("sftp"), lambda: sftp(settings)),
+        Check(text("nodes"), lambda: nodes(settings)),
+        *(Check(name, partial(service, name, url)) for name, url in settings.services.items()),
+        Check(text("smtp"), lambda: smtp(settings)),
+        *(Check(text("volume", name=folder.name), partial(volume, folder)) for folder in settings.volumes),
+        Check(text("memory"), memory),
+    ]
+    if settings.archives is not None:
+        doors.append(Check(text("backup"), partial(backup, settings.archives, time.time())))
+    return doors
+
+
+def broker(settings: DoctorSettings) -> Finding:
+    problem = probes.broker_problem(settings.broker)
+    if problem is not None:
+        return Finding(False, told(problem))
+    return Finding(True, text("broker_well", host=settings.broker.host, port=settings.broker.port))
+
+
+def devices(settings: DoctorSettings) -> Finding:
+    host, port = settings.device_host, settings.device_port
+    finding = _shown(host, port, "broker", datetime.now(UTC))
+    if not finding.well:
+        return finding
+    try:
+        probes.verified(host, port, host, settings.broker.ca_file)
+    except OSError as error:
+        return Finding(False, text("not_trusted", host=host, port=port, why=error))
+    return finding
+
+
+def gateway(settings: DoctorSettings, now: datetime) -> Finding:
+    return _shown(settings.gateway_host, settings.gateway_port, "gateway", now)
+
+
+def tokens(settings: DoctorSettings) -> Finding:
+    """Whether the gateway, or whoever is behind it, refuses who brings none of ours."""
+    host, port = settings.gateway_host, settings.gateway_port
+    for how, token in (("without_token", None), ("with_false_token", "e30.e30.e30")):
+        try:
+            status = probes.status(host, port, settings.portal_host, _GUARDED, token)
+        except OSError as error:
+            return Finding(False, text("silent", host=host, port=port, why=error, service="gateway"))
+        if status != 401:
+            return Finding(False, text("gateway_tokens_bad", how=text(how), status=status))
+    return Finding(True, text("gateway_tokens_well"))
+
+
+def sftp(settings: DoctorSettings) -> Finding:
+    host, port = settings.sftp_host, settings.sftp_port
+    problem = probes.ssh_problem(host, port)
+    if problem is not None:
+        return Finding(False, text("silent", host=host, port=port, why=problem, service="sftp"))
+    return Finding(True, text("sftp_well", host=host, port=port))
+
+
+def nodes(settings: DoctorSettings) -> Finding:
+    """By the figures of the shards' keeper."""
+    if settings.twins_metrics_url is None:
+        return Finding(True, text("nodes_silent", why="-"), warns=True)
+    try:
+        told_of = probes.get(settings.twins_metrics_url).decode()
+    except OSError as error:
+        return Finding(False, text("nodes_silent", why=error))
+    return judged_nodes(told_of)
+
+
+def judged_nodes(figures: str) -> Finding:
+    ours, foreign = 0, Counter[str]()
+    for found in filter(None, map(_NODES.match, figures.splitlines())):
+        number = int(float(found["number"]))
+        if found["ours"].lower() in ("true", "yes", "1"):
+            ours += number
+        elif number:
+            foreign[found["release"]] += number
+    if not ours:
+        return Finding(False, text("nodes_none"))
+    if foreign:
+        releases = ", ".join(sorted(foreign))
+        return Finding(True, text("nodes_foreign", ours=ours, foreign=foreign.total(), releases=releases), warns=True)
+    return Finding(True, text("nodes_well", ours=ours))
+
+
+def service(name: str, url: str) -> Finding:
+    try:
+        probes.get(url)
+    except OSError as error:
+        return Finding(False, text("service_bad", name=name, why=error))
+    return Finding(True, text("service_well"))
+
+
+def smtp(settings: DoctorSettings) -> Finding:
+    host, port = settings.smtp_host, settings.smtp_port
+    if not host:
+        return Finding(True, text("smtp_none"), warns=True)
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE_S).close()
+    except OSError as error:
+        return Finding(False, text("smtp_silent", host=host, port=port, why=error))
+    return Finding(True, text("smtp_well", host=host, port=port))
+
+
+def volume(folder: Path) -> Finding:
+    if not folder.is_dir():
+        return Finding(False, text("volume_missing", folder=folder))
+    return machine_checks.disk(folder, writes=False)
+
+
+def memory() -> Finding:
+    left = room().memory
+    low = left < _MEMORY_MIN_BYTES
+    return Finding(not low, text("memory_low" if low else "memory_well", left_gb=left / 1e9))
+
+
+def backup(folder: Path, now_s: float) -> Finding:
+    """By the newest file of any name in the folder of archives."""
+    made = [file.stat().st_mtime for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+    if not made:
+        return Finding(True, text("backup_none", folder=folder), warns=True)
+    made_s = max(made)
+    when = f"{datetime.fromtimestamp(made_s, UTC):%Y-%m-%d %H:%M} UTC"
+    days = (now_s - made_s) / 86_400
+    if days > _BACKUP_DAYS:
+        return Finding(True, text("backup_old", when=when, days=days), warns=True)
+    return Finding(True, text("backup_well", when=when))
+
+
+def _shown(host: str, port: int, service: str, now: datetime) -> Finding:
+    try:
+        certificate = probes.shown(host, port)
+    except (OSError, ValueError) as error:
+        return Finding(False, text("silent", host=host, port=port, why=error, service=service))
+    begins, ends = (f"{when:%Y-%m-%d %H:%M} UTC" for when in certificate)
+    if certificate.begins > now:
+        return Finding(False, text("shown_early", begins=begins))
+    left_s = (certificate.ends - now).total_seconds()
+    if left_s <= 0:
+        return Finding(False, text("shown_over", ends=ends))
+    soon = left_s < _RENEWED_WITHIN_S
+    return Finding(True, text("shown_soon" if soon else "shown_well", ends=ends), warns=soon)
