@@ -50,6 +50,8 @@ def become(settings: NodeSettings, *, is_head: bool) -> None:
     require_room(settings.ray.object_store_bytes, 0 if is_head else settings.shards_max, room())
     if is_head:
         command = head_command(settings)
+        # A head that died left a note there, by which Ray believes that it still runs as long as any node of it does here.
+        (settings.ray.temp_dir / "ray_current_cluster").unlink(missing_ok=True)
     else:
         _await_head(settings)
         command = worker_command(settings.ray, own_address(settings.ray), settings.shards_max)

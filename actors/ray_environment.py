@@ -5,8 +5,10 @@ from typing import Final
 
 from fleet.settings import RaySettings
 
-# A node that is gone is noticed after two to six seconds, and shards work on while their cluster's head is away.
+# A node that is gone is noticed after two to six seconds; shards work on while their cluster's head is away; and a machine
+# that is busy while it starts is given time.
 _CLUSTER: Final = {
+    "RAY_worker_register_timeout_seconds": "180",
     "RAY_health_check_initial_delay_ms": "3000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
