@@ -14,9 +14,10 @@ import msgspec
 
 from actors.doctor import database_checks, door_checks
 from actors.doctor.finding import Line, examined
+from actors.doctor.settings import DoctorSettings
 from actors.doctor.texts import text
 from fleet.errors import FleetError
-from fleet.settings import DoctorSettings, load
+from fleet.settings import load
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "broken": "✗"}
 

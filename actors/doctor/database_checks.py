@@ -10,10 +10,11 @@ import msgspec
 
 from actors.doctor.finding import Check, Finding
 from actors.doctor.probes import asked
+from actors.doctor.settings import DoctorSettings
 from actors.doctor.texts import text, told
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import CRL_ALARM_BEFORE_S, FUTURE_SKEW_MAX_S, SLOTS
-from fleet.settings import DatabaseSettings, DoctorSettings
+from fleet.settings import DatabaseSettings
 from fleet.storage import operations
 from fleet.storage.database import Connection
 from fleet.storage.migrate import SERVICE_ROLES
