@@ -39,8 +39,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a process that serves no HTTP of its own tells its figures, without a sign-in. Among containers host is
-    "0.0.0.0", on a network that only Prometheus is on.
+    """Where a process that serves no HTTP of its own tells its figures, without a sign-in. Among containers host is the name
+    that it has on the network of Prometheus, and there only: on its other networks the port stays shut.
     """
 
     port: int
