@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from actors.local import audit, checks, doctor, keeping, launch, smtp_options
+from actors.local import audit, checks, doctor, keeping, launch, smtp_options, support
 from actors.local.configuration import Options
 from actors.local.disk import disk_full
 from actors.local.layout import Layout
@@ -49,12 +49,18 @@ def _run(chosen: argparse.Namespace, rest: list[str]) -> int:
             return doctor.examine(Layout(chosen.data_dir))
         case "audit":
             return audit.verify(Layout(chosen.data_dir), save=chosen.save, against=chosen.against)
-        case "backup" | "restore":
-            return _say(keeping.act(chosen))
+        case "backup" | "restore" | "support-bundle":
+            return _say(_keeping(chosen))
         case "check":
             return checks.check()
         case _:
             return checks.WITH_ARGUMENTS[chosen.command](rest)
+
+
+def _keeping(chosen: argparse.Namespace) -> Iterable[str]:
+    if chosen.command == "support-bundle":
+        return support.make(Layout(chosen.data_dir), chosen.to)
+    return keeping.act(chosen)
 
 
 def _say(sentences: Iterable[str]) -> int:
@@ -147,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         command("backup", "everything of an installation into one sealed file, while it runs", folder=True)
     )
     keeping.add_restore_to(command("restore", "a backup into a new data folder, or to try it out"))
+    support.add_to(
+        command("support-bundle", "what somebody who helps needs to know, without secrets and names", folder=True)
+    )
     command("check", "format, lint, types and import layers")
     command("test", "run every test; arguments go to pytest")
     command("bench", "run benchmarks: all, or those named")

@@ -22,6 +22,7 @@ NAMES = (
     "commands",
     "rollouts",
     "lost",
+    "backup",
     "gateway",
     "cluster",
     "sizing",
