@@ -215,7 +215,8 @@ class Site:
 
     def entry(self, answer: httpx.Response) -> dict[str, Any]:
         """What the gateway has logged of it."""
-        wanted, found = answer.headers["x-request-id"], []
+        wanted = answer.headers["x-request-id"]
+        found: list[str] = []
 
         def logged() -> bool:
             found[:] = [line for line in (self.gateway.folder / "access.log").read_text().splitlines() if wanted in line]

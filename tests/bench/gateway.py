@@ -73,4 +73,4 @@ def _used_s(site: Site) -> float:
     assert site.gateway.process is not None
     children = psutil.Process(site.gateway.process.pid).children(recursive=True)
     times = [one.cpu_times() for one in children if "nginx" in one.name()]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))

@@ -167,7 +167,7 @@ async def test_what_a_bad_certificate_is_told(running: Authority, tmp_path: Path
             async with client(running, kept(tmp_path, certificate, key)) as asking:
                 told = await asking.get(CONNECTION, headers={"Accept-Language": language})
             assert (told.status_code, told.json()["code"]) == (403, code)
-            assert (told.json()["title"], told.json()["detail"]) == text_of(code, language)  # type: ignore[arg-type]
+            assert (told.json()["title"], told.json()["detail"]) == text_of(code, language)
             assert told.headers["content-type"] == "application/problem+json"
 
 

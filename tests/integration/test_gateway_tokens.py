@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from litestar.routes import HTTPRoute
 
-from fleet.limits import ACCESS_TOKEN_S
+from fleet.file_limits import FILE_BYTES_MAX, UPLOAD_FORM_BYTES_MAX
+from fleet.limits import ACCESS_TOKEN_S, REQUEST_BYTES_MAX
 from tests.gateway import Site, gateway_site
 from tests.servers import Cluster, Pki, server_folder
 from tests.web_app import PASSWORD, TwinsInMemory, make_services, web_settings
@@ -78,7 +79,7 @@ def forged(header: dict[str, Any], claims: dict[str, Any], key: ec.EllipticCurve
     now = int(time.time())
     token = signed(header, claims, key)
     head, body, signature = token.split(".")
-    unsigned = jwt.encode(claims, None, algorithm="none", headers=header | {"alg": "none"})
+    unsigned = jwt.encode(claims, "", algorithm="none", headers=header | {"alg": "none"})
     made = {
         "expired": signed(header, claims | {"iat": now - ACCESS_TOKEN_S - 1, "exp": now - 1}, key),
         "not yet": signed(header, claims | {"nbf": now + 60}, key),
@@ -156,6 +157,7 @@ def test_the_gateway_and_the_web_agree_on_what_is_open(site: Site, client: httpx
     settings = web_settings(cast("Any", SimpleNamespace(sp_web=None)), tmp_path, None)
     app = create_app(make_services(cast("Any", None), TwinsInMemory(), settings), pages=PAGE_ROUTES)
     asked = 0
+    larger: dict[str, int] = {}
     for route in app.routes:
         if not isinstance(route, HTTPRoute) or route.path in INSIDE:
             continue
@@ -168,7 +170,11 @@ def test_the_gateway_and_the_web_agree_on_what_is_open(site: Site, client: httpx
             is_open = bool(handler.opt.get("open")) or method == "OPTIONS"
             assert heard == is_open, f"{method} {path}: the web {'hears of it' if heard else 'does not hear of it'}"
             asked += 1
+            if isinstance(handler.request_max_body_size, int) and handler.request_max_body_size != REQUEST_BYTES_MAX:
+                larger[path] = handler.request_max_body_size
     assert asked > 100
+    # portal.conf names those that take more; tests.integration.test_gateway_traffic asks it how much
+    assert larger == {"/api/v1/sites/1/imports": FILE_BYTES_MAX, "/imports": UPLOAD_FORM_BYTES_MAX}
     for path in (*INSIDE, "/metrics/", "/health/ready/", "/health", "/HEALTH/ready/../ready"):
         for headers in ({}, site.sign_in(client)):
             assert site.entry(client.get(path, headers=headers))["upstream"] == "", path
