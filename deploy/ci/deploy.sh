@@ -52,9 +52,13 @@ start() { # release
     compose "$1" up --detach --no-build --remove-orphans --wait --wait-timeout "${WAIT_S:-180}"
 }
 
-well() {
+well() { # within a minute: what is healthy may still be warming up
+    local until=$((SECONDS + 60))
     # shellcheck source=/dev/null
-    (set -a; . "$state/.env"; set +a; "${SMOKE:-$here/smoke.sh}")
+    until (set -a; . "$state/.env"; set +a; "${SMOKE:-$here/smoke.sh}"); do
+        [ "$SECONDS" -lt "$until" ] || return 1
+        sleep 5
+    done
 }
 
 keep

@@ -26,6 +26,7 @@ NAMES = (
     "gateway",
     "cluster",
     "sizing",
+    "images",
 )
 ON_REQUEST = ("fuzz",)  # it takes a quarter of an hour, and looks for mistakes
 
