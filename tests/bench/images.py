@@ -1,4 +1,4 @@
-"""The images: what each adds to its base, and how many packages in them have a vulnerability that a later version has closed."""
+"""The images: what each adds to its base, and packages in them with a vulnerability that a later version has closed."""
 
 import json
 import shutil
