@@ -101,18 +101,25 @@ def broker_problem(broker: BrokerSettings) -> FleetError | None:
     except BadInput as error:
         return error
     try:
-        with (
-            socket.create_connection((broker.host, broker.port), timeout=_PATIENCE_S) as raw,
-            context.wrap_socket(raw, server_hostname=broker.host) as tls,
-        ):
-            tls.sendall(mqtt5.ConnectPacket(client_id=f"doctor-{os.getpid()}", clean_start=True).write())
-            welcome = tls.recv(4096)
-            if welcome.startswith(_MQTT_WELCOME) and welcome[3:4] == b"\0":
-                tls.sendall(mqtt5.DisconnectPacket().write())
-                return None
+        raw = socket.create_connection((broker.host, broker.port), timeout=_PATIENCE_S)
+        with raw, context.wrap_socket(raw, server_hostname=broker.host) as tls:
+            refused = _welcome_problem(tls)
     except OSError as error:
         return broker_fault(broker, error)
-    return broker_fault(broker, f"ALERT: it answered {welcome!r}" if welcome else "ALERT: it closed the connection")
+    return None if refused is None else broker_fault(broker, f"ALERT: {refused}")
+
+
+def _welcome_problem(tls: ssl.SSLSocket) -> str | None:
+    """From TLS 1.3 on the client is done before the server has looked at its certificate: then it only hangs up."""
+    try:
+        tls.sendall(mqtt5.ConnectPacket(client_id=f"doctor-{os.getpid()}", clean_start=True).write())
+        welcome = tls.recv(4096)
+        if welcome.startswith(_MQTT_WELCOME) and welcome[3:4] == b"\0":
+            tls.sendall(mqtt5.DisconnectPacket().write())
+            return None
+    except OSError as error:
+        return str(error)
+    return f"it answered {welcome!r}" if welcome else "it closed the connection"
 
 
 def _trusting() -> ssl.SSLContext:
