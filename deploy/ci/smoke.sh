@@ -24,7 +24,7 @@ report() { # what, 0 or 1, why
 answers() { # what, path, status, text that has to be in it
     local said
     said=$(curl --silent --show-error --max-time 20 "${trust[@]}" --write-out '\n%{http_code} %{content_type}' "$gateway$2" 2>&1) || true
-    if [ "${said##*$'\n'}" != "${said##*$'\n'"$3"}" ] && [[ $said == *"$4"* ]]; then
+    if [[ ${said##*$'\n'} == "$3 "* && $said == *"$4"* ]]; then
         report "$1" 0
     else
         report "$1" 1 "GET $gateway$2 gives ${said##*$'\n'} instead of $3 with '$4'"

@@ -102,6 +102,17 @@ def test_what_the_workflows_call_is_there_and_can_be_run() -> None:
     assert [name for name in called if not os.access(ROOT / name, os.X_OK)] == []
 
 
+def test_nothing_is_well_where_nothing_listens() -> None:
+    """Every check fails, each with its reason: none passes because an answer is missing."""
+    ports = dict.fromkeys(("SP_HTTPS_PORT", "SP_MQTT_PORT", "SP_SFTP_PORT"), "1")
+    command = [ROOT / "deploy" / "ci" / "smoke.sh", "127.0.0.1"]
+    done = subprocess.run(command, env={**os.environ, **ports}, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert len(lines) == 7
+    assert [line for line in lines if not line.startswith("smoke: FAILED")] == []
+
+
 def release_notes(folder: Path, tag: str, changelog: str) -> subprocess.CompletedProcess[str]:
     """What release-notes.sh says in a checkout of version 1.2.3 with this changelog."""
     script = folder / "deploy" / "ci" / "release-notes.sh"
