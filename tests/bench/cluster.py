@@ -46,13 +46,14 @@ def run() -> Iterator[Figure]:
     assert process.returncode == 0, "the scenes ended before their time"
 
 
-def scenes(redis: RedisSettings) -> Iterator[Figure]:
+def scenes(redis: RedisSettings) -> None:
+    """Prints each figure as soon as it is known."""
     began = time.monotonic()
     with cluster(sites=SITES, shards=SHARDS, workers=2, redis=redis) as running:
         note(f"head, two workers and keeper up, every shard answering, after {time.monotonic() - began:.0f} s")
         load = running.load(rate=_RATE, seconds=600.0, connections=_CONNECTIONS)
         try:
-            yield from asyncio.run(_scenes(running))
+            asyncio.run(_scenes(running))
         finally:
             load.terminate()
             load.wait(120)
@@ -61,36 +62,35 @@ def scenes(redis: RedisSettings) -> Iterator[Figure]:
         acked = sum(device["acked_seq"] for device in report["devices"])
         unacked = sum(device["offered_seq"] - device["acked_seq"] for device in report["devices"])
         stored = asyncio.run(rows_since(running.database, report["started_at"]))
-        yield figure("cluster", "platform-acked messages without a row", max(0, acked - stored), "messages")
-        yield figure("cluster", "messages that were sent and not acked at the end", unacked, "messages")
+        _tell("platform-acked messages without a row", max(0, acked - stored), "messages")
+        _tell("messages that were sent and not acked at the end", unacked, "messages")
 
 
-async def _scenes(running: Cluster) -> list[Figure]:
+async def _scenes(running: Cluster) -> None:
     joining = time.monotonic()
     twins = await Twins.connect(running.ray(ASKER))
-    told = [figure("cluster", "a process joins, as a node without shards", time.monotonic() - joining, "s")]
-    told.append(figure("cluster", "memory of a process's own node (PSS)", _own_node_mb(), "MB"))
+    _tell("a process joins, as a node without shards", time.monotonic() - joining, "s")
+    _tell("memory of a process's own node (PSS)", _own_node_mb(), "MB")
     try:
         first, second, third = FIRST_WORKER, FIRST_WORKER + 1, FIRST_WORKER + 2
         await asyncio.sleep(_BEFORE_S)
         served_s = await _served_after(twins, lambda: running.kill(first))
-        told.append(figure("cluster", "node killed, its slots served elsewhere", served_s, "s"))
+        _tell("node killed, its slots served elsewhere", served_s, "s")
         async with _watched(running, twins) as gaps:
             added_at = time.monotonic()
             running.start_node(third)
             await until(lambda: _shards_on(running, third, SHARDS // 2), _DEADLINE_S)
             await _all_answer(twins)
-            told.append(figure("cluster", "node added, half of the slots moved to it", time.monotonic() - added_at, "s"))
-        told.append(figure("cluster", "longest time that a slot did not answer while it moved", max(gaps, default=0), "s"))
+            _tell("node added, half of the slots moved to it", time.monotonic() - added_at, "s")
+        _tell("longest time that a slot did not answer while it moved", max(gaps, default=0), "s")
         served_s = await _served_after(twins, lambda: running.end(second))
-        told.append(figure("cluster", "node ended in order, its slots served elsewhere", served_s, "s"))
-        told += await _without_head(running, twins)
+        _tell("node ended in order, its slots served elsewhere", served_s, "s")
+        await _without_head(running, twins)
     finally:
         await twins.close()
-    return told
 
 
-async def _without_head(running: Cluster, twins: Twins) -> list[Figure]:
+async def _without_head(running: Cluster, twins: Twins) -> None:
     before = await twins.shard_stats()
     running.kill(HEAD)
     lost_at = time.monotonic()
@@ -107,12 +107,14 @@ async def _without_head(running: Cluster, twins: Twins) -> list[Figure]:
     note(f"head away for {back_at - lost_at:.0f} s: {taken_in} samples were stored meanwhile")
     epochs = {each.shard: each.epoch for each in before}
     restarted = sum(each.epoch != epochs[each.shard] for each in meanwhile)
-    return [
-        figure("cluster", "samples stored while the head was away", taken_in / (back_at - lost_at), "samples/s"),
-        figure("cluster", "shards that ended with the head", restarted, "shards"),
-        figure("cluster", "head started again, a new node has its share of the slots", moved_s, "s"),
-        figure("cluster", "longest time that a slot did not answer, head lost to slots moved", max(gaps, default=0), "s"),
-    ]
+    _tell("samples stored while the head was away", taken_in / (back_at - lost_at), "samples/s")
+    _tell("shards that ended with the head", restarted, "shards")
+    _tell("head started again, a new node has its share of the slots", moved_s, "s")
+    _tell("longest time that a slot did not answer, head lost to slots moved", max(gaps, default=0), "s")
+
+
+def _tell(name: str, value: float, unit: str) -> None:
+    print_figure(figure("cluster", name, value, unit))
 
 
 async def _served_after(twins: Twins, fault: Callable[[], None]) -> float:
@@ -182,8 +184,7 @@ def _own_node_mb() -> float:
 
 def main() -> None:
     with redis_server() as redis:
-        for one in scenes(redis):
-            print_figure(one)
+        scenes(redis)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""deploy/ray says the same as the command that starts a node: ports, settings, secrets, versions."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from actors.node_command import WORKER_PORTS, release, worker_command
+from actors.ray_environment import environment
+from fleet.settings import NodeSettings, RaySettings, TwinsSettings, load
+
+ROOT = Path(__file__).parents[2]
+RAY = ROOT / "deploy" / "ray"
+SETTINGS = ROOT / "deploy" / "settings"
+NODE = load(SETTINGS / "node.json", NodeSettings, {})
+OBJECTS: list[dict[str, Any]] = [
+    each for file in sorted((RAY / "kuberay").glob("*.yaml")) for each in yaml.safe_load_all(file.read_text())
+]
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [each for each in OBJECTS if each["kind"] == kind]
+
+
+def ray_pods() -> list[dict[str, Any]]:
+    """The specifications of those that are nodes, by their templates."""
+    (cluster,) = of_kind("RayCluster")
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    return [group["template"] for group in groups] + [each["spec"]["template"] for each in of_kind("Deployment")]
+
+
+def options(command: list[str]) -> dict[str, str]:
+    return dict(word.removeprefix("--").split("=", 1) for word in command if word.startswith("--") and "=" in word)
+
+
+def test_a_node_listens_within_its_hundred_ports_only() -> None:
+    told = options(worker_command(NODE.ray, "192.0.2.1", shards_max=4))
+    ports = [int(value) for name, value in told.items() if name.endswith("-port")]
+    assert len(set(ports)) == len(ports) == 8  # six of its own, and the first and the last of the processes on it
+    assert all(NODE.ray.first_port <= port < NODE.ray.first_port + WORKER_PORTS.stop for port in ports)
+
+
+def test_shards_run_where_their_release_is_offered() -> None:
+    offered = options(worker_command(NODE.ray, "192.0.2.1", shards_max=3))
+    assert json.loads(offered["resources"]) == {release(): 3}
+    assert offered["num-cpus"] == "3"
+    asks = options(worker_command(NODE.ray, "192.0.2.1", shards_max=0))
+    assert (json.loads(asks["resources"]), asks["num-cpus"]) == ({}, "0")
+
+
+def test_one_machine_is_not_told_of_clusters() -> None:
+    alone = RaySettings(Path("a"), Path("t"), Path("r"))
+    assert "RAY_health_check_period_ms" not in environment(alone)
+    assert environment(alone)["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in environment(NODE.ray)
+    assert environment(NODE.ray)["RAY_AUTH_MODE"] == "token"
+
+
+def test_the_network_policy_opens_the_nodes_ports_to_nodes_alone() -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind("NetworkPolicy")}
+    (opened,) = policies["ray"]["ingress"]
+    first = NODE.ray.first_port
+    assert opened["ports"] == [
+        {"protocol": "TCP", "port": int((NODE.ray.cluster or "").rpartition(":")[2])},
+        {"protocol": "TCP", "port": first, "endPort": first + WORKER_PORTS.stop - 1},
+    ]
+    selected = policies["ray"]["podSelector"]
+    assert opened["from"] == [{"podSelector": selected}]
+    assert all(selected["matchLabels"].items() <= pod["metadata"]["labels"].items() for pod in ray_pods())
+
+
+def test_every_pod_runs_our_command_with_settings_that_are_there() -> None:
+    for pod in ray_pods():
+        (container,) = pod["spec"]["containers"]
+        python, flag, module, *words, option, file = container["command"]
+        assert (python, flag, option) == ("python", "-m", "--settings")
+        settings = SETTINGS / Path(file).name
+        if module == "actors.node":
+            assert words in (["head"], ["worker"])
+            load(settings, NodeSettings, {})
+        else:
+            assert (module, words) == ("actors", [])
+            load(settings, TwinsSettings, {})
+
+
+def test_every_pod_has_the_secrets_that_its_settings_name_and_none_is_written_down() -> None:
+    assert of_kind("Secret") == []
+    twins = load(SETTINGS / "twins.json", TwinsSettings, {})
+    assert NODE.redis is not None
+    needed = {
+        str(file.relative_to("/run/secrets"))
+        for file in (
+            NODE.ray.token_file, NODE.redis.password_file, twins.database.password_file,
+            twins.broker.ca_file, twins.broker.cert_file, twins.broker.key_file,
+        )
+    }  # fmt: skip
+    for pod in ray_pods():
+        (secret,) = [volume["secret"] for volume in pod["spec"]["volumes"] if volume["name"] == "secrets"]
+        assert {item["path"] for item in secret["items"]} == needed
+        (container,) = pod["spec"]["containers"]
+        mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounted["secrets"] == "/run/secrets"
+        assert str(NODE.ray.temp_dir).startswith(mounted["run"])
+
+
+def test_pods_are_closed() -> None:
+    for pod in ray_pods():
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+        assert not pod["spec"]["automountServiceAccountToken"]
+        (container,) = pod["spec"]["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        shared = next(volume["emptyDir"] for volume in pod["spec"]["volumes"] if volume["name"] == "shm")
+        assert int(shared["sizeLimit"].removesuffix("Mi")) * 1024 * 1024 > NODE.ray.object_store_bytes
+
+
+def test_the_cluster_is_of_the_ray_that_the_images_hold_and_of_their_release() -> None:
+    (cluster,) = of_kind("RayCluster")
+    assert cluster["spec"]["rayVersion"] == ray.__version__
+    assert cluster["metadata"]["annotations"]["ray.io/overwrite-container-cmd"] == "true"
+    (image,) = [each for each in of_kind("Kustomization")[0]["images"] if each["name"] == "solarperform/platform"]
+    assert f"release-{image['newTag']}" == release()
+
+
+def test_the_head_has_the_name_and_the_memory_that_the_settings_say() -> None:
+    host, _, port = (NODE.ray.cluster or "").rpartition(":")
+    head = next(each for each in of_kind("Service") if each["metadata"]["name"] == host)
+    assert head["spec"]["clusterIP"] == "None"
+    assert [each["port"] for each in head["spec"]["ports"]] == [int(port)]
+    (cluster,) = of_kind("RayCluster")
+    assert NODE.redis is not None
+    assert cluster["spec"]["gcsFaultToleranceOptions"]["redisAddress"] == f"{NODE.redis.host}:{NODE.redis.port}"
+
+
+def test_ray_up_starts_the_same_workers_on_networks_that_reach_them() -> None:
+    told = yaml.safe_load((RAY / "cluster.yaml").read_text())
+    validate_config(prepare_config(told))
+    created, *connected = [
+        each for each in told["worker_start_ray_commands"] if "docker create" in each or "connect" in each
+    ]
+    assert created.endswith("python -m actors.node worker --settings /etc/solarperform/node.json")
+    assert {"--read-only", "--init"} <= set(created.split())
+    size = re.search(r"--shm-size (\d+)m", created)
+    assert size is not None
+    assert int(size[1]) * 1024 * 1024 > NODE.ray.object_store_bytes
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    reaching = yaml.safe_load((RAY / "overlay.yaml").read_text())["networks"]
+    needed = compose["services"]["ray-worker"]["networks"]
+    assert set(reaching) == set(needed)
+    assert all(network["attachable"] and network["driver_opts"] == {"encrypted": ""} for network in reaching.values())
+    names = {*re.findall(r"--network (\S+)", created), *(each.split()[3] for each in connected)}
+    assert names == {network["name"] for network in reaching.values()}
