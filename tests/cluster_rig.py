@@ -23,6 +23,8 @@ import msgspec
 import psutil
 
 from actors.local import demo
+from actors.node_command import worker_command
+from actors.ray_environment import environment
 from edge.plan import make_fleet
 from fleet import settings as files
 from fleet.plan import FleetPlan
@@ -66,6 +68,17 @@ class Cluster:
         told = NodeSettings(self.ray(number), shards_max, self.redis)
         role = "head" if number == HEAD else "worker"
         return self._start(number, told, "actors.node", role)
+
+    def start_stranger(self, number: int) -> None:
+        """A worker of another release: only what it offers differs."""
+        ray = self.ray(number)
+        (named,) = (word for word in worker_command(ray, str(ray.node_address), 4) if word.startswith("--resources="))
+        command = [
+            '--resources={"release-0.0.1": 4}' if word == named else word
+            for word in worker_command(ray, str(ray.node_address), 4)
+        ]
+        with (self.folder / f"{number}.log").open("ab") as log:
+            self.processes[number] = subprocess.Popen(command, env=os.environ | environment(ray), stdout=log, stderr=log)
 
     def start_keeper(self) -> "subprocess.Popen[bytes]":
         return self._start(KEEPER, self.twins, "actors")

@@ -177,8 +177,8 @@ async def _watched(running: Cluster, twins: Twins) -> AsyncIterator[list[float]]
 
 
 def _own_node_mb() -> float:
-    """What is below this process, but for the nodes that it stands in for."""
-    nodes = [child for child in psutil.Process().children() if "--num-cpus=0" in child.cmdline()]
+    """Of those below this process: the one that it is itself, not those that it stands in for."""
+    nodes = [child for child in psutil.Process().children() if f"--node-ip-address=127.0.0.{10 + ASKER}" in child.cmdline()]
     return sum(process.memory_full_info().pss / 1e6 for node in nodes for process in (node, *node.children(recursive=True)))
 
 
