@@ -36,6 +36,7 @@ from fleet.settings import (
     PkiSettings,
     RaySettings,
     RolloutsSettings,
+    TracingSettings,
     TwinsSettings,
     WebSettings,
 )
@@ -103,10 +104,12 @@ def platform(
     web: bool = False,
     onboarding: bool = False,
     seed: Callable[[Database], Coroutine[Any, Any, None]] | None = None,
+    tracing: TracingSettings | None = None,
 ) -> Iterator[Platform]:
     """Everything running and ready; everything gone at the end.
 
     web: with the portal, at `url`. onboarding: with the authority, at `est_url`, and the guard. seed: registers more.
+    tracing: of the shards.
     """
     with (
         server_folder("bench") as folder,
@@ -131,6 +134,7 @@ def platform(
             broker.sp_twins,
             RaySettings(folder / "ray.address", token, ray_folder),
             broker.log_file,
+            tracing,
         )
         settings.save(folder / "twins.json", twins)
         with (folder / "twins.log").open("wb") as log:

@@ -8,19 +8,29 @@ import pytest
 from actors.client import Twins
 from fleet.errors import NotFound, Unavailable
 from fleet.ids import SiteId
+from fleet.tracing import Tracing
 from tests.bench.platform import Platform, platform
 from tests.fleet_rig import Device, until
+from tests.trace_collector import Collector, collector
 
 
 @pytest.mark.timeout(240)
 def test_a_killed_shard_comes_back_and_goes_on() -> None:
-    with platform(sites=6) as running:
-        asyncio.run(_kill_and_go_on(running))
+    with collector() as told, platform(sites=6, tracing=told.settings(sample_ratio=0.0)) as running:
+        asyncio.run(_kill_and_go_on(running, told))
 
 
-async def _kill_and_go_on(running: Platform) -> None:
-    twins = await Twins.connect(running.twins.ray)
+async def _kill_and_go_on(running: Platform, told: Collector) -> None:
+    web = Tracing(told.settings(), "web", "0")
+    twins = await Twins.connect(running.twins.ray, web.asking)
     try:
+        with web.request("GET", "request-1"):
+            await twins.site_summaries([running.plan.sites[0].id])
+
+        async def followed() -> bool:
+            return [span.name for span in told.trace_of("GET")] == ["answer site_summaries", "ask site_summaries", "GET"]
+
+        await until(followed)
         sites = running.plan.sites
         assert {summary.site for summary in await twins.site_summaries([site.id for site in sites])} == {
             site.id for site in sites
