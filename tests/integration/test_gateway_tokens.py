@@ -175,7 +175,7 @@ def test_the_gateway_and_the_web_agree_on_what_is_open(site: Site, client: httpx
     assert asked > 100
     # portal.conf names those that take more; tests.integration.test_gateway_traffic asks it how much
     assert larger == {"/api/v1/sites/1/imports": FILE_BYTES_MAX, "/imports": UPLOAD_FORM_BYTES_MAX}
-    for path in (*INSIDE, "/metrics/", "/health/ready/", "/health", "/HEALTH/ready/../ready"):
+    for path in (*INSIDE, "/metrics/", "/health/ready/", "/health"):
         for headers in ({}, site.sign_in(client)):
             assert site.entry(client.get(path, headers=headers))["upstream"] == "", path
 
