@@ -261,12 +261,14 @@ class MigrateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passwords_folder   one file per service role
     public_url         of the portal, for the link that makes the first administrator
     setup_token_file   shared with the web process
+    snapshots_folder   of the database as it was before a new schema, and their key; None: there are none
     """
 
     database: DatabaseSettings
     passwords_folder: Path
     public_url: str
     setup_token_file: Path
+    snapshots_folder: Path | None = None
 
 
 class DemoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -291,7 +293,7 @@ class KeptFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bulky  original files and boxes: not in the snapshot before an upgrade
     skip   names of files and folders directly below it that are not kept
     leave  names that a restore does not write: what there is stays
-    made_anew  the first start fills it, so a restore into an empty database empties it first
+    made_anew  the first start fills it, so a restore into an empty database moves that aside first
     """
 
     name: str
@@ -309,6 +311,7 @@ class KeepingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folders    in the order in which they are copied
     originals  where original files lie, below one of them; pki: the authority's folder, which is one of them
     archives   where archives are written and pruned
+    recipient  for whom they are sealed where a command does not say it: age keys, with commas between them
     """
 
     database: DatabaseSettings
@@ -317,6 +320,7 @@ class KeepingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     originals: Path
     pki: Path
     archives: Path
+    recipient: str | None = None
 
 
 def load(path: Path, kind: type[S], environment: Mapping[str, str] = os.environ) -> S:

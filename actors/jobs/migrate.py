@@ -5,11 +5,12 @@ import secrets
 import structlog
 
 from actors.jobs.holders import ROLES
+from actors.keeping import upgrade
 from actors.local.layout import keep_secret
 from fleet import profiles
 from fleet.process import unless_stopped
 from fleet.secret_file import read_secret
-from fleet.settings import MigrateSettings
+from fleet.settings import KeepingSettings, MigrateSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 from fleet.storage.migrate import migrate
@@ -25,6 +26,7 @@ async def run(settings: MigrateSettings) -> None:
     passwords = {role: read_secret(settings.passwords_folder / role) for role in ROLES}
     if not await unless_stopped(until_ready(settings.database, log, schema=False)):
         return
+    await _snapshot(settings)
     connection = await connect(settings.database)
     try:
         applied = await migrate(connection, passwords)
@@ -39,3 +41,14 @@ async def run(settings: MigrateSettings) -> None:
     keep_secret(settings.setup_token_file, secrets.token_urlsafe(32))
     link = f"{settings.public_url}/setup?token={settings.setup_token_file.read_text().strip()}"
     log.info("first_administrator", link=link, hint="open it once, within reach of nobody else")
+
+
+async def _snapshot(settings: MigrateSettings) -> None:
+    """No new schema without a way back. Files are not touched by it, so they are not in the snapshot."""
+    folder = settings.snapshots_folder
+    if folder is None:
+        return
+    told = KeepingSettings(settings.database, settings.passwords_folder, (), folder, folder, folder)
+    made = await upgrade.snapshot(told, folder / "key")
+    if made is not None:
+        log.info("snapshot_taken", file=made.file.name, bytes=made.size_bytes, seconds=round(made.seconds, 1))

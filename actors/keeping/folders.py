@@ -14,6 +14,7 @@ from actors.keeping.texts import text
 from fleet.errors import BadInput
 from fleet.settings import KeptFolder
 
+ASIDE: Final = ".before-restore"  # what was there; then a number
 _CHUNK_BYTES: Final = 1024 * 1024
 _SMALL_BYTES: Final = 1024 * 1024  # read at once: what is rewritten meanwhile is kept as it was at one moment
 
@@ -33,7 +34,7 @@ def files(folder: KeptFolder) -> Iterator[Path]:
         return
     for here, below, names in os.walk(folder.path):
         top = Path(here) == folder.path
-        below[:] = sorted(name for name in below if not (top and name in folder.skip))
+        below[:] = sorted(name for name in below if not (top and (name in folder.skip or name.startswith(ASIDE))))
         for name in sorted(names):
             path = Path(here, name)
             if not (top and name in folder.skip) and not name.endswith(".new") and path.is_file() and not path.is_symlink():
@@ -70,16 +71,21 @@ class Unpacker:
         self._folders = {folder.name: folder for folder in folders}
         self._archive = archive
         self.unpacked: list[File] = []
+        self.homeless: set[str] = set()  # folders of the archive that this installation has no place for
 
     def put(self, member: Member) -> None:
         """Raises BadInput (damaged)."""
         _, name, path = (*member.name.split("/", 2), "")[:3]
         parts = PurePosixPath(path).parts
         folder = self._folders.get(name)
-        if folder is None or ".." in parts or path.startswith("/"):
+        if ".." in parts or path.startswith("/"):
             raise BadInput("damaged", text("damaged", file=self._archive, why=member.name))
-        left = bool(parts) and parts[-1] in folder.leave
-        digest, size = _hashed(member) if left else _written(member, folder.path / path if path else folder.path)
+        if folder is None:
+            self.homeless.add(name)
+        if folder is None or (parts and parts[-1] in folder.leave):
+            digest, size = _hashed(member)
+        else:
+            digest, size = _written(member, folder.path / path if path else folder.path)
         self.unpacked.append(File(name, path, size, digest))
 
 

@@ -30,11 +30,12 @@ _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 _PLACES: Final = frozenset({"lat", "latitude", "lon", "longitude", "pdl", "address", "password", "token", "secret"})
 # What PostgreSQL, Mosquitto and Ray say that our own source has no word of.
 _THEIRS: Final = """
-    aborting autovacuum backend begin checkpoint cancelled canceling client column connections constraint database deadlock denied
-    detail detected disconnected disconnecting duplicate exceeded exception fatal failed foreign handshake hint idle increase
-    invalid killed locks memory mosquitto null oom panic permission port postgres process protocol recovery refused relation reset
-    role serialization shutdown signal socket space ssl standard starting statement table terminated terminating timeout tls
-    transaction unable unexpected unique unknown user vacuum value version violates wal warning
+    aborting autovacuum backend begin checkpoint cancelled canceling client column connections constraint database
+    deadlock denied detail detected disconnected disconnecting duplicate exceeded exception fatal failed foreign
+    handshake hint idle increase invalid killed locks memory mosquitto null oom panic permission port postgres process
+    protocol recovery refused relation reset role serialization shutdown signal socket space ssl standard starting
+    statement table terminated terminating timeout tls transaction unable unexpected unique unknown user vacuum value
+    version violates wal warning
 """
 # What tells of made-up people and of real places is no source of words.
 _OTHERS: Final = frozenset(

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from actors.keeping.sealing import Opener
 from actors.keeping.texts import text
 from fleet.errors import BadInput, Conflict
 from fleet.limits import RESTORE_GROWS_TO
-from fleet.settings import KeepingSettings, KeptFolder
+from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder
 from fleet.storage import migrate, whole
 from fleet.storage.database import DirectConnection, connect
 from fleet.storage.migrate import SERVICE_ROLES
@@ -32,9 +33,12 @@ from fleet.storage.whole import StoredSequence
 
 
 class Restored(NamedTuple):
+    """homeless: folders of the archive that this installation has no place for."""
+
     header: Header
     manifest: Manifest
     seconds: float
+    homeless: list[str]
 
     @property
     def rows(self) -> int:
@@ -86,11 +90,11 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
         those = [folder for folder in settings.folders if folder.name in header.folders]
         for folder in those:
             _clear(folder)
-        existing = next(each for each in (settings.pki, *settings.pki.parents) if each.exists())
+        existing = next(each for each in (settings.archives, *settings.archives.parents) if each.exists())
         require_room(existing, header.database_bytes * RESTORE_GROWS_TO + header.files_bytes)
         await whole.mark_half_restored(connection)
         try:
-            manifest = await _unpacked(settings, connection, file, opener)
+            manifest, homeless = await _unpacked(settings, connection, file, opener)
         except BaseException:
             for folder in those:
                 _empty(folder)
@@ -98,33 +102,58 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
             raise
     finally:
         await connection.close()
-    return Restored(header, manifest, time.monotonic() - began)
+    return Restored(header, manifest, time.monotonic() - began, homeless)
 
 
 def _clear(folder: KeptFolder) -> None:
     """Raises Conflict (folder_taken)."""
-    if folder.made_anew:
-        _empty(folder)
-    elif next(folders.files(folder), None) is not None:
+    if folder.made_anew and folder.path.is_dir():
+        aside = folder.path / f"{folders.ASIDE}-{time.time_ns()}"
+        aside.mkdir(mode=0o700)  # not deleted: should it have been somebody's after all
+        for path in _own(folder):
+            path.rename(aside / path.name)
+    if not folder.path.is_dir():
+        if folder.path.exists():
+            raise Conflict("folder_taken", text("folder_taken", folder=folder.path))
+    elif any(path.is_file() or next(path.rglob("*"), None) for path in _own(folder)):
         raise Conflict("folder_taken", text("folder_taken", folder=folder.path))
 
 
+def _own(folder: KeptFolder) -> list[Path]:
+    """What a restore would write there, and what it finds in its place."""
+    others = {*folder.leave, *folder.skip}
+    return [each for each in folder.path.iterdir() if each.name not in others and not each.name.startswith(folders.ASIDE)]
+
+
 def _empty(folder: KeptFolder) -> None:
-    """Of all that a restore would write."""
+    """Of all that a restore has written."""
     if folder.path.is_dir():
-        for path in folder.path.iterdir():
-            if path.name in folder.leave or path.name in folder.skip:
-                continue
+        for path in _own(folder):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    elif folder.path.exists():
+    else:
         with suppress(OSError):  # a file that is mounted by itself
             folder.path.unlink()
 
 
-async def _unpacked(settings: KeepingSettings, connection: DirectConnection, file: Path, opener: Opener) -> Manifest:
+async def set_aside(database: DatabaseSettings) -> str:
+    """Renames a database that is no longer wanted, and makes an empty one in its place. Returns its new name."""
+    server = await connect(DatabaseSettings(database.host, database.port, "postgres", database.user, database.password_file))
+    name = f"{database.name}_until_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    try:
+        await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database.name)
+        await server.execute(f'ALTER DATABASE "{database.name}" RENAME TO "{name}"')
+        await server.execute(f'CREATE DATABASE "{database.name}"')
+    finally:
+        await server.close()
+    return name
+
+
+async def _unpacked(
+    settings: KeepingSettings, connection: DirectConnection, file: Path, opener: Opener
+) -> tuple[Manifest, list[str]]:
     with reading(file, opener) as reader:
         header = reader.header()
         unpacker = Unpacker(settings.folders, file)
@@ -142,7 +171,7 @@ async def _unpacked(settings: KeepingSettings, connection: DirectConnection, fil
             )
             await whole.unmark(connection)
     await whole.analyse(connection)
-    return manifest
+    return manifest, sorted(unpacker.homeless)
 
 
 async def _members(reader: Reader, unpacker: Unpacker, loader: Loader) -> Manifest | None:

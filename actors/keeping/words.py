@@ -24,6 +24,8 @@ def restored(told: Restored, where: Path | str, verified_s: float | None) -> Ite
     counts = {"rows": told.rows, "tables": len(told.manifest.tables), "files": len(told.manifest.files)}
     words = {"where": where, "release": told.header.release, "taken_at": told.header.taken_at}
     yield text("restored", seconds=told.seconds, **words, **counts)
+    if told.homeless:
+        yield text("homeless", names=", ".join(told.homeless))
     if verified_s is not None:
         yield text("verified", seconds=verified_s)
 

@@ -7,18 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
-from actors.keeping import aftermath, backup, sealing, words
+from actors.keeping import aftermath, backup, options, sealing, words
 from actors.keeping.restore import look, restore, verify
-from actors.keeping.sealing import Opener, Seal
+from actors.keeping.sealing import Opener
 from actors.keeping.texts import text
 from actors.local.configuration import DATABASE
-from actors.local.layout import Layout
+from actors.local.layout import Layout, keep_secret
 from actors.local.onboarding_checks import is_running
 from actors.local.ports import LOOPBACK
 from actors.local.postgres import SUPERUSER, PostgresServer
 from fleet import settings
-from fleet.errors import BadInput, Conflict, NotFound
+from fleet.errors import Conflict, NotFound
 from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder, TwinsSettings
 from fleet.storage import migrate
 from fleet.storage.database import connect
@@ -28,15 +29,7 @@ def add_backup_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="where the archive is written; default: backups in the data folder"
     )
-    add_seal_to(parser)
-
-
-def add_seal_to(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--recipient", action="append", default=[], metavar="KEY", help="seal it for this age key; may be repeated"
-    )
-    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="seal it with the passphrase in this file")
-    parser.add_argument("--keep", type=int, metavar="N", help="afterwards delete all but the newest N backups there")
+    options.add_seal_to(parser)
     parser.add_argument("--make-key", type=Path, metavar="FILE", help="make no backup, but a key to seal backups for")
 
 
@@ -44,31 +37,7 @@ def add_restore_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--into", type=Path, metavar="DIR", help="a data folder that does not exist yet; default: try it out, keep nothing"
     )
-    add_opening_to(parser)
-
-
-def add_opening_to(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="the secret key that the archive is sealed for")
-    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="or its passphrase")
-    parser.add_argument("--crl", type=Path, metavar="FILE", help="the newest revocation list of the lost installation")
-    parser.add_argument("--verify", action="store_true", help="read everything again, and compare it with the archive")
-
-
-def seal_of(chosen: argparse.Namespace) -> Seal:
-    """Raises BadInput (no_seal, bad_recipient, weak_passphrase, no_passphrase_file)."""
-    if chosen.recipient:
-        return sealing.for_recipients(chosen.recipient)
-    if chosen.passphrase_file is None:
-        raise BadInput("no_seal", text("no_seal"))
-    return sealing.with_passphrase(chosen.passphrase_file)
-
-
-def opener_of(chosen: argparse.Namespace) -> Opener:
-    """Raises BadInput (bad_key, weak_passphrase, no_passphrase_file)."""
-    keys = sealing.keys_in(chosen.key) if chosen.key is not None else []
-    passphrase = sealing.passphrase_in(chosen.passphrase_file) if chosen.passphrase_file is not None else None
-    return Opener(keys, passphrase)
+    options.add_opening_to(parser)
 
 
 def act(chosen: argparse.Namespace) -> Iterator[str]:
@@ -81,7 +50,7 @@ def back_up(layout: Layout, chosen: argparse.Namespace) -> Iterator[str]:
     if chosen.make_key is not None:
         yield text("key_made", recipient=sealing.make_key(chosen.make_key), file=chosen.make_key)
         return
-    seal = seal_of(chosen)
+    seal = options.seal_of(chosen)
     with database_of(layout) as database:
         told = settings_of(layout, database, chosen.to or layout.folder / "backups")
         yield from words.made(asyncio.run(backup.back_up(told, seal, keep=chosen.keep)), told)
@@ -89,7 +58,7 @@ def back_up(layout: Layout, chosen: argparse.Namespace) -> Iterator[str]:
 
 def bring_back(chosen: argparse.Namespace) -> Iterator[str]:
     """The same of a restore; without a folder to keep, of a drill. Raises FleetError with what is in the way."""
-    opener = opener_of(chosen)
+    opener = options.opener_of(chosen)
     look(chosen.file, opener)
     if chosen.into is None:
         parent = Path(tempfile.mkdtemp(prefix="solarperform-drill-"))
@@ -112,8 +81,6 @@ def bring_back(chosen: argparse.Namespace) -> Iterator[str]:
         fresh.rename(into)  # there is a whole installation or none
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    if look(chosen.file, opener).kind == "snapshot":
-        yield text("snapshot_files")
     yield text("next_start", folder=into)
 
 
@@ -121,7 +88,8 @@ def _restored(chosen: argparse.Namespace, opener: Opener, folder: Path, *, drill
     layout = Layout(folder)
     layout.make()
     with layout.locked():
-        layout.make_secrets()  # PostgreSQL's own; what the archive has takes their place
+        for name in (SUPERUSER, *migrate.SERVICE_ROLES):  # passwords of its own; every other secret comes from the archive
+            keep_secret(layout.secret(name), token_hex(32))
         server = _server(layout)
         try:
             server.start()
@@ -132,6 +100,8 @@ def _restored(chosen: argparse.Namespace, opener: Opener, folder: Path, *, drill
             verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify or drill else None
             yield from words.restored(done, chosen.into or folder, verified_s)
             if not drill:
+                if done.header.kind == "snapshot":
+                    yield text("snapshot_files")
                 yield from words.warnings(done, asyncio.run(aftermath.settle(told, done.header, chosen.crl)))
         finally:
             server.stop()
@@ -166,7 +136,7 @@ def settings_of(layout: Layout, owner: DatabaseSettings, archives: Path) -> Keep
             KeptFolder("intake-uploads", layout.intake / "uploads", bulky=True),
             KeptFolder("intake-originals", layout.intake / "originals", bulky=True),
             KeptFolder("pki", layout.pki, skip=(".lock",)),
-            KeptFolder("secrets", layout.secrets, leave=own, made_anew=True),
+            KeptFolder("secrets", layout.secrets, leave=own),
             KeptFolder("settings", layout.settings),
             KeptFolder("mail", layout.mail),
             KeptFolder("simulator", layout.simulator),

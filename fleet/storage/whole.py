@@ -21,7 +21,8 @@ _TABLES: Final = """
         pg_get_expr(c.relpartbound, c.oid) AS bound,
         (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
-        (SELECT array_agg(a.attname::text ORDER BY k.place)
+        (SELECT array_agg(quote_ident(a.attname) || CASE WHEN a.attcollation <> 0 THEN ' COLLATE "C"' ELSE '' END
+                          ORDER BY k.place)
          FROM pg_index x CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
          WHERE x.indrelid = c.oid AND x.indisprimary) AS key,
@@ -57,7 +58,12 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 
 class StoredTable(NamedTuple):
-    """A table or a partition. name: schema.table. bound: of a partition, as FOR VALUES …; grants: a partition's own."""
+    """A table or a partition.
+
+    name   schema.table
+    key    what its rows are ordered by, the same in every locale
+    bound  of a partition, as FOR VALUES …; grants: a partition's own
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -138,7 +144,7 @@ async def read_rows(connection: Connection, table: StoredTable, sink: Sink) -> i
     Within a transaction, whose view it is. The table is not held longer than it takes: whoever wants to drop a partition
     waits for that one at most, and nobody has to wait for the parent. None: retention has dropped it since.
     """
-    order = ", ".join(map(_identifier, table.key)) or "whole"
+    order = ", ".join(table.key) or "whole"
     columns = ", ".join(map(_identifier, table.columns))
     query = f"SELECT {columns} FROM ONLY {_quoted(table.name)} AS whole ORDER BY {order}"  # noqa: S608 - from the catalogue
     try:
