@@ -17,7 +17,7 @@ import structlog
 from actors.ray_environment import set_environment
 from actors.ray_room import require_room, room
 from certs.tls import broker_context
-from fleet.errors import FleetError
+from fleet.errors import FleetError, Unavailable
 from fleet.folders import require_writable
 from fleet.logs import set_up_logs
 from fleet.metrics_port import open_metrics
@@ -71,7 +71,11 @@ async def _serve(settings: TwinsSettings) -> None:
 
     stop = _stop_sign()
     address_file, ready_file = settings.ray.address_file, _ready_file(settings)
-    address = await asyncio.to_thread(remote.start_ray, settings.ray, settings.shards)
+    try:
+        address = await asyncio.to_thread(remote.start_ray, settings.ray, settings.shards)
+    except Exception as error:  # Ray raises plain ones; in place of its traceback: where its own words are
+        logs = settings.ray.temp_dir / "session_latest" / "logs"
+        raise Unavailable("ray_failed", f"Ray did not start: {error}; its logs are in {logs}") from None
     handles = remote.start_shards(settings)
     _write(address_file, address)
     epochs = await asyncio.gather(*(handle.ask.remote("ready") for handle in handles))

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from actors.local.postgres import PostgresServer
-from fleet.errors import Unavailable
+from fleet.errors import Conflict, Unavailable
 from fleet.settings import DatabaseSettings
 from fleet.storage.database import connect
 from tests.servers import Cluster, Database
@@ -78,6 +78,23 @@ def test_a_failed_start_shows_the_log(own_postgres: Cluster, tmp_path: Path) -> 
     with pytest.raises(Unavailable, match="shared_buffers") as refused:
         wrong.start()
     assert refused.value.code == "child_failed"
+
+
+def test_data_of_another_major_version_is_named_and_not_touched(
+    own_postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    server = own_postgres.server
+    server.stop()
+    version = server.folder / "PG_VERSION"
+    ours = version.read_text()
+    version.write_text("16\n")
+    with pytest.raises(Conflict, match="written by PostgreSQL 16") as raised:
+        server.start()
+    assert raised.value.code == "postgres_old_data"
+    assert version.read_text() == "16\n"
+    version.write_text(ours)
+    server.start()
 
 
 def test_a_full_disk_is_named(own_postgres: Cluster, tmp_path: Path) -> None:
