@@ -35,12 +35,16 @@ class Keeper:
     def __init__(self, settings: TwinsSettings) -> None:
         self._settings = settings
         self._nodes: dict[str, remote.Node] = {}
+        self._is_first = True
         self._changed_at = 0.0
         self._missing: frozenset[int] = frozenset()
         self._silent_looks: Counter[int] = Counter()
 
     def look(self) -> bool:
         """One round. Whether every shard is where it ought to be. Blocks while the cluster's head is away."""
+        if self._is_first:
+            remote.end_former_shards(self._settings.shards)
+            self._is_first = False
         self._notice({node.id: node for node in remote.nodes()})
         ours = {node.id: node.shards_max for node in self._nodes.values() if node.shards_max}
         running = remote.shard_places(self._settings.shards)

@@ -42,7 +42,10 @@ def run() -> Iterator[Figure]:
     with subprocess.Popen(alone("tests.bench.cluster"), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            yield msgspec.json.decode(line, type=Figure)
+            if line.startswith(b'{"bench"'):
+                yield msgspec.json.decode(line, type=Figure)
+            else:
+                note(line.decode(errors="replace").rstrip())  # Ray speaks too
     assert process.returncode == 0, "the scenes ended before their time"
 
 
