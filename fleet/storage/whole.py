@@ -184,7 +184,7 @@ async def clear(connection: Connection, those: Sequence[StoredTable]) -> None:
     """Of rows that the migrations have brought themselves. those: in the order of `tables`."""
     for table in reversed(those):
         if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {_quoted(table.name)})"):  # noqa: S608 - from the catalogue
-            await connection.execute(f"DELETE FROM {_quoted(table.name)}")  # noqa: S608
+            await connection.execute(f"DELETE FROM {_quoted(table.name)}")  # noqa: S608 - as above
 
 
 async def analyse(connection: Connection) -> None:
