@@ -73,7 +73,7 @@ async def _serve(settings: TwinsSettings) -> None:
     address_file, ready_file = settings.ray.address_file, _ready_file(settings)
     try:
         address = await asyncio.to_thread(remote.start_ray, settings.ray, settings.shards)
-    except Exception as error:  # Ray raises plain ones; in place of its traceback: where its own words are
+    except Exception as error:  # noqa: BLE001 - Ray raises plain ones; in place of its traceback: where its own words are
         logs = settings.ray.temp_dir / "session_latest" / "logs"
         raise Unavailable("ray_failed", f"Ray did not start: {error}; its logs are in {logs}") from None
     handles = remote.start_shards(settings)

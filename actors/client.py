@@ -36,7 +36,10 @@ class Twins:
         try:
             return cls(await asyncio.to_thread(_join, settings), asking)
         except (OSError, ValueError, RuntimeError) as error:
-            raise Unavailable("twins_away", f"the twins cannot be reached: {error}") from error
+            hint = ""
+            if isinstance(error, ConnectionError):  # Ray says no more, but where its own lines tell of InvalidAuthToken:
+                hint = f"; if its head runs, {settings.token_file} is not the token of this cluster: run `init-pki`, restart"
+            raise Unavailable("twins_away", f"the twins cannot be reached: {error}{hint}") from error
 
     async def site_live(self, site: SiteId) -> SiteLive:
         """Raises NotFound (unknown_site)."""
