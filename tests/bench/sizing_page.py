@@ -26,6 +26,7 @@ FILES_SHARE: Final = 0.1  # of the sites have a logger that sends a file a day
 SPARE_CONNECTIONS: Final = 40  # the services beside shards and portal, and people
 NODE_CORES: Final = 8
 NODE_BYTES: Final = 32 * 1024**3
+RETURN_MAX_S: Final = 600.0  # of a broker's core, until all are back after it was away
 PRIMARY_CORES: Final = 32  # of the largest PostgreSQL that is still one ordinary machine
 PRIMARY_WAL_BYTES_PER_S: Final = 200e6  # what its disk and its standby take for hours
 PRIMARY_DISK_BYTES: Final = 30e12  # beyond, a restore takes longer than a day at 400 MB/s
@@ -48,6 +49,7 @@ class UnitCosts(msgspec.Struct, frozen=True):
     shard_rss_bytes: float
     ray_pss_bytes: float
     web_rss_bytes: float
+    broker_cpu_s_per_connect: float
     broker_rss_bytes_per_connection: float
     broker_files_per_connection: float
     shard_cpu_s_per_message: float
@@ -77,6 +79,7 @@ class Need(NamedTuple):
     shards: int
     twins_bytes: float
     broker_bytes: float
+    return_s: float
     sample_bytes: float
     site_day_bytes: float
     original_bytes: float
@@ -114,6 +117,7 @@ def need(units: UnitCosts, devices: int, interval_s: int) -> Need:
         shards=shards,
         twins_bytes=twins_bytes,
         broker_bytes=devices * units.broker_rss_bytes_per_connection,
+        return_s=devices * units.broker_cpu_s_per_connect,
         sample_bytes=rows * units.sample_bytes_per_row,
         site_day_bytes=days * units.site_day_bytes_per_row,
         original_bytes=days * FILES_SHARE * units.original_bytes_per_day_file,
@@ -155,8 +159,10 @@ def verdict(found: Need, limits: Ends) -> str:
     parts = []
     if found.messages_per_s > limits.shards:
         parts.append(f"beyond {SLOTS} shards: not this design")
-    if found.messages_per_s > limits.broker or found.devices > BROKER_DEVICES_MAX:
+    if found.messages_per_s > limits.broker or found.return_s > RETURN_MAX_S:
         parts.append("clustered broker")
+    elif found.devices > BROKER_DEVICES_MAX:
+        parts.append("one broker with its bound on connections raised")
     primary = min(limits.primary_cpu, limits.primary_wal)
     kept = found.sample_bytes * RETENTION_DAYS / 365.25
     if found.messages_per_s > primary or kept > PRIMARY_DISK_BYTES:

@@ -23,6 +23,7 @@ _UNITS: Final = {
     "shard_rss_bytes": ("MB", 1e-6, "a shard's process with its share of a thousand twins"),
     "ray_pss_bytes": ("MB", 1e-6, "Ray itself on a machine, and the twins' keeper"),
     "web_rss_bytes": ("MB", 1e-6, "a portal process"),
+    "broker_cpu_s_per_connect": ("ms", 1e3, "of a core in Mosquitto to let one in: full handshake, both certificates"),
     "broker_rss_bytes_per_connection": ("KB", 1e-3, "the broker's memory for one device's TLS connection"),
     "broker_files_per_connection": ("", 1.0, "the broker's file descriptors for one"),
     "shard_cpu_s_per_message": ("µs", 1e6, "of a core in the shards; snapshots, live view, roll-up meanwhile included"),
@@ -62,7 +63,8 @@ def _opening(units: UnitCosts) -> Iterator[str]:
         a machine that others use as well distorts it by its caches, not by its waiting. **No fleet of these sizes was
         ever run:** a thousand connections were, at a rate that leaves batches small, and the rest is multiplication. A
         message costs less in fuller batches, so large fleets are on the safe side; what a second machine costs in
-        network and coordination is not in it.
+        network and coordination is not in it. How much less full batches cost: at saturation (README, `ingest`) a
+        message costs several times less.
     """)
     yield ""
 
@@ -139,7 +141,7 @@ def _worked_room(units: UnitCosts, found: Need) -> Iterator[str]:
     yield _item(f"""
         9. Network at the broker: {_number(found.messages_per_s)}/s × {_number(units.wire_bytes_per_message)} B × 8 =
         {_number(found.wire_bits_per_s / 1e6)} Mbit/s; everybody's return after an outage:
-        {_bytes(found.devices * units.wire_bytes_per_connect)}.
+        {_bytes(found.devices * units.wire_bytes_per_connect)} and {_number(found.return_s)} s of the broker's core.
     """)
     yield _item(f"""
         10. Connections to PostgreSQL: {found.shards} shards × {_number(units.shard_postgres_connections)} + portal ×
