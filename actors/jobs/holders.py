@@ -10,6 +10,7 @@ MOSQUITTO_UID: Final = 1883
 NGINX_UID: Final = 101
 REDIS_UID: Final = 999
 GRAFANA_UID: Final = 472
+ALERTMANAGER_UID: Final = 65534
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -19,6 +20,7 @@ class Holder(msgspec.Struct, frozen=True):
     client    its certificate of the platform's authority
     trust     anchors it verifies others with: of pki/trust
     server    it shows the servers' certificate, and gets its key
+    own       files of the owner's folder, where it has them
     like_pki  a folder `pki` as well, with what the broker shows and trusts, laid out as the PKI is
     """
 
@@ -28,6 +30,7 @@ class Holder(msgspec.Struct, frozen=True):
     client: str | None = None
     trust: tuple[str, ...] = ()
     server: bool = False
+    own: tuple[str, ...] = ()
     like_pki: bool = False
 
 
@@ -47,7 +50,7 @@ HOLDERS: Final = (
     ),
     Holder("importer", secrets=("sp_importer", "ray_token", "pull_key")),
     Holder("rollouts", secrets=("sp_rollouts", "ray_token")),
-    Holder("notifier", secrets=("sp_notifier",)),
+    Holder("notifier", secrets=("sp_notifier",), own=("smtp_password",)),
     Holder("sftp", secrets=("sp_sftp", "sftp_host_key", "sftp_host_key.pub")),
     Holder("pki", secrets=("sp_pki",)),
     Holder(
@@ -60,6 +63,7 @@ HOLDERS: Final = (
     ),
     Holder("gateway", NGINX_UID, secrets=("jwks.json",), client="sp-gateway", trust=("servers", "devices"), server=True),
     Holder("grafana", GRAFANA_UID, secrets=("grafana_admin",)),
+    Holder("alertmanager", ALERTMANAGER_UID, own=("smtp_password",)),
 )
 
 CLIENTS: Final = tuple(holder.client for holder in HOLDERS if holder.client is not None)

@@ -5,7 +5,7 @@
     /keys/<service>     what that service reads as /run/secrets: see actors.jobs.holders
     /keys/broker        the broker's own folder: its configuration, keys, access list and revocation list
     /data/redis         Redis's own volume, whose image leaves it to its own user; here that user has a fixed number
-    /owner              the owner's certificate for browsers, chain.pem and key.pem, if there is one
+    /owner              the owner's own, where there is any: chain.pem and key.pem for browsers, smtp_password
 
 Every step may be repeated, and is, as long as the installation runs: the authority renews certificates in its folder, an
 owner theirs, and from here they reach their readers, who look for changes by themselves.
@@ -91,6 +91,7 @@ def _hand_to(holder: Holder, places: Places) -> list[str]:
     folder = places.keys / holder.name
     wanted: dict[str, Path] = {name: places.vault / name for name in holder.secrets}
     wanted |= {f"{name}.pem": places.pki / "trust" / f"{name}.pem" for name in holder.trust}
+    wanted |= {name: places.owner / name for name in holder.own if (places.owner / name).exists()}
     pairs = [] if holder.client is None else [(holder.client, places.pki / "platform" / holder.client)]
     if holder.server:
         pairs.append(("server", places.pki / "servers" / SERVER))

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-import asyncssh
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from actors.dropbox.host_key import host_keys
 from actors.jobs.holders import ROLES
 from certs import files
 from fleet.errors import BadInput
@@ -20,15 +20,13 @@ _COORDINATE_BYTES = 32  # P-256
 
 
 def fill(vault: Path) -> None:
-    """What exists stays. Raises BadInput (bad_key): the key of the access tokens is none that the gateway can verify."""
+    """What exists stays. Raises BadInput (bad_key, bad_host_key): what is there is of no use behind the gateway."""
     for name in ("postgres", "ray_token", "redis", "grafana_admin", *ROLES):
         _keep(vault / name, lambda: secrets.token_hex(32).encode())
     _keep(vault / "redis.conf", lambda: _redis_conf((vault / "redis").read_text()))
     _keep(vault / "pull_key", lambda: pull_secrets.make_key().encode())
     _keep(vault / "jwt_key.pem", _p256_pem)
-    _keep(vault / "sftp_host_key", lambda: asyncssh.generate_private_key("ssh-ed25519").export_private_key())
-    public = asyncssh.read_private_key(str(vault / "sftp_host_key")).export_public_key()
-    files.replace(vault / "sftp_host_key.pub", public, files.PUBLIC, durable=True)
+    host_keys(vault / "sftp_host_key", legacy=False)  # makes them, and their public halves beside them
     files.replace(vault / "jwks.json", _jwks(vault / "jwt_key.pem"), files.PUBLIC, durable=True)
 
 
