@@ -38,7 +38,7 @@ def test_the_arithmetic() -> None:
 
 @pytest.mark.parametrize(("devices", "interval_s", "said"), [
     (1_000, 900, "one machine"),
-    (100_000, 900, "clustered broker"),
+    (100_000, 900, "one broker with its bound on connections raised"),
     (10_000_000, 10, "not this design"),
 ])  # fmt: skip
 def test_what_to_build_it_from(devices: int, interval_s: int, said: str) -> None:
@@ -46,6 +46,7 @@ def test_what_to_build_it_from(devices: int, interval_s: int, said: str) -> None
         ONES,
         shard_cpu_s_per_message=1e-4,
         broker_cpu_s_per_message=3e-5,
+        broker_cpu_s_per_connect=2.4e-3,
         postgres_cpu_s_per_message=1e-4,
         shard_cpu_s_per_recomputed_day=5e-3,
         postgres_cpu_s_per_recomputed_day=5e-3,
