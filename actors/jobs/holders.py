@@ -63,6 +63,7 @@ HOLDERS: Final = (
     ),
     Holder("gateway", NGINX_UID, secrets=("jwks.json",), client="sp-gateway", trust=("servers", "devices"), server=True),
     Holder("grafana", GRAFANA_UID, secrets=("grafana_admin",)),
+    Holder("doctor", secrets=ROLES, client="sp-doctor", trust=("servers",)),
     Holder("alertmanager", ALERTMANAGER_UID, own=("smtp_password",)),
 )
 
