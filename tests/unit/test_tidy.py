@@ -28,7 +28,8 @@ UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b|(?i:coming[ ]soon)")
 # The places that packages come from are the user's settings; a folder of somebody's machine is nobody else's.
 # (Ubuntu's own package of the engine is called like one of them.)
 REGISTRY = re.compile(
-    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|(?<!apt-get install -y )docker\.io|ghcr\.io|quay\.io|crates\.io|jsdelivr\.net"
+    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|(?<!install -y )docker\.io"
+    r"|ghcr\.io|quay\.io|crates\.io|jsdelivr\.net"
     r"|unpkg\.com|esm\.sh|deb\.debian\.org|[-]index-url"
 )
 PRIVATE_PATH = re.compile(r"(?<![\w.~-])/(?:home|root|tmp|work|Users)/\w")
