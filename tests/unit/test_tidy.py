@@ -21,7 +21,8 @@ FUNCTION_LINES_MAX = 60
 # What a command line says, it prints; everything else is logged.
 SPEAKERS = {
     "actors/doctor/__main__.py", "actors/keeping/__main__.py", "actors/local/audit.py", "actors/local/checks.py",
-    "actors/local/cli.py", "actors/local/doctor.py", "actors/local/progress.py", "certs/__main__.py", "edge/__main__.py", "edge/agent/cli.py",
+    "actors/local/cli.py", "actors/local/doctor.py", "actors/local/progress.py", "certs/__main__.py",
+    "edge/__main__.py", "edge/agent/cli.py",
 }  # fmt: skip
 CODE = {".py", ".sql", ".ts", ".js", ".css", ".html", ".po", ".toml", ".sh", ".yml", ".conf", ""}
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b|(?i:coming[ ]soon)")
