@@ -56,7 +56,9 @@ def _meter(running: Cluster, site: PlannedSite) -> Device:
 async def _say(devices: list[Device], seq: int) -> None:
     """Returns when the platform has acknowledged it."""
     for device in devices:
-        await device.say(seq, (time.time_ns() // 1_000_000, {"grid_power_w": float(seq)}))
+        await device.say(
+            seq, (time.time_ns() // 1_000_000, {"grid_power_w": float(seq)}), oldest=seq
+        )  # what was before is acked
     for device in devices:
         await device.acked_up_to(seq, _DEADLINE_S)
 
