@@ -27,13 +27,27 @@ def check() -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Raises Unavailable (broker_missing): most integration tests need the real broker."""
+    """--compose: the installation from images instead. Raises Unavailable (broker_missing): most integration tests need the
+    real broker.
+    """
+    if "--compose" in arguments:
+        return _test_images([each for each in arguments if each != "--compose"])
     _what_tests_need()
     if arguments:
         return _run([sys.executable, "-m", "pytest", *arguments])
     results = [_run([sys.executable, "-m", "pytest", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"])]
     results.append(_front_end("test"))
     return 1 if any(results) else 0
+
+
+def _test_images(arguments: Sequence[str]) -> int:
+    engine = subprocess.run(["docker", "info"], capture_output=True, check=False) if shutil.which("docker") else None
+    for asked in (engine, engine and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)):
+        if asked is None or asked.returncode:
+            why = asked.stderr.decode(errors="replace").strip()[-300:] if asked else "docker"
+            print(text("tests_without_engine", why=why), file=sys.stderr)
+            return 1
+    return _run([sys.executable, "-m", "pytest", "-m", "compose", "tests/compose", *arguments])
 
 
 def recette(arguments: Sequence[str]) -> int:

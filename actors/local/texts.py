@@ -98,6 +98,7 @@ ENGLISH = {
     "bad_sites": "--sites must be between 1 and {most}.",
     # test
     "tests_without_chromium": "Chromium is missing and could not be installed: the browser tests will say so and be skipped.",
+    "tests_without_engine": "The installation from images cannot be tested without a container engine and Compose v2, and the right to use them ({why}). On Ubuntu: apt-get install docker.io docker-compose-v2 docker-buildx, then usermod -aG docker USER and log in again.",
     "tests_without": "{program} could not be installed: the tests that drive it are skipped.",
     # audit verify
     "audit_chain": "chain {chain}: {lines} lines, the newest of {at}, head {head}",
@@ -240,6 +241,7 @@ FRENCH = {
     "demo_on_network": "{folder} contient la démonstration, dont chacun connaît les mots de passe : enlevez --host, ou choisissez un autre dossier avec --data-dir.",
     "bad_sites": "--sites doit être compris entre 1 et {most}.",
     "tests_without_chromium": "Chromium manque et n'a pas pu être installé : les tests de navigateur le diront et seront sautés.",
+    "tests_without_engine": "L'installation par images ne s'essaie pas sans moteur de conteneurs ni Compose v2, ni sans le droit de s'en servir ({why}). Sous Ubuntu : apt-get install docker.io docker-compose-v2 docker-buildx, puis usermod -aG docker UTILISATEUR et nouvelle session.",
     "tests_without": "{program} n'a pas pu être installé : les tests qui le pilotent sont ignorés.",
     "audit_chain": "chaîne {chain} : {lines} lignes, la dernière du {at}, tête {head}",
     "audit_empty": "Aucun reçu n'a encore été écrit.",

@@ -1,0 +1,1 @@
+"""The installation from images, as its owner starts it: ./run test --compose."""
