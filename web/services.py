@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -91,6 +92,12 @@ class Services:
         self.background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("background_work_failed", exc_info=error)
+
+    @property
+    def demo_logins(self) -> Path | None:
+        """Where the demonstration has written its logins; None: this is none, or not yet."""
+        file = self.settings.demo_logins_file
+        return file if file is not None and file.exists() else None
 
     @property
     def secure_cookies(self) -> bool:

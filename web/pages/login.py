@@ -1,6 +1,5 @@
 """Logging in and out with a browser."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -87,8 +86,8 @@ async def log_out(request: Request[Any, Any, Any], services: NamedDependency[Ser
 
 def _doors(services: Services) -> list[Door]:
     """Role → log-in, as the demo wrote them; none outside of the demo."""
-    file = services.settings.demo_logins_file
-    if file is None or not Path(file).exists():
+    file = services.demo_logins
+    if file is None:
         return []
-    logins = msgspec.json.decode(Path(file).read_bytes(), type=dict[str, _Login])
+    logins = msgspec.json.decode(file.read_bytes(), type=dict[str, _Login])
     return [Door(role, login.email, login.password) for role, login in logins.items()]

@@ -68,7 +68,7 @@ def frame_of(request: Request[Any, Any, Any], person: Person | None) -> Frame:
         language=language_of(request),
         theme=_theme(request.cookies.get(THEME_COOKIE)),
         path=request.scope["path"] + (f"?{query}" if query else ""),
-        demo=services.settings.demo_logins_file is not None,
+        demo=services.demo_logins is not None,
         person=person,
     )
 
