@@ -1,6 +1,6 @@
-"""Which TCP ports of some addresses are open, as one sees it in a container: python - ADDRESS … < scan.py
+"""Which TCP ports of some addresses are open, as one sees it in a container: python - PORTS ADDRESS … < scan.py
 
-Prints JSON: {address: [port, …]}. Needs the standard library only.
+PORTS: "all", or such as 22,80,6400-6500. Prints JSON: {address: [port, …]}. Needs the standard library only.
 """
 
 import json
@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-AT_ONCE = 32
+AT_ONCE_ALL = 32  # of a neighbour, which refuses at once
+AT_ONCE_SOME = 200  # of those out of reach, who say nothing
 PATIENCE_S = 2.0
-
-
-def open_ports(address: str, ports: Sequence[int]) -> list[int]:
-    return [port for port in ports if is_open(address, port)]
 
 
 def is_open(address: str, port: int) -> bool:
@@ -24,14 +21,24 @@ def is_open(address: str, port: int) -> bool:
         return probe.connect_ex((address, port)) == 0
 
 
-def scan(addresses: Sequence[str]) -> dict[str, list[int]]:
-    shares = [range(first, 65_536, AT_ONCE) for first in range(1, AT_ONCE + 1)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return {
-            address: sorted(port for found in pool.map(partial(open_ports, address), shares) for port in found)
-            for address in addresses
-        }
+def open_ports(address: str, ports: Sequence[int]) -> list[int]:
+    return [port for port in ports if is_open(address, port)]
+
+
+def scan(addresses: Sequence[str], ports: Sequence[int], at_once: int) -> dict[str, list[int]]:
+    shares = [ports[first::at_once] for first in range(at_once)]
+    with ThreadPoolExecutor(at_once) as pool:
+        looked = {address: pool.map(partial(open_ports, address), shares) for address in addresses}
+        return {address: sorted(port for found in shared for port in found) for address, shared in looked.items()}
+
+
+def listed(words: str) -> list[int]:
+    bounds = (word.partition("-") for word in words.split(","))
+    return [port for first, _, last in bounds for port in range(int(first), int(last or first) + 1)]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(scan(sys.argv[1:])))
+    everything = sys.argv[1] == "all"
+    ports = range(1, 65_536) if everything else listed(sys.argv[1])
+    found = scan(sys.argv[2:], ports, AT_ONCE_ALL if everything else AT_ONCE_SOME)
+    sys.stdout.write(json.dumps(found))

@@ -58,7 +58,7 @@ class Stack:
             "SP_MQTT_PORT": str(self.ports["mqtt"]),
             "SP_SFTP_PORT": str(self.ports["sftp"]),
             "SP_PUBLIC_URL": self.url,
-            # Without a name there is no server name: the gateway answers as it does devices, whatever the owner's certificate
+            # An address is no server name: the gateway answers as it does devices, whatever the owner's certificate is
             "SP_EST_URL": f"https://127.0.0.1:{self.ports['https']}",
             "SP_OWNER_DIR": str(self.owner),
             "SP_PROMETHEUS_PORT": str(free_port()),

@@ -1,0 +1,310 @@
+"""The installation from images: built, started, used, broken, kept and brought back, as on an owner's machine.
+
+The tests go on where the one before ended, in this order. ./run test --compose; tests.compose.stack says what may be set.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncssh
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from actors.jobs.holders import HOLDERS
+from tests.compose import confinement, faults, keeping
+from tests.compose.conftest import World
+from tests.compose.machine import Machine, rows_of
+from tests.compose.people import Person, first_administrator, invited
+from tests.compose.record import Record, until
+from tests.compose.stack import Stack, is_there
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_800)]
+
+SEEN_S = 120.0  # deadlines, not goals
+PUBLISHED = {"gateway": [8443], "broker": [8883], "sftp": [2222]}
+
+
+# start ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(5_400)  # images are built, on a machine that may have nothing of them
+def test_it_comes_up_healthy(world: World, record: Record) -> None:
+    with record.timed("images are built"):
+        world.stack.build()
+    with record.timed("docker compose up --wait", goal_s=90):
+        world.stack.up()
+    world.stack.wait_healthy()
+    record.say("healthy", containers=len(world.stack.containers()))
+    world.is_up = True
+
+
+def test_exactly_three_ports_are_published(stack: Stack, record: Record) -> None:
+    lines = [json.loads(line) for line in stack.compose("ps", "--format", "json").splitlines()]
+    published = {
+        (line["Service"], each["TargetPort"], each["PublishedPort"], each["URL"])
+        for line in lines
+        for each in line["Publishers"]
+        if each["PublishedPort"]
+    }
+    assert published == {
+        ("gateway", 8443, stack.ports["https"], "127.0.0.1"),
+        ("broker", 8883, stack.ports["mqtt"], "127.0.0.1"),
+        ("sftp", 2222, stack.ports["sftp"], "127.0.0.1"),
+    }
+    record.say("published", ports=",".join(str(port) for _, port, _, _ in sorted(published)))
+
+
+def test_a_port_scan_from_the_edge_finds_these_and_nothing_else(stack: Stack, record: Record) -> None:
+    on_edge = stack.addresses("edge")
+    with record.timed("scan of edge, 65535 ports each", addresses=len(on_edge)):
+        found = confinement.scanned_from(stack, "edge", on_edge)
+    by_service = {on_edge[each].removeprefix(f"{stack.project}-").rpartition("-")[0]: ports for each, ports in found.items()}
+    assert by_service == PUBLISHED
+    outside = stack.addresses("egress")
+    on_egress = confinement.scanned_from(stack, "egress", outside)
+    assert {outside[each]: ports for each, ports in on_egress.items() if ports} == {}, "nobody serves where it leads outside"
+    importer = stack.addresses("egress-importer")
+    assert [name.removeprefix(f"{stack.project}-") for name in importer.values()] == ["importer-1"], "alone on its way out"
+
+
+def test_every_container_is_confined(stack: Stack, record: Record) -> None:
+    assert list(confinement.faults(stack)) == []
+    record.say("confined", containers=len(stack.containers()))
+
+
+def test_every_service_holds_its_own_secrets_and_no_others(stack: Stack, record: Record) -> None:
+    found = confinement.held(stack)
+    assert {(each.holder, each.name) for each in found} == {
+        (holder.name, name) for holder in HOLDERS for name in confinement.expected(holder)
+    }
+    readers = {holder.name: holder.uid for holder in HOLDERS}
+    assert [each for each in found if each.uid != readers[each.holder] or int(each.mode, 8) & 0o077] == []
+    record.say("secrets", files=len(found), holders=len(HOLDERS))
+
+
+def test_no_secret_is_told_in_the_open(stack: Stack) -> None:
+    assert len(confinement.secret_texts(stack)) > 20
+    assert confinement.told_in_the_open(stack) == []
+
+
+def test_sftp_and_the_authority_reach_what_they_need(stack: Stack, record: Record) -> None:
+    """The other doors are as open to sftp as to anybody outside."""
+    sftp = confinement.reached_by(stack, "sftp")
+    assert sftp == {"postgres": [5432], "gateway": [8443], "broker": [8883]}
+    assert set(stack.addresses("data-sftp").values()) == {f"{stack.project}-{name}-1" for name in ("postgres", "sftp")}
+    pki = confinement.reached_by(stack, "pki")
+    assert pki == {"postgres": [5432], "gateway": [8443]}
+    record.say("reached by sftp", **{name: ports[0] for name, ports in sftp.items()})
+    record.say("reached by pki", **{name: ports[0] for name, ports in pki.items()})
+
+
+def test_ray_is_out_of_reach_from_the_edge(stack: Stack) -> None:
+    inside = {**stack.addresses("ray"), **stack.addresses("data"), **stack.addresses("mqtt")}
+    found = confinement.scanned_from(stack, "edge", inside, confinement.OUR_PORTS)
+    assert {inside[address]: ports for address, ports in found.items() if ports} == {}
+
+
+# use --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_administrator_comes_in_by_the_link_and_people_are_invited(world: World, stack: Stack) -> None:
+    world.people["admin"] = first_administrator(stack, "ada@example.org")
+    assert world.people["admin"].get("/me")["role"] == "admin"
+    world.people["installer"] = invited(stack, "jo@example.org", kind="installer", company="Toits du Sud", role="installer")
+    world.people["ops"] = invited(stack, "otto@example.org", kind="platform", company="Exploitation", role="ops")
+    assert [world.people[role].get("/me")["role"] for role in ("installer", "ops")] == ["installer", "ops"]
+
+
+def test_a_real_agent_is_onboarded_through_the_gateway(world: World, stack: Stack, folder: Path, record: Record) -> None:
+    installer = world.person("installer")
+    form = {"name": "Ferme", "owner_email": "claire@example.org", "owner_name": "Claire", "latitude": 44, "longitude": 5}
+    world.site = installer.post("/sites", form)["id"]
+    claim = installer.post(f"/sites/{world.site}/claims", {"profile": "meter", "name": "Compteur"})
+    machine = Machine(folder / "agent")
+    with record.timed("agent enrolled (EST, gateway)"):
+        machine.enrol(claim["link"], claim["device"])
+    with record.timed("first reading seen in the API"):
+        machine.start()
+        world.machine = machine
+        path = f"/claims/{claim['claim_id']}"
+        until(lambda: installer.get(path)["first_sample_at"], lambda: machine.agent.log[-2000:], SEEN_S)
+    (device,) = installer.get(f"/sites/{world.site}/live")["devices"]
+    assert device["device"] == machine.device
+    assert "grid_power_w" in device["readings"]
+
+
+def test_a_file_put_by_sftp_is_imported(world: World, stack: Stack, record: Record) -> None:
+    installer = world.person("installer")
+    opened = installer.post(f"/sites/{world.site}/loggers", {"name": "Enregistreur"})
+    box, user = opened["drop_box"], opened["logger"]["device"]
+    begin_ms = int(time.time()) // 86_400 * 86_400_000 - 3 * 86_400_000
+    rows = [(begin_ms + number * 600_000, 100.0 * number) for number in range(100)]
+    content = "time,pv_power_w\n" + "".join(f"{t},{power}\n" for t, power in rows)
+    with record.timed("file by SFTP, imported", rows=len(rows)):
+        asyncio.run(_put(box["port"], user, opened["password"], box["host_keys"], content))
+
+        def ended() -> dict[str, object] | None:
+            files = installer.get("/imports", params={"site": world.site})["items"]
+            return next((each for each in files if each["state"] not in ("received", "reading", "storing")), None)
+
+        found = until(ended, lambda: stack.logs("importer")[-2000:], SEEN_S)
+    assert found is not None
+    assert found["state"] == "imported", found
+    assert found["rows"] == {"read": 100, "new": 100, "same": 0, "corrected": 0, "waiting": 0, "late": 0}
+    ((stored,),) = stack.sql(f"SELECT count(*) FROM telemetry.sample WHERE time < to_timestamp({begin_ms / 1_000 + 60_000})")  # noqa: S608 - a number
+    assert int(stored) == 100
+
+
+async def _put(port: int, user: str, password: str, host_keys: list[str], content: str) -> None:
+    """Whoever shows another host key than the API told gets nothing."""
+    fingerprints: list[str] = []
+
+    class Logger(asyncssh.SSHClient):
+        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+            fingerprints.append(key.get_fingerprint())
+            return key.get_fingerprint() in host_keys
+
+    options = asyncssh.SSHClientConnectionOptions(
+        username=user, password=password, known_hosts=b"", client_keys=None, agent_path=None
+    )
+    async with (
+        asyncssh.connect("127.0.0.1", port, options=options, client_factory=Logger) as connection,
+        connection.start_sftp_client() as sftp,
+        sftp.open("day.csv", "wb") as file,
+    ):
+        await file.write(content.encode())
+    assert fingerprints
+
+
+def test_a_configuration_and_a_command_reach_the_agent(world: World, record: Record) -> None:
+    ops, device = world.person("ops"), world.agent().device
+    path = f"/devices/{device}/config"
+    version = ops.ask("GET", path).headers["ETag"]
+    with record.timed("configuration changed, in sync"):
+        form = {"values": {"report_interval_s": 2}, "why": "a closer look"}
+        answer = ops.ask("PUT", path, json=form, headers={"If-Match": version})
+        assert answer.status_code == 200, answer.text
+        until(lambda: ops.get(path)["status"] == "in_sync", lambda: ops.get(path), SEEN_S)
+    assert ops.get(path)["reported"]["values"]["report_interval_s"] == 2
+    stale = ops.ask("PUT", path, json=form, headers={"If-Match": version})
+    assert stale.status_code == 412
+    with record.timed("command succeeded"):
+        given = ops.post(f"/devices/{device}/commands", {"name": "read_info"}, 202)
+        until(
+            lambda: ops.get(f"/commands/{given['id']}")["state"] == "succeeded",
+            lambda: ops.get(f"/commands/{given['id']}"),
+            SEEN_S,
+        )
+
+
+def test_the_gateway_refuses_tokens_before_the_web_sees_them(world: World, stack: Stack, record: Record) -> None:
+    admin = world.person("admin")
+    genuine, key = admin.token(), ec.generate_private_key(ec.SECP256R1())
+    claims = jwt.decode(genuine, options={"verify_signature": False})
+    header = jwt.get_unverified_header(genuine)
+    forged = jwt.encode(claims, key, "ES256", headers={"typ": header["typ"], "kid": header["kid"]})
+    expired = _signed_by_the_installation(stack, claims | {"iat": 1_000, "exp": 2_000}, header)
+    ids = {}
+    for name, token in {"missing": None, "forged": forged, "expired": expired, "no token": "e30.e30.e30"}.items():
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = httpx.get(f"{stack.url}/api/v1/me", headers=headers, verify=stack.tls(), timeout=60.0)
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json"), name
+        assert answer.json()["code"] == ("not_signed_in" if token is None else "bad_token")
+        ids[name] = answer.headers["x-request-id"]
+    fresh = _signed_by_the_installation(stack, claims | {"iat": int(time.time()), "exp": int(time.time()) + 60}, header)
+    seen = httpx.get(
+        f"{stack.url}/api/v1/me", headers={"Authorization": f"Bearer {fresh}"}, verify=stack.tls(), timeout=60.0
+    )
+    assert seen.status_code == 200, "what is signed here is a token"
+    log = stack.logs("gateway")
+    refused = {line["request_id"]: line for line in map(_json, log.splitlines()) if line.get("request_id") in ids.values()}
+    assert {line["upstream"] for line in refused.values()} == {""}, "nobody was asked"
+    assert len(refused) == len(ids)
+    record.say("refused at the gateway", tokens=len(ids), seen_by_web=0)
+
+
+def _signed_by_the_installation(stack: Stack, claims: dict[str, object], header: dict[str, str]) -> str:
+    """With its own key, which is nobody's but the web's."""
+    key = stack.exec("web", "cat", "/run/secrets/jwt_key.pem")
+    return jwt.encode(claims, key, "ES256", headers={"typ": header["typ"], "kid": header["kid"]})
+
+
+def _json(line: str) -> dict[str, str]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# faults -----------------------------------------------------------------------------------------------------------------
+
+
+def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost(world: World, stack: Stack, record: Record) -> None:
+    ops, machine = world.person("ops"), world.agent()
+    for container in stack.containers():
+        if "Up" not in container.status:
+            continue  # done, once
+        stored, began = rows_of(stack, machine.device), time.monotonic()
+        back_s = faults.killed_and_back(stack, container)
+        figures = {"back_s": back_s, "live_s": faults.answers_again(ops, world.site, began)}
+        until(lambda: rows_of(stack, machine.device) > stored, f"readings go on after {container.service}", 300.0)  # noqa: B023 - asked at once
+        stack.wait_healthy()
+        record.say(f"killed: {container.service}", **figures)
+    _nothing_is_missing(machine, stack, record)
+
+
+def test_a_worker_more_and_one_less_moves_shards_and_loses_nothing(world: World, stack: Stack, record: Record) -> None:
+    ops, machine = world.person("ops"), world.agent()
+    for workers in (3, 2):
+        with record.timed(f"scaled to {workers} workers"):
+            stack.up("--no-recreate", "--scale", f"ray-worker={workers}", "ray-worker")
+            until(lambda: _spread(stack, workers), lambda: faults.shards_of(stack), 300.0)  # noqa: B023 - asked at once
+            faults.answers_again(ops, world.site, time.monotonic())
+        record.say("shards by worker", spread="+".join(map(str, sorted(faults.shards_of(stack).values()))))
+    _nothing_is_missing(machine, stack, record)
+
+
+def _spread(stack: Stack, workers: int) -> bool:
+    held = list(faults.shards_of(stack).values())
+    return len(held) == workers and sum(held) == 4 and min(held) >= 1
+
+
+def _nothing_is_missing(machine: Machine, stack: Stack, record: Record) -> None:
+    machine.stop()
+    acknowledged, lost = machine.missing(stack)
+    machine.start()
+    record.say("samples acknowledged", number=acknowledged, without_row=len(lost))
+    assert acknowledged > 0
+    assert lost == []
+
+
+def test_a_renewed_certificate_is_shown_and_no_stream_is_cut(world: World, stack: Stack, record: Record) -> None:
+    ops, port = world.person("ops"), stack.ports["https"]
+    world.agent()
+    before = faults.shown_certificate(port)
+    for_devices = faults.shown_certificate(port, "127.0.0.1")
+    with faults.watched(ops, world.site) as stream:
+        own = faults.own_certificate(stack.owner, "localhost")
+        with record.timed("owner's certificate is shown"):
+            stack.compose("run", "--rm", "--no-deps", "init-pki")  # what `keys` does every five minutes
+            until(lambda: faults.shown_certificate(port) == own, "the owner's certificate is shown", SEEN_S)
+        assert faults.shown_certificate(port, "127.0.0.1") == for_devices, "devices see what they trust"
+        seen = stream.events
+        until(lambda: stream.events > seen or stream.over, "the open stream goes on", SEEN_S)
+        assert not stream.over, stream.why
+        (stack.owner / "key.pem").write_bytes(b"not a key")
+        refused = stack.try_compose("run", "--rm", "--no-deps", "init-pki")
+        assert refused.returncode != 0
+        assert "bad_certificate" in refused.stdout + refused.stderr
+        assert faults.shown_certificate(port) == own, "the one before stays"
+        for name in ("chain.pem", "key.pem"):
+            (stack.owner / name).unlink()
+        stack.compose("run", "--rm", "--no-deps", "init-pki")
+        until(lambda: faults.shown_certificate(port) == before, "without it: the servers' own again", SEEN_S)
+    record.say("open stream", events=stream.events, cut=stream.over and bool(stream.why))
