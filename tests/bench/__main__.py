@@ -27,6 +27,7 @@ NAMES = (
     "cluster",
     "sizing",
     "images",
+    "compose",
 )
 ON_REQUEST = ("fuzz",)  # it takes a quarter of an hour, and looks for mistakes
 

@@ -17,7 +17,7 @@ TARGETS = ("platform", "slim")  # goals: 650 and 200 MB
 
 def run() -> Iterator[Figure]:
     """Nothing, and why, where there is no engine: these figures are of images or of nothing."""
-    why = _engine_missing()
+    why = engine_missing()
     if why:
         note(f"images: no container engine: {why}")
         return
@@ -53,7 +53,7 @@ def _fixable(names: dict[str, str]) -> Iterator[Figure]:
                 yield figure("images", f"{kind} packages of {target} with a known fixable vulnerability", count, "packages")
 
 
-def _engine_missing() -> str | None:
+def engine_missing() -> str | None:
     """Why there is no engine to ask; None when there is one."""
     if shutil.which("docker") is None:
         return "docker is not installed"
