@@ -29,7 +29,8 @@ UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b|(?i:coming[ ]soon)")
 # The places that packages come from are the user's settings; a folder of somebody's machine is nobody else's.
 # (Ubuntu's own package of the engine is called like one of them.)
 REGISTRY = re.compile(
-    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|(?<!install -y )docker\.io"
+    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com"
+    r"|(?<!apt-get install )(?<!apt-get install -y )docker\.io"  # Debian calls the engine's package so
     r"|ghcr\.io|quay\.io|crates\.io|jsdelivr\.net"
     r"|unpkg\.com|esm\.sh|deb\.debian\.org|[-]index-url"
 )
