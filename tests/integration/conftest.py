@@ -1,6 +1,6 @@
 """Real servers. Session-scoped where a test only uses them; function-scoped where it may break them.
 
-postgres, database    one server per run, one fresh migrated database per test
+postgres, database    one server per run, in memory, and one fresh migrated database per test
 own_postgres          a server for this test alone, to stop and kill
 pki                   one per run; `pki.device("id")` makes a device's certificate
 broker_session, broker  one per run / one per test: `broker.server.kill()`
@@ -25,7 +25,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
-    with postgres_server() as cluster:
+    with postgres_server(in_memory=True) as cluster:
         yield cluster
 
 
