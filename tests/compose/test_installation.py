@@ -48,7 +48,7 @@ def test_exactly_three_ports_are_published(stack: Stack, record: Record) -> None
     published = {
         (line["Service"], each["TargetPort"], each["PublishedPort"], each["URL"])
         for line in lines
-        for each in line["Publishers"]
+        for each in line["Publishers"] or ()
         if each["PublishedPort"]
     }
     assert published == {
