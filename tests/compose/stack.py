@@ -7,6 +7,7 @@ SP_IMAGES, SP_RELEASE, SP_…_IMAGE are handed on: which images
 
 import json
 import os
+import re
 import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -172,8 +173,12 @@ class Stack:
         if os.environ.get("SP_TEST_IMAGES") != "present":
             self.compose("build", deadline_s=3_600.0)
 
-    def up(self, *words: str, deadline_s: float = 900.0) -> None:
-        self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "600", *words, deadline_s=deadline_s)
+    def up(self, *words: str, profiles: Sequence[str] = (), deadline_s: float = 900.0) -> None:
+        """words: options and services of `docker compose up`."""
+        chosen = [word for name in profiles for word in ("--profile", name)]
+        self.compose(
+            *chosen, "up", "--detach", "--no-build", "--wait", "--wait-timeout", "600", *words, deadline_s=deadline_s
+        )
 
     @property
     def log_file(self) -> Path:
@@ -217,5 +222,18 @@ def has_health_check() -> set[str]:
     return {name for name, service in definition()["services"].items() if "healthcheck" in service}
 
 
-def profile_of(names: Sequence[str]) -> list[str]:
-    return [word for name in names for word in ("--profile", name)]
+def wanted_image(service: str) -> str:
+    """What the compose file asks for where nobody says anything else."""
+    asked = re.fullmatch(r"\$\{(\w+):-([^}]+)\}", definition()["services"][service]["image"])
+    assert asked is not None
+    return os.environ.get(asked[1], asked[2])
+
+
+def observers() -> dict[str, str]:
+    """For a machine that has another release of these images and no registry: SP_…_IMAGE of what is there."""
+    found = {}
+    for service in ("prometheus", "alertmanager", "grafana"):
+        newest = f"{wanted_image(service).rpartition(':')[0]}:latest"
+        if not is_there(wanted_image(service)) and is_there(newest):
+            found[f"SP_{service.upper()}_IMAGE"] = newest
+    return found

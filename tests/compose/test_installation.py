@@ -5,23 +5,21 @@ The tests go on where the one before ended, in this order. ./run test --compose;
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import asyncssh
 import httpx
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from actors.jobs.holders import HOLDERS
-from tests.compose import confinement, faults, keeping
+from tests.compose import confinement, doors, faults, keeping
 from tests.compose.conftest import World
 from tests.compose.machine import Machine, rows_of
 from tests.compose.people import Person, first_administrator, invited
 from tests.compose.record import Record, until
-from tests.compose.stack import Stack, is_there
+from tests.compose.stack import Stack, docker, image, is_there, observers, wanted_image
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_800)]
 
@@ -146,7 +144,7 @@ def test_a_file_put_by_sftp_is_imported(world: World, stack: Stack, record: Reco
     rows = [(begin_ms + number * 600_000, 100.0 * number) for number in range(100)]
     content = "time,pv_power_w\n" + "".join(f"{t},{power}\n" for t, power in rows)
     with record.timed("file by SFTP, imported", rows=len(rows)):
-        asyncio.run(_put(box["port"], user, opened["password"], box["host_keys"], content))
+        asyncio.run(doors.put(box["port"], user, opened["password"], box["host_keys"], content))
 
         def ended() -> dict[str, object] | None:
             files = installer.get("/imports", params={"site": world.site})["items"]
@@ -158,27 +156,6 @@ def test_a_file_put_by_sftp_is_imported(world: World, stack: Stack, record: Reco
     assert found["rows"] == {"read": 100, "new": 100, "same": 0, "corrected": 0, "waiting": 0, "late": 0}
     ((stored,),) = stack.sql(f"SELECT count(*) FROM telemetry.sample WHERE time < to_timestamp({begin_ms / 1_000 + 60_000})")  # noqa: S608 - a number
     assert int(stored) == 100
-
-
-async def _put(port: int, user: str, password: str, host_keys: list[str], content: str) -> None:
-    """Whoever shows another host key than the API told gets nothing."""
-    fingerprints: list[str] = []
-
-    class Logger(asyncssh.SSHClient):
-        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-            fingerprints.append(key.get_fingerprint())
-            return key.get_fingerprint() in host_keys
-
-    options = asyncssh.SSHClientConnectionOptions(
-        username=user, password=password, known_hosts=b"", client_keys=None, agent_path=None
-    )
-    async with (
-        asyncssh.connect("127.0.0.1", port, options=options, client_factory=Logger) as connection,
-        connection.start_sftp_client() as sftp,
-        sftp.open("day.csv", "wb") as file,
-    ):
-        await file.write(content.encode())
-    assert fingerprints
 
 
 def test_a_configuration_and_a_command_reach_the_agent(world: World, record: Record) -> None:
@@ -203,43 +180,24 @@ def test_a_configuration_and_a_command_reach_the_agent(world: World, record: Rec
 
 
 def test_the_gateway_refuses_tokens_before_the_web_sees_them(world: World, stack: Stack, record: Record) -> None:
-    admin = world.person("admin")
-    genuine, key = admin.token(), ec.generate_private_key(ec.SECP256R1())
-    claims = jwt.decode(genuine, options={"verify_signature": False})
-    header = jwt.get_unverified_header(genuine)
-    forged = jwt.encode(claims, key, "ES256", headers={"typ": header["typ"], "kid": header["kid"]})
-    expired = _signed_by_the_installation(stack, claims | {"iat": 1_000, "exp": 2_000}, header)
-    ids = {}
-    for name, token in {"missing": None, "forged": forged, "expired": expired, "no token": "e30.e30.e30"}.items():
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = httpx.get(f"{stack.url}/api/v1/me", headers=headers, verify=stack.tls(), timeout=60.0)
-        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json"), name
-        assert answer.json()["code"] == ("not_signed_in" if token is None else "bad_token")
-        ids[name] = answer.headers["x-request-id"]
-    fresh = _signed_by_the_installation(stack, claims | {"iat": int(time.time()), "exp": int(time.time()) + 60}, header)
-    seen = httpx.get(
-        f"{stack.url}/api/v1/me", headers={"Authorization": f"Bearer {fresh}"}, verify=stack.tls(), timeout=60.0
-    )
-    assert seen.status_code == 200, "what is signed here is a token"
-    log = stack.logs("gateway")
-    refused = {line["request_id"]: line for line in map(_json, log.splitlines()) if line.get("request_id") in ids.values()}
-    assert {line["upstream"] for line in refused.values()} == {""}, "nobody was asked"
-    assert len(refused) == len(ids)
-    record.say("refused at the gateway", tokens=len(ids), seen_by_web=0)
-
-
-def _signed_by_the_installation(stack: Stack, claims: dict[str, object], header: dict[str, str]) -> str:
-    """With its own key, which is nobody's but the web's."""
-    key = stack.exec("web", "cat", "/run/secrets/jwt_key.pem")
-    return jwt.encode(claims, key, "ES256", headers={"typ": header["typ"], "kid": header["kid"]})
-
-
-def _json(line: str) -> dict[str, str]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    genuine, now = world.person("admin").token(), int(time.time())
+    tokens = {
+        None: "not_signed_in",
+        "e30.e30.e30": "bad_token",
+        doors.signed(genuine, None, exp=now + 60): "bad_token",  # forged
+        doors.signed(genuine, stack, iat=1_000, exp=now - 5): "bad_token",  # expired
+    }
+    ids = set()
+    for token, code in tokens.items():
+        answer = doors.asked(stack, token)
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+        assert answer.json()["code"] == code
+        ids.add(answer.headers["x-request-id"])
+    assert doors.asked(stack, doors.signed(genuine, stack, exp=now + 60)).status_code == 200, "signed so, it is one"
+    seen = doors.requests_seen(stack, ids)
+    assert len(seen) == len(tokens)
+    assert {line["upstream"] for line in seen} == {""}, "nobody behind it was asked"
+    record.say("refused at the gateway", tokens=len(seen), seen_by_web=0)
 
 
 # faults -----------------------------------------------------------------------------------------------------------------
@@ -308,3 +266,92 @@ def test_a_renewed_certificate_is_shown_and_no_stream_is_cut(world: World, stack
         stack.compose("run", "--rm", "--no-deps", "init-pki")
         until(lambda: faults.shown_certificate(port) == before, "without it: the servers' own again", SEEN_S)
     record.say("open stream", events=stream.events, cut=stream.over and bool(stream.why))
+
+
+# keeping ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_brought_back_into_a_second_installation(
+    world: World, stack: Stack, another: Callable[..., Stack], folder: Path, record: Record
+) -> None:
+    ops, machine, kept = world.person("ops"), world.agent(), folder / "backups"
+    machine.stop()
+    with record.timed("backup"):
+        archive = keeping.backed_up(stack, kept)
+    expected = keeping.summary(stack)
+    machine.start()
+    second = another()
+    with record.timed("restore --verify, second installation"):
+        said = keeping.brought_back(second, kept, archive)
+    assert keeping.summary(second) == expected, said
+    record.say("compared", tables=len(expected), samples=expected["telemetry.sample"].partition(" ")[0])
+    with record.timed("second installation up"):
+        second.up()
+    there = Person(second, ops.email, ops.password)
+    assert [site["site"]["id"] for site in there.get("/sites")["items"]] == [world.site]
+    assert second.servers_pem().read_bytes() == stack.servers_pem().read_bytes(), "devices know it again"
+
+
+def test_the_doctor_finds_all_well_and_names_what_is_not(stack: Stack, record: Record) -> None:
+    stack.wait_healthy()
+    well = stack.try_compose("run", "--rm", "-T", "doctor")
+    assert well.returncode == 0, well.stdout + well.stderr
+    record.say("doctor", checks=sum(line.startswith("  ") for line in well.stdout.splitlines()), broken=0)
+    stack.compose("stop", "broker")
+    ill = stack.try_compose("run", "--rm", "-T", "doctor", "--json")
+    assert ill.returncode == 1, ill.stdout + ill.stderr
+    broken = " ".join(line["check"] + line["what"] for line in json.loads(ill.stdout) if line["state"] == "broken")
+    assert "broker" in broken
+    stack.up()
+
+
+# bad input --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_secret_is_said_by_the_service_and_named_by_the_doctor(stack: Stack, record: Record) -> None:
+    volume = f"{stack.project}_keys-web:/keys"
+    docker("run", "--rm", "--network", "none", "--user", "0:0", "-v", volume, image("slim"), "rm", "/keys/sp_web")
+    stack.compose("restart", "web")
+    until(lambda: "/run/secrets/sp_web" in stack.logs("web"), lambda: stack.logs("web")[-2000:], SEEN_S)
+    (said,) = {line for line in stack.logs("web").splitlines() if "/run/secrets/sp_web" in line and '"code"' in line}
+    record.say("missing secret, said by web", code=json.loads(said)["code"])
+    ill = stack.try_compose("run", "--rm", "-T", "doctor")
+    assert ill.returncode == 1
+    assert "✗ web" in ill.stdout, ill.stdout
+    stack.compose("run", "--rm", "-T", "--no-deps", "init-pki")
+    stack.wait_healthy()
+
+
+def test_a_second_project_on_the_same_ports_is_told_and_disturbs_nobody(stack: Stack, another: Callable[..., Stack]) -> None:
+    before = stack.inspected(*(each.id for each in stack.containers("gateway")))
+    refused = another(ports=stack.ports).try_compose("up", "--detach", "--no-build", "gateway")
+    assert refused.returncode != 0
+    assert re.search(r"port is already allocated|address already in use", refused.stderr), refused.stderr
+    after = stack.inspected(*(each.id for each in stack.containers("gateway")))
+    assert [each["State"]["StartedAt"] for each in after] == [each["State"]["StartedAt"] for each in before]
+    assert httpx.get(f"{stack.url}/health/live", verify=stack.tls(), timeout=60.0).status_code == 200
+
+
+# demonstration and observability ----------------------------------------------------------------------------------------
+
+
+def test_the_demonstration_comes_up_and_is_watched(world: World, another: Callable[..., Stack], record: Record) -> None:
+    if not world.is_up:
+        pytest.skip("the installation never came up without it")
+    world.stack.compose("stop")  # two at once are enough for a small machine
+    stack = another(SP_DEMO_SITES="6", **observers())
+    with record.timed("demonstration up, 6 sites"):
+        stack.up(profiles=["demo"])
+        stack.wait_healthy()
+    login = json.loads(stack.exec("web", "cat", "/var/lib/solarperform/demo/logins.json"))["ops"]
+    ops = Person(stack, login["email"], login["password"])
+    assert len(ops.get("/sites")["items"]) == 6
+    site = ops.get("/sites")["items"][0]["site"]["id"]
+    faults.answers_again(ops, site, time.monotonic())
+    watching = ["prometheus", "alertmanager"] + ["grafana"] * is_there(wanted_image("grafana"))
+    with record.timed("observability: every target up", services=len(watching)):
+        stack.up(*watching, profiles=["observability"])
+        port = int(stack.variables["SP_PROMETHEUS_PORT"])
+        until(lambda: set(doors.targets(port).values()) == {"up"}, lambda: doors.targets(port), 300.0)
+        until(lambda: doors.alertmanagers(port), "Prometheus knows whom to tell", 120.0)
+    record.say("watched", targets=len(doors.targets(port)))
