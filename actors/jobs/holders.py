@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from fleet.storage.migrate import SERVICE_ROLES
+
 SERVICE_UID: Final = 10001  # deploy/Dockerfile
 POSTGRES_UID: Final = 999  # of the official images
 MOSQUITTO_UID: Final = 1883
@@ -34,11 +36,9 @@ class Holder(msgspec.Struct, frozen=True):
     like_pki: bool = False
 
 
-ROLES: Final = ("sp_twins", "sp_web", "sp_pki", "sp_guard", "sp_notifier", "sp_sftp", "sp_importer", "sp_rollouts")
-
 HOLDERS: Final = (
     Holder("postgres", POSTGRES_UID, secrets=("postgres",)),
-    Holder("migrate", secrets=("postgres", *ROLES)),
+    Holder("migrate", secrets=("postgres", *SERVICE_ROLES)),
     Holder("demo", secrets=("postgres", "ray_token")),
     Holder("redis", REDIS_UID, secrets=("redis.conf",)),
     Holder("ray", secrets=("ray_token", "redis", "sp_twins"), client="sp-twins", trust=("servers",)),
@@ -63,7 +63,7 @@ HOLDERS: Final = (
     ),
     Holder("gateway", NGINX_UID, secrets=("jwks.json",), client="sp-gateway", trust=("servers", "devices"), server=True),
     Holder("grafana", GRAFANA_UID, secrets=("grafana_admin",)),
-    Holder("doctor", secrets=ROLES, client="sp-doctor", trust=("servers",)),
+    Holder("doctor", secrets=SERVICE_ROLES, client="sp-doctor", trust=("servers",)),
     Holder("alertmanager", ALERTMANAGER_UID, own=("smtp_password",)),
 )
 

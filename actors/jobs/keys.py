@@ -14,6 +14,7 @@ owner theirs, and from here they reach their readers, who look for changes by th
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from typing import Final
 import msgspec
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from actors import broker_home
@@ -30,7 +32,7 @@ from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, REDIS_UID, SERV
 from certs import last_list
 from certs.authority import Pki, alone_in
 from fleet import limits
-from fleet.errors import BadInput
+from fleet.errors import BadInput, FleetError, NotFound
 
 SERVER: Final = "broker"  # the servers' one certificate: its first name, and its folder in the PKI
 INNER_NAMES: Final = (SERVER, "broker-inside", "pki", "gateway", "localhost")
@@ -53,24 +55,43 @@ class Places(msgspec.Struct, frozen=True):
 def hand_out(places: Places, hosts: Sequence[str]) -> list[str]:
     """The names of what changed. hosts: the installation's names, as people and devices call it.
 
-    Raises BadInput (bad_name, bad_key, bad_certificate), Conflict (authority_expired), OSError.
+    Raises BadInput (bad_name, bad_key, bad_certificate), Conflict (authority_expired), NotFound (no_pki), OSError.
     """
-    now = datetime.now(UTC)
-    vault.fill(places.vault)
     places.pki.mkdir(parents=True, exist_ok=True)
-    with alone_in(places.pki):
-        pki = Pki.create(places.pki, now)
-        last_list.ensure(pki, now)
-        pki.issue_server([*INNER_NAMES, *(host for host in hosts if host not in INNER_NAMES)], ["127.0.0.1"], now)
-        for client in CLIENTS:
-            pki.issue_platform(client, now)
-    _give(places.pki, SERVICE_UID)
-    changed = [name for holder in HOLDERS for name in _hand_to(holder, places)]
-    changed += _public_certificate(places)
-    _lay_out_broker(places)
-    if (places.data / "redis").is_dir():
-        _give(places.data / "redis", REDIS_UID)
+    with alone_in(places.pki):  # also two of us: `init-pki` of a second start comes beside `keys`
+        _refuse_lost_authority(places)
+        taken_back = vault.take_back(places.vault, places.keys)
+        if taken_back:
+            log.warning("vault_was_lost", taken_back=taken_back, hint="from the services that hold them; make a backup")
+        vault.fill(places.vault)
+        try:
+            _issue(places.pki, hosts, datetime.now(UTC))
+        finally:
+            _give(places.pki, SERVICE_UID)  # the authority's process works there
+        changed = [name for holder in HOLDERS for name in _hand_to(holder, places)]
+        changed += _public_certificate(places)
+        _lay_out_broker(places)
+        if (places.data / "redis").is_dir():
+            _give(places.data / "redis", REDIS_UID)
     return changed
+
+
+def _refuse_lost_authority(places: Places) -> None:
+    """A new one would lock every device out. Raises NotFound (no_pki)."""
+    if (places.keys / "gateway" / "devices.pem").exists() and not (places.pki / "root" / "cert.pem").exists():
+        raise NotFound(
+            "no_pki",
+            f"{places.pki} is empty, and the gateway still trusts the authority that was there: bring the volume `pki` back"
+            " from a backup; to begin anew without one device, remove all volumes of this installation",
+        )
+
+
+def _issue(folder: Path, hosts: Sequence[str], now: datetime) -> None:
+    pki = Pki.create(folder, now)
+    last_list.ensure(pki, now)
+    pki.issue_server([*INNER_NAMES, *(host for host in hosts if host not in INNER_NAMES)], ["127.0.0.1"], now)
+    for client in CLIENTS:
+        pki.issue_platform(client, now)
 
 
 def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float) -> None:
@@ -79,7 +100,7 @@ def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float) -> No
         time.sleep(every_s)
         try:
             changed = hand_out(places, hosts)
-        except (OSError, BadInput) as error:
+        except (OSError, FleetError) as error:
             log.error("keys_not_renewed", error=str(error), hint="what is in force stays; certificates end one day")
         else:
             if changed:
@@ -107,11 +128,17 @@ def _hand_to(holder: Holder, places: Places) -> list[str]:
 def _public_certificate(places: Places) -> list[str]:
     """What browsers are shown: the owner's, or the servers' own where there is none.
 
-    Raises BadInput (bad_certificate) when the owner's key does not fit: the one in force stays.
+    An owner's pair that is no good keeps nothing from starting: what is shown stays, or the servers' own is.
     """
-    own = places.owner if (places.owner / "chain.pem").exists() else places.pki / "servers" / SERVER
-    folder = places.keys / "gateway"
-    changed = _copy_pair(own, folder / "public")
+    servers, folder = places.pki / "servers" / SERVER, places.keys / "gateway"
+    try:
+        changed = _copy_pair(places.owner if (places.owner / "chain.pem").exists() else servers, folder / "public")
+    except (BadInput, OSError) as error:
+        is_shown = (folder / "public" / "chain.pem").exists()
+        log.error("owner_certificate_refused", code="bad_certificate", error=str(error),
+                  hint="lay chain.pem and key.pem there again; until then browsers are shown "
+                  + ("the one before" if is_shown else "that of the servers' authority"))  # fmt: skip
+        changed = not is_shown and _copy_pair(servers, folder / "public")
     _give(folder, next(holder.uid for holder in HOLDERS if holder.name == "gateway"))
     return ["gateway/public"] if changed else []
 
@@ -138,7 +165,7 @@ def _copy_pair(source: Path, folder: Path) -> bool:
     chain, key = (source / "chain.pem").read_bytes(), (source / "key.pem").read_bytes()
     try:
         fits = x509.load_pem_x509_certificates(chain)[0].public_key() == load_pem_private_key(key, None).public_key()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, UnsupportedAlgorithm) as error:
         raise BadInput("bad_certificate", f"{source} holds no certificate with its key: {error}") from None
     if not fits:
         raise BadInput("bad_certificate", f"the key in {source} is not that of the certificate beside it")
@@ -158,9 +185,10 @@ def _write(file: Path, content: bytes) -> bool:
 
 
 def _give(folder: Path, uid: int) -> None:
-    """All of it to the user that reads it, and to nobody else."""
+    """All of it to the user that reads it, and to nobody else. In some that user writes meanwhile, whatever he likes."""
     for path in (folder, *folder.rglob("*")):
-        if os.geteuid() == 0:
-            os.chown(path, uid, uid, follow_symlinks=False)
-        if path.is_dir():
-            path.chmod(0o700)
+        with suppress(FileNotFoundError):
+            if os.geteuid() == 0:
+                os.chown(path, uid, uid, follow_symlinks=False)
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)

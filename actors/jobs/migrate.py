@@ -4,7 +4,6 @@ import secrets
 
 import structlog
 
-from actors.jobs.holders import ROLES
 from actors.keeping import upgrade
 from actors.local.layout import keep_secret
 from fleet import profiles
@@ -13,7 +12,7 @@ from fleet.secret_file import read_secret
 from fleet.settings import KeepingSettings, MigrateSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
-from fleet.storage.migrate import migrate
+from fleet.storage.migrate import SERVICE_ROLES, migrate
 from fleet.storage.readiness import until_ready
 
 log = structlog.get_logger("migrate")
@@ -23,7 +22,7 @@ async def run(settings: MigrateSettings) -> None:
     """Waits for PostgreSQL. Raises Conflict (schema_newer, migration_changed, clock_skew), BadInput (bad_secret_file,
     database_refused).
     """
-    passwords = {role: read_secret(settings.passwords_folder / role) for role in ROLES}
+    passwords = {role: read_secret(settings.passwords_folder / role) for role in SERVICE_ROLES}
     if not await unless_stopped(until_ready(settings.database, log, schema=False)):
         return
     await _snapshot(settings)

@@ -11,19 +11,34 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from actors.dropbox.host_key import host_keys
-from actors.jobs.holders import ROLES
+from actors.jobs.holders import HOLDERS
 from certs import files
 from fleet.errors import BadInput
 from fleet.storage import pull_secrets
+from fleet.storage.migrate import SERVICE_ROLES
 
 _COORDINATE_BYTES = 32  # P-256
 
 
+def take_back(vault: Path, keys: Path) -> list[str]:
+    """Of a vault that was lost, from the services that hold them: new ones would fit neither the database nor the loggers.
+
+    keys: of the services, as actors.jobs.keys lays them out. The names of what came back; none while the vault is there.
+    """
+    if (vault / "postgres").exists():
+        return []
+    found = {name: keys / holder.name / name for holder in HOLDERS for name in holder.secrets}
+    held = {name: file for name, file in found.items() if file.exists()}
+    for name, file in sorted(held.items(), key=lambda one: one[0] == "postgres"):  # last: it says that all are there
+        files.replace(vault / name, file.read_bytes(), files.SECRET, durable=True)
+    return sorted(held)
+
+
 def fill(vault: Path) -> None:
     """What exists stays. Raises BadInput (bad_key, bad_host_key): what is there is of no use behind the gateway."""
-    for name in ("postgres", "ray_token", "redis", "grafana_admin", *ROLES):
+    for name in ("postgres", "ray_token", "redis", "grafana_admin", *SERVICE_ROLES):
         _keep(vault / name, lambda: secrets.token_hex(32).encode())
-    _keep(vault / "redis.conf", lambda: _redis_conf((vault / "redis").read_text()))
+    files.replace(vault / "redis.conf", _redis_conf((vault / "redis").read_text()), files.SECRET, durable=True)
     _keep(vault / "pull_key", lambda: pull_secrets.make_key().encode())
     _keep(vault / "jwt_key.pem", _p256_pem)
     host_keys(vault / "sftp_host_key", legacy=False)  # makes them, and their public halves beside them
