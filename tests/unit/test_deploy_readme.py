@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from actors.keeping import __main__ as keeping
 from actors.local import cli
 
 ROOT = Path(__file__).parents[2]
@@ -20,9 +21,29 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES, VOLUMES, NETWORKS = set(COMPOSE["services"]), set(COMPOSE["volumes"]), set(COMPOSE["networks"])
 OF_MANY_SERVICES = {"logs", "ps", "up", "restart", "stop", "start", "build", "pull", "stats", "rm"}
 OF_ONE_SERVICE = {"exec", "run"}
-WITH_VALUE = {"--since", "--format", "--profile", "--scale", "--rmi", "--pull", "--tail", "--user"}
+WITH_VALUE = {
+    "--since",
+    "--format",
+    "--profile",
+    "--scale",
+    "--rmi",
+    "--pull",
+    "--tail",
+    "--user",
+    "--entrypoint",
+    "-v",
+    "-e",
+}
 # Of the machine that is installed, not of the repository.
-OF_THE_OWNER = ("deploy/owner", "/opt/solarperform", "/etc/letsencrypt", "/dev/", "/bin/sh", "/srv/solarperform")
+OF_THE_OWNER = (
+    "deploy/owner",
+    "/opt/solarperform",
+    "/etc/letsencrypt",
+    "/etc/cron.d",
+    "/dev/",
+    "/bin/sh",
+    "/srv/solarperform",
+)
 
 
 def blocks() -> list[str]:
@@ -127,6 +148,17 @@ def test_our_own_commands_exist_with_their_options(words: list[str], capsys: pyt
     assert {word.partition("=")[0] for word in words[2:] if word.startswith("--")} - set(
         re.findall(r"--[\w-]+", told)
     ) == set()
+
+
+@pytest.mark.parametrize("service", ["backup", "restore"])
+def test_words_for_backup_and_restore_are_understood(service: str) -> None:
+    """Those after the service's name take the place of its command; "docker compose run" has no options behind that."""
+    runs = [words[words.index(service) + 1 :] for words in commands() if "run" in words and service in words]
+    told = [words for words in runs if words and words[0] in {"backup", "restore", "bundle"}]
+    told += [shlex.split(" ".join(COMPOSE["services"]["backup"]["command"]))]
+    assert told
+    for words in told:
+        keeping._parser().parse_args(words)
 
 
 def test_modules_that_are_run_exist() -> None:
