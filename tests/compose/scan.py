@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 AT_ONCE_ALL = 32  # of a neighbour, which refuses at once
-AT_ONCE_SOME = 200  # of those out of reach, who say nothing
-PATIENCE_S = 2.0
+AT_ONCE_SOME = 100  # of those out of reach, who say nothing; a container may not have many threads
+PATIENCE_S = 1.0
 
 
 def is_open(address: str, port: int) -> bool:
