@@ -15,7 +15,7 @@ from pathlib import Path
 from actors.keeping import aftermath, backup, bundle, options, sealing, words
 from actors.keeping.bundle import Piece
 from actors.keeping.redaction import Redactor
-from actors.keeping.restore import restore, set_aside, verify
+from actors.keeping.restore import look, restore, set_aside, verify
 from actors.keeping.texts import text
 from fleet.errors import FleetError
 from fleet.limits import BUNDLE_LOG_BYTES_MAX
@@ -51,6 +51,7 @@ def _done(chosen: argparse.Namespace) -> Iterator[str]:
 def _restored(told: KeepingSettings, chosen: argparse.Namespace) -> Iterator[str]:
     opener = options.opener_of(chosen)
     if chosen.set_aside:
+        look(chosen.file, opener)  # what cannot be restored sets nothing aside
         yield text("set_aside", name=asyncio.run(set_aside(told.database)))
     done = asyncio.run(restore(told, chosen.file, opener))
     verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify else None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,10 @@ from fleet.storage import migrate, whole
 from fleet.storage.database import DirectConnection, connect
 from fleet.storage.migrate import SERVICE_ROLES
 from fleet.storage.whole import StoredSequence
+
+_RUNNING: Final = """
+    SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = $1 AND usename = ANY($2::text[]) ORDER BY usename
+"""
 
 
 class Restored(NamedTuple):
@@ -89,15 +93,19 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
             raise Conflict("database_taken", text("database_taken", name=settings.database.name))
         those = [folder for folder in settings.folders if folder.name in header.folders]
         for folder in those:
-            _clear(folder)
+            _refuse_taken(folder)
         existing = next(each for each in (settings.archives, *settings.archives.parents) if each.exists())
         require_room(existing, header.database_bytes * RESTORE_GROWS_TO + header.files_bytes)
         await whole.mark_half_restored(connection)
+        moved: list[tuple[Path, Path]] = []
         try:
+            for folder in those:
+                _move_aside(folder, moved)
             manifest, homeless = await _unpacked(settings, connection, file, opener)
         except BaseException:
             for folder in those:
                 _empty(folder)
+            _move_back(moved)
             await whole.unmark(connection)
             raise
     finally:
@@ -105,18 +113,33 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Rest
     return Restored(header, manifest, time.monotonic() - began, homeless)
 
 
-def _clear(folder: KeptFolder) -> None:
+def _refuse_taken(folder: KeptFolder) -> None:
     """Raises Conflict (folder_taken)."""
-    if folder.made_anew and folder.path.is_dir():
-        aside = folder.path / f"{folders.ASIDE}-{time.time_ns()}"
-        aside.mkdir(mode=0o700)  # not deleted: should it have been somebody's after all
-        for path in _own(folder):
-            path.rename(aside / path.name)
     if not folder.path.is_dir():
-        if folder.path.exists():
-            raise Conflict("folder_taken", text("folder_taken", folder=folder.path))
-    elif any(path.is_file() or next(path.rglob("*"), None) for path in _own(folder)):
+        taken = folder.path.exists()
+    else:
+        taken = not folder.made_anew and any(path.is_file() or next(path.rglob("*"), None) for path in _own(folder))
+    if taken:
         raise Conflict("folder_taken", text("folder_taken", folder=folder.path))
+
+
+def _move_aside(folder: KeptFolder, moved: list[tuple[Path, Path]]) -> None:
+    """What the first start has made; not deleted: should it have been somebody's after all. moved: (whence, whither)."""
+    if not folder.made_anew or not folder.path.is_dir():
+        return
+    aside = folder.path / f"{folders.ASIDE}-{time.time_ns()}"
+    aside.mkdir(mode=0o700)
+    for path in _own(folder):
+        path.rename(aside / path.name)
+        moved.append((path, aside / path.name))
+
+
+def _move_back(moved: list[tuple[Path, Path]]) -> None:
+    """An authority that is in use all the same must not be gone because a restore has failed."""
+    for whence, whither in moved:
+        whither.rename(whence)
+    for aside in {whither.parent for _, whither in moved}:
+        aside.rmdir()
 
 
 def _own(folder: KeptFolder) -> list[Path]:
@@ -139,10 +162,17 @@ def _empty(folder: KeptFolder) -> None:
 
 
 async def set_aside(database: DatabaseSettings) -> str:
-    """Renames a database that is no longer wanted, and makes an empty one in its place. Returns its new name."""
+    """Renames a database that is no longer wanted, and makes an empty one in its place. Returns its new name.
+
+    Raises Conflict (installation_runs): services would fill the new one while it is restored.
+    """
     server = await connect(DatabaseSettings(database.host, database.port, "postgres", database.user, database.password_file))
     name = f"{database.name}_until_{datetime.now(UTC):%Y%m%d_%H%M%S}"
     try:
+        running = await server.fetch(_RUNNING, database.name, list(SERVICE_ROLES))
+        if running:
+            roles = ", ".join(row["usename"] for row in running)
+            raise Conflict("installation_runs", text("installation_runs", roles=roles))
         await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database.name)
         await server.execute(f'ALTER DATABASE "{database.name}" RENAME TO "{name}"')
         await server.execute(f'CREATE DATABASE "{database.name}"')
@@ -157,11 +187,12 @@ async def _unpacked(
     with reading(file, opener) as reader:
         header = reader.header()
         unpacker = Unpacker(settings.folders, file)
-        loader = Loader(connection, reader)
         passwords = {role: (settings.passwords / role).read_text() for role in SERVICE_ROLES}
         async with connection.transaction():
             await migrate.replay(connection, passwords, [one.name for one in header.migrations])
-            await whole.clear(connection, await whole.tables(connection))
+            tables = await whole.tables(connection)
+            await whole.clear(connection, tables)
+            loader = Loader(connection, reader, {table.name for table in tables})
             manifest = await _members(reader, unpacker, loader)
             if manifest is None:
                 raise BadInput("incomplete", text("incomplete", file=file))

@@ -1,9 +1,10 @@
 """The database's rows into an archive, and out of one; and what they are known by."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Collection
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,7 +17,12 @@ from fleet.storage import whole
 from fleet.storage.database import Connection
 from fleet.storage.whole import StoredTable
 
-_TABLE = "table.json"  # before a table's pieces: fleet.storage.whole.StoredTable
+_TABLE: Final = "table.json"  # before a table's pieces: fleet.storage.whole.StoredTable
+# What PostgreSQL tells of a partition becomes a statement of its owner's again. Whoever knows for whom archives are sealed
+# can make one up.
+_NAME: Final = r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*"
+_BOUND: Final = re.compile(r"FOR VALUES FROM \('[^'\\]*'\) TO \('[^'\\]*'\)")
+_GRANT: Final = re.compile(rf"GRANT [A-Z]+ ON {_NAME} TO [a-z_]+")
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -99,9 +105,11 @@ async def known_by(connection: Connection, table: StoredTable) -> Table | None:
 class Loader:
     """Takes an archive's rows, member by member, into a database whose schema stands and is empty; in one transaction."""
 
-    def __init__(self, connection: Connection, reader: Reader) -> None:
+    def __init__(self, connection: Connection, reader: Reader, known: Collection[str]) -> None:
+        """known: names of the tables that the schema has; partitions are made."""
         self._connection = connection
         self._reader = reader
+        self._known = known
         self.loaded: list[Table] = []
 
     async def load(self, first: Member) -> Member | None:
@@ -129,7 +137,15 @@ class Loader:
     def _described(self, member: Member) -> _Stored:
         if not member.name.endswith(f"/{_TABLE}") or member.size_bytes > ARCHIVE_PIECE_BYTES:
             raise BadInput("damaged", text("damaged", file=self._reader.file, why=member.name))
-        return msgspec.json.decode(member.content.read(), type=_Stored)
+        stored = msgspec.json.decode(member.content.read(), type=_Stored)
+        if not self._is_ours(stored):
+            raise BadInput("damaged", text("damaged", file=self._reader.file, why=stored.name))
+        return stored
+
+    def _is_ours(self, stored: _Stored) -> bool:
+        if stored.parent is None:
+            return stored.name in self._known
+        return bool(_BOUND.fullmatch(stored.bound or "")) and all(map(_GRANT.fullmatch, stored.grants))
 
 
 class _Following:

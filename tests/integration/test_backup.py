@@ -5,10 +5,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors.keeping import backup, sealing
-from actors.keeping.restore import look, restore, verify
+from actors.keeping.archive import writing
+from actors.keeping.manifest import HEADER, ROWS
+from actors.keeping.restore import look, restore, set_aside, verify
 from actors.keeping.sealing import Opener
 from fleet.errors import BadInput, Conflict, FleetError
 from fleet.settings import KeepingSettings
@@ -170,6 +173,63 @@ async def test_what_is_wrong_is_said_and_nothing_is_left(full: Kept, target: Kee
             await restore(target, made.file, full.opener)
         assert (how, refused.value.code) == (how, code)
         await nothing_is_left(target)
+
+
+async def test_a_restore_that_fails_gives_back_what_there_was(full: Kept, target: KeepingSettings) -> None:
+    """Keys that the first start has made are moved aside for it: they may be in use after all."""
+    made = await backup.back_up(full.settings, full.seal)
+    secrets, plan = target.folders[3].path, target.folders[4].path
+    secrets.mkdir(parents=True)
+    (secrets / "jwt_key.pem").write_text("in use")
+    plan.write_text("somebody's")
+    with pytest.raises(Conflict, match="folder_taken"):
+        await restore(target, made.file, full.opener)
+    assert [path.name for path in secrets.iterdir()] == ["jwt_key.pem"]
+    plan.unlink()
+    made.file.write_bytes(damaged(made.file.read_bytes(), "changed"))
+    with pytest.raises(BadInput, match="damaged"):
+        await restore(target, made.file, full.opener)
+    assert [path.name for path in secrets.iterdir()] == ["jwt_key.pem"]
+    assert (secrets / "jwt_key.pem").read_text() == "in use"
+
+
+HOSTILE = (
+    {"name": "pg_catalog.pg_authid"},
+    {"name": "telemetry.x", "parent": "telemetry.sample", "bound": "DEFAULT; DROP TABLE audit.entry"},
+    {
+        "name": "telemetry.x",
+        "parent": "telemetry.sample",
+        "bound": "FOR VALUES FROM ('2025-01-01') TO ('2025-01-02')",
+        "grants": ["GRANT SELECT ON telemetry.x TO sp_web; DROP TABLE audit.entry"],
+    },
+)
+
+
+@pytest.mark.parametrize("told", HOSTILE)
+async def test_an_archive_that_was_made_up_says_nothing_to_the_database(
+    full: Kept, target: KeepingSettings, told: dict[str, object]
+) -> None:
+    """Anybody can seal one who knows for whom."""
+    made = await backup.back_up(full.settings, full.seal)
+    header = look(made.file, full.opener)
+    described = {"columns": [], "key": [], "parent": None, "bound": None, "grants": []} | told
+    with writing(made.file, full.seal) as archive:
+        archive.add_struct(HEADER, header)
+        archive.add(f"{ROWS}/{told['name']}/table.json", msgspec.json.encode(described))
+        archive.add(f"{ROWS}/{told['name']}/000000.copy", b"")
+    with pytest.raises(BadInput, match="damaged"):
+        await restore(target, made.file, full.opener)
+    await nothing_is_left(target)
+
+
+async def test_what_is_in_use_is_not_set_aside(full: Kept, database: Database) -> None:
+    service = await connect(database.sp_web)
+    try:
+        with pytest.raises(Conflict, match="installation_runs"):
+            await set_aside(full.settings.database)
+        assert await service.fetchval("SELECT 1") == 1
+    finally:
+        await service.close()
 
 
 async def nothing_is_left(target: KeepingSettings) -> None:
