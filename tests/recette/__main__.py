@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 import typst
 
-from actors.local.checks import TEST_PROCESSES
 from actors.local.texts import text
 from fleet.errors import FleetError
 from tests.recette import machine
@@ -23,6 +22,7 @@ from tests.recette.results import SUITE, Evidence, Run, read_run
 from tests.recette.sheet import Sheet, sheet
 from tests.recette.verdict import judged
 
+PROCESSES: Final = ("--numprocesses", "3", "--dist", "loadfile")  # a test spends most of its time waiting for real servers
 FROM_IMAGES: Final = "compose/"  # proofs that need an engine
 
 
@@ -61,7 +61,7 @@ def _run_tests(results: Path, *, images: bool) -> Path:
     named = [each for each in book().proofs() if images or not each.startswith(FROM_IMAGES)]
     print(text("recette_runs", number=len(named)), file=sys.stderr)
     subject = machine.subject()
-    command = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", "--quiet", *PROCESSES]
     command += [
         "--junitxml",
         str(results.absolute()),
