@@ -4,6 +4,7 @@ The memory is a trigger in the agent's own spool: what the platform has acknowle
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Machine:
         done = self.agent.call("enrol", link)
         assert done.returncode == 0, done.stderr
         self.device = device
-        with sqlite3.connect(self._spool) as database:
+        with closing(sqlite3.connect(self._spool)) as database:
             database.executescript(_MEMORY)
 
     def start(self) -> None:
@@ -52,7 +53,7 @@ class Machine:
 
     def acknowledged(self) -> list[Sample]:
         """While it is stopped: what the platform said that it has stored."""
-        with sqlite3.connect(self._spool) as database:
+        with closing(sqlite3.connect(self._spool)) as database:  # the agent wants it for itself alone
             ((oldest,),) = database.execute("select oldest from shelf where device = ?", (self.device,))
             rows = database.execute("select samples from seen where device = ? and seq < ?", (self.device, oldest))
             return [sample for (samples,) in rows for sample in msgspec.json.decode(samples, type=list[Sample])]
