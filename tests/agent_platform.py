@@ -128,8 +128,9 @@ async def hearing(made: Platform) -> AsyncIterator[Platform]:
             await asyncio.sleep(0.02)
         yield made
     finally:
-        ear.cancel()
-        await asyncio.wait([ear])
+        while not ear.done():  # wait_for swallows a cancellation that comes together with its answer (Python 3.11)
+            ear.cancel()
+            await asyncio.wait([ear], timeout=1.0)
 
 
 @contextmanager

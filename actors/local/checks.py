@@ -1,6 +1,7 @@
 """check, test, bench, recette: the developer's commands, from the checkout's root."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from actors.local import assets, debian, mosquitto
 from actors.local.texts import text
 from fleet.errors import FleetError
 
-TEST_PROCESSES = "3"  # a test spends most of its time waiting for real servers; a file's tests stay together and in order
+# Tests mostly wait for real servers; a file's tests stay together. tests/conftest.py says which files come first: by itself
+# xdist would begin those of few tests last, and they are the longest.
+_IN_PROCESSES = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 ROOT = Path(__file__).resolve().parents[2]
 _SFTP_CLIENTS = {"openssh-client": "sftp", "rsync": "rsync", "lftp": "lftp"}  # loggers' programs are made of such
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -35,7 +38,7 @@ def test(arguments: Sequence[str]) -> int:
     _what_tests_need()
     if arguments:
         return _run([sys.executable, "-m", "pytest", *arguments])
-    results = [_run([sys.executable, "-m", "pytest", "--numprocesses", TEST_PROCESSES, "--dist", "loadfile"])]
+    results = [_run([sys.executable, "-m", "pytest", *_IN_PROCESSES])]
     results.append(_front_end("test"))
     return 1 if any(results) else 0
 
@@ -85,4 +88,6 @@ def _front_end(script: str) -> int:
 
 
 def _run(command: list[str]) -> int:
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    """Compiled code is kept, whatever the environment says: tests start hundreds of processes, which all import the same."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode

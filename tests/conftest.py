@@ -1,0 +1,41 @@
+"""The order of a whole run: the files that take longest begin first, so that none of them is all that is left at the end."""
+
+from typing import Final
+
+import pytest
+
+# At least forty seconds each, the longest first. `./run test` gives whole files to its processes, in this order.
+_LONGEST: Final = (
+    "test_onboarding.py",
+    "test_demo.py",
+    "test_file_orders.py",
+    "test_faults_shard.py",
+    "test_agent_run.py",
+    "test_orders_crash.py",
+    "test_local_up.py",
+    "test_guard_authority.py",
+    "test_orders_simulation.py",
+    "test_guard_faults.py",
+    "test_importer.py",
+    "test_agent_enrolment.py",
+    "test_local_postgres.py",
+    "test_edge_orders.py",
+    "test_faults_postgres.py",
+    "test_ray.py",
+    "test_codec_memory.py",
+    "test_remote.py",
+    "test_agent_orders.py",
+    "test_est_transcript.py",
+    "test_authority_service.py",
+    "test_run_script.py",
+    "test_renewed_certificates.py",
+    "test_files_portal.py",
+    "test_remote_hostile.py",
+    "test_web_onboarding_shared.py",
+)
+_PLACES: Final = {name: place for place, name in enumerate(_LONGEST)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Within a file the order stays."""
+    items.sort(key=lambda item: _PLACES.get(item.path.name, len(_LONGEST)))
