@@ -23,7 +23,10 @@ def summary(stack: Stack) -> dict[str, str]:
 
 
 def backed_up(stack: Stack, folder: Path) -> str:
-    """As an owner does it: a key, then a backup sealed for it. The archive's name in that folder; the key's is `key`."""
+    """As deploy/README.md says: a key, a backup sealed for it, and the newest revocation list beside it.
+
+    The archive's name in that folder; the key's is `key`.
+    """
     folder.mkdir()
     stack.set(SP_BACKUP_DIR=str(folder))
     said = stack.compose("run", "--rm", "-T", "--no-deps", "backup", "make-key", "/backups/key")
@@ -31,7 +34,8 @@ def backed_up(stack: Stack, folder: Path) -> str:
     assert recipient is not None, said
     stack.set(SP_BACKUP_RECIPIENT=recipient[0])
     stack.compose("run", "--rm", "-T", "backup")
-    (archive,) = (file.name for file in folder.iterdir() if file.name != "key")
+    stack.compose("cp", "pki:/var/lib/solarperform/pki/trust/devices.crl.pem", str(folder))
+    (archive,) = (file.name for file in folder.iterdir() if file.suffix == ".age")
     return archive
 
 
@@ -39,5 +43,5 @@ def brought_back(stack: Stack, folder: Path, archive: str) -> str:
     """Into an installation that is empty. What it said."""
     stack.set(SP_BACKUP_DIR=str(folder), SP_BACKUP_KEY=str(folder / "key"))
     stack.up("postgres")
-    words = ("restore", "--settings", "/etc/solarperform/keeping.json", "--key", "/key", "--verify", f"/backups/{archive}")
-    return stack.compose("run", "--rm", "-T", "restore", *words)
+    options = "--settings /etc/solarperform/keeping.json --key /key --verify --crl /backups/devices.crl.pem"
+    return stack.compose("run", "--rm", "-T", "restore", "restore", f"/backups/{archive}", *options.split())
