@@ -1,13 +1,29 @@
-"""What the browser tests share: one demo and one browser per module, and an ear for complaints."""
+"""What the browser tests share: one demo and one browser per module, an ear for complaints, and patience.
+
+These are the largest tests: a dozen processes and a browser, and other tests beside them. What they wait for is right or
+wrong, not quick or slow: they may wait long for it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.demo import DESKTOP, PHONE, Demo, chromium, running_demo
+
+EXPECTED_MS = 30_000  # unless a test says otherwise
+TEST_S = 480.0  # a module's first test waits for the demo's start too
+
+expect.set_options(timeout=EXPECTED_MS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(TEST_S))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.demo import DESKTOP, PHONE
 from tests.portal_http import PortalServer, portal_server
 from tests.web_app import ALPHA, PASSWORD
 
-READ_MS = 30_000
+READ_MS = 90_000
 DAY = "2024-06-13"
 
 

@@ -21,12 +21,12 @@ from tests.agent_rig import AgentProcess
 from tests.demo import PHONE, Demo
 from tests.servers import server_folder
 
-ENROLLED_MS = 30_000
-READING_MS = 30_000
-JUDGED_MS = 60_000  # checks look at minutes of readings, and the page asks for them every few seconds
-RECOMPUTED_MS = 60_000
-MAIL_S = 60.0
-REFUSED_MS = 30_000
+ENROLLED_MS = 60_000
+READING_MS = 60_000
+JUDGED_MS = 120_000  # checks look at minutes of readings, and the page asks for them every few seconds
+RECOMPUTED_MS = 120_000
+MAIL_S = 120.0
+REFUSED_MS = 60_000
 
 OWNER = "nadia.roux@example.org"
 METER = """
@@ -115,6 +115,7 @@ def test_a_site_is_made_although_the_network_goes_away(
     page.get_by_test_id("field-owner_name").fill("Nadia Roux")
     page.get_by_test_id("field-owner_email").fill(OWNER)
     page.get_by_test_id("open-map").tap()
+    expect(page.get_by_test_id("map")).to_have_attribute("data-drawn", "yes")  # nobody taps before there is something to see
     page.get_by_test_id("map").tap()
     expect(page.get_by_test_id("field-latitude")).not_to_have_value("")
     page.get_by_test_id("field-latitude").fill("44.73")
@@ -223,7 +224,7 @@ def test_the_report_is_signed_and_the_owner_comes_in(installer: Page, demo: Demo
     nothing_is_wider_than_the_screen(page)
     page.get_by_test_id("field-signed_name").fill("Inès Martin")
     page.get_by_test_id("report-sign").tap()
-    expect(page.get_by_test_id("report-signed")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("report-signed")).to_be_visible()
     pdf = page.request.get(demo.url + (page.get_by_test_id("report-pdf").get_attribute("href") or ""))
     assert pdf.headers["content-type"] == "application/pdf"
     assert pdf.body().startswith(b"%PDF")

@@ -19,8 +19,8 @@ from tests.agent_rig import AgentProcess
 from tests.demo import DESKTOP, Demo
 from tests.servers import server_folder
 
-ARRIVES_MS = 30_000
-STOPS_MS = 60_000
+ARRIVES_MS = 90_000
+STOPS_MS = 180_000
 TAG = "essai"
 SUNNY = """
 [[inputs]]
