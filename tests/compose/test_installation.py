@@ -275,12 +275,14 @@ def test_a_renewed_certificate_is_shown_and_no_stream_is_cut(world: World, stack
 def test_a_backup_is_brought_back_into_a_second_installation(
     world: World, stack: Stack, another: Callable[..., Stack], folder: Path, record: Record
 ) -> None:
+    """The first one is away meanwhile, as on the day when it is needed; and comes back as it was."""
     ops, machine, kept = world.person("ops"), world.agent(), folder / "backups"
     machine.stop()
     with record.timed("backup"):
         archive = keeping.backed_up(stack, kept)
-    expected = keeping.summary(stack)
+    expected, anchor = keeping.summary(stack), stack.servers_pem().read_bytes()
     machine.start()
+    stack.compose("down", "--timeout", "30")
     second = another()
     with record.timed("restore --verify, second installation"):
         said = keeping.brought_back(second, kept, archive)
@@ -289,8 +291,13 @@ def test_a_backup_is_brought_back_into_a_second_installation(
     with record.timed("second installation up"):
         second.up()
     there = Person(second, ops.email, ops.password)
-    assert [site["site"]["id"] for site in there.get("/sites")["items"]] == [world.site]
-    assert second.servers_pem().read_bytes() == stack.servers_pem().read_bytes(), "devices know it again"
+    assert [site["id"] for site in there.get("/sites")["items"]] == [world.site]
+    assert second.servers_pem().read_bytes() == anchor, "devices know it again"
+    second.down()
+    with record.timed("first installation up again"):
+        stack.up()
+        faults.answers_again(ops, world.site, time.monotonic())
+    _nothing_is_missing(machine, stack, record)
 
 
 def test_the_doctor_finds_all_well_and_names_what_is_not(stack: Stack, record: Record) -> None:
@@ -339,7 +346,7 @@ def test_a_second_project_on_the_same_ports_is_told_and_disturbs_nobody(stack: S
 def test_the_demonstration_comes_up_and_is_watched(world: World, another: Callable[..., Stack], record: Record) -> None:
     if not world.is_up:
         pytest.skip("the installation never came up without it")
-    world.stack.compose("stop")  # two at once are enough for a small machine
+    world.stack.compose("down")  # one at once is enough for a small machine
     stack = another(SP_DEMO_SITES="6", **observers())
     with record.timed("demonstration up, 6 sites"):
         stack.up(profiles=["demo"])
@@ -347,7 +354,7 @@ def test_the_demonstration_comes_up_and_is_watched(world: World, another: Callab
     login = json.loads(stack.exec("web", "cat", "/var/lib/solarperform/demo/logins.json"))["ops"]
     ops = Person(stack, login["email"], login["password"])
     assert len(ops.get("/sites")["items"]) == 6
-    site = ops.get("/sites")["items"][0]["site"]["id"]
+    site = ops.get("/sites")["items"][0]["id"]
     faults.answers_again(ops, site, time.monotonic())
     watching = ["prometheus", "alertmanager"] + ["grafana"] * is_there(wanted_image("grafana"))
     with record.timed("observability: every target up", services=len(watching)):
