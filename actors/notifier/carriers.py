@@ -31,15 +31,13 @@ class MailServer:
     def __init__(self, settings: SmtpSettings, tls: ssl.SSLContext | None = None) -> None:
         """Raises BadInput (bad_recipient) for a sender that is no address, BadInput (bad_secret_file)."""
         address_of(settings.sender)
-        if settings.password_file is not None:
-            read_secret(settings.password_file)
+        _password(settings)
         self.sender = settings.sender
         self._settings = settings
         self._tls = tls or ssl.create_default_context()
 
     async def carry(self, message: EmailMessage) -> None:
         settings = self._settings
-        password_file = settings.password_file
         try:
             async with aiosmtplib.SMTP(
                 hostname=settings.host,
@@ -48,7 +46,7 @@ class MailServer:
                 start_tls=settings.security == "starttls",
                 tls_context=None if settings.security == "none" else self._tls,
                 username=settings.user,
-                password=read_secret(password_file) if password_file is not None else None,
+                password=_password(settings),
                 timeout=MAIL_TIMEOUT_S,
             ) as server:
                 await server.send_message(message)
@@ -61,6 +59,13 @@ class MailServer:
             raise Unavailable(
                 "mail_not_taken", f"{settings.host}:{settings.port}: {error or type(error).__name__}"
             ) from None
+
+
+def _password(settings: SmtpSettings) -> str | None:
+    """None for a relay that asks nobody who he is, whatever file the settings name. Raises BadInput (bad_secret_file)."""
+    if settings.user is None or settings.password_file is None:
+        return None
+    return read_secret(settings.password_file)
 
 
 class Folder:

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from email import message_from_bytes
+from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from actors.local.ports import LOOPBACK, free_port
@@ -213,6 +215,17 @@ async def test_two_notifiers_send_each_mail_once(database: Database) -> None:
         async with notifier(database, carrier), notifier(database, carrier):
             await until(lambda: sent(database, 20))
     assert sorted(message["To"] for message in house.messages) == sorted(f"owner{n}@example.org" for n in range(20))
+
+
+async def test_a_relay_without_a_sign_in_needs_no_password(tmp_path: Path) -> None:
+    async with mail_server() as house:
+        told = msgspec.structs.replace(smtp(house), password_file=tmp_path / "smtp_password")
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = "sp@example.net", "jo@example.org", "Bonjour"
+        await MailServer(told).carry(message)
+        assert [each["To"] for each in house.messages] == ["jo@example.org"]
+        with pytest.raises(BadInput, match="bad_secret_file"):
+            MailServer(msgspec.structs.replace(told, user="solar"))
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
