@@ -121,7 +121,8 @@ class Stack:
         return [line.split("\x1f") for line in self.exec("postgres", *psql, told=statement).splitlines() if line]
 
     def logs(self, *services: str) -> str:
-        return self.compose("logs", "--no-color", "--no-log-prefix", *services)
+        """Lines as the services wrote them: compose clears the terminal's line before each, terminal or not."""
+        return self.compose("logs", "--no-color", "--no-log-prefix", *services).replace("\x1b[2K", "")
 
     # containers ---------------------------------------------------------------------------------------------------------
 
