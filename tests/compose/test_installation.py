@@ -321,8 +321,9 @@ def test_a_missing_secret_is_said_by_the_service_and_named_by_the_doctor(stack: 
     docker("run", "--rm", "--network", "none", "--user", "0:0", "-v", volume, image("slim"), "rm", "/keys/sp_web")
     stack.compose("restart", "web")
     until(lambda: "/run/secrets/sp_web" in stack.logs("web"), lambda: stack.logs("web")[-2000:], SEEN_S)
-    (said,) = {line for line in stack.logs("web").splitlines() if "/run/secrets/sp_web" in line and '"code"' in line}
-    record.say("missing secret, said by web", code=json.loads(said)["code"])
+    said = [line for line in stack.logs("web").splitlines() if "/run/secrets/sp_web" in line and '"code"' in line]
+    assert json.loads(said[-1])["code"] == "bad_secret_file"
+    record.say("missing secret, said by web", code="bad_secret_file")
     ill = stack.try_compose("run", "--rm", "-T", "doctor")
     assert ill.returncode == 1
     assert "✗ web" in ill.stdout, ill.stdout
