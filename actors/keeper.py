@@ -2,7 +2,8 @@
 
     look      which nodes of our release there are, and on which of them each shard runs
     place     where each ought to be (fleet.placement.place)
-    act       missing ones are started; of those in the wrong place one at a time moves, once the nodes have settled
+    act       missing ones are started; those on nodes that leave move at once; of others in the wrong place one at a time
+              moves, once the nodes have settled
 
 A node that dies takes nobody's word: Ray starts its shards on the others by itself, and here only their spread is mended. A
 keeper that dies is not missed before a node joins: the shards are detached from it.
@@ -46,7 +47,7 @@ class Keeper:
             remote.end_former_shards(self._settings.shards)
             self._is_first = False
         self._notice({node.id: node for node in remote.nodes()})
-        ours = {node.id: node.shards_max for node in self._nodes.values() if node.shards_max}
+        ours = {node.id: node.shards_max for node in self._nodes.values() if node.shards_max and not node.leaves}
         running = remote.shard_places(self._settings.shards)
         silent = [shard for shard, node in running.items() if node is None]
         places = {shard: running.get(shard) for shard in range(self._settings.shards) if shard not in silent}
@@ -56,7 +57,11 @@ class Keeper:
         missing = [shard for shard in places if shard not in running and shard in planned]
         for shard in missing:
             self._start(shard, planned[shard])
-        if missing or silent or time.monotonic() - self._changed_at < _SETTLED_S:
+        leaving = {node.id for node in self._nodes.values() if node.leaves}
+        hurried = [shard for shard, node in places.items() if node in leaving]
+        for shard in hurried:
+            self._move(shard, planned.get(shard))
+        if missing or silent or hurried or time.monotonic() - self._changed_at < _SETTLED_S:
             return False
         wrong = [shard for shard, node in places.items() if planned.get(shard, node) != node]
         for shard in wrong[:1]:
@@ -77,14 +82,19 @@ class Keeper:
                 log.warning("shard_given_up", shard=shard, error="it does not say where it runs; it is started anew")
                 remote.end_shard(shard, self._settings.shards)
 
-    def _move(self, shard: int, node: str) -> None:
+    def _move(self, shard: int, node: str | None) -> None:
+        """None: there is no room for it but where it cannot stay, so that it just ends, in order."""
         began = time.monotonic()
         try:
-            remote.move_shard(shard, self._settings, node)
+            if node is None:
+                remote.end_shard(shard, self._settings.shards)
+            else:
+                remote.move_shard(shard, self._settings, node)
         except ValueError as error:
             log.warning("shard_not_moved", shard=shard, error=str(error))
             return
-        log.info("shard_moved", shard=shard, node=self._nodes[node].address, ended_s=round(time.monotonic() - began, 2))
+        address = self._nodes[node].address if node else None
+        log.info("shard_moved", shard=shard, node=address, ended_s=round(time.monotonic() - began, 2))
 
     def _notice(self, nodes: dict[str, remote.Node]) -> None:
         for node in nodes.values():
@@ -103,6 +113,8 @@ class Keeper:
         for id_, node in self._nodes.items():
             if id_ not in nodes:
                 log.warning("node_gone", node=node.address)
+            elif nodes[id_].leaves and not node.leaves:
+                log.info("node_leaves", node=node.address)
         if nodes.keys() != self._nodes.keys():
             self._changed_at = time.monotonic()
         self._nodes = nodes

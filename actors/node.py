@@ -1,6 +1,8 @@
 """python -m actors.node head|worker|alive --settings FILE: becomes a node of the Ray cluster until SIGTERM.
 
 alive  is the health check beside it: exit code 0 while the node here listens.
+
+A worker that is told to end says so to the cluster and waits until it holds no shard any more: the keeper moves them away.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from fleet.settings import NodeSettings, load
 _LOOPBACK: Final = "127.0.0.1"
 _HEAD_WAIT_S: Final = 60.0
 _LOOK_S: Final = 0.5
+_LEAVE_S: Final = 20.0  # then it ends with what it still holds; engines kill after 30
 
 log = structlog.get_logger("node")
 
@@ -56,6 +59,8 @@ def become(settings: NodeSettings, *, is_head: bool) -> None:
         _await_head(settings)
         command = worker_command(settings.ray, own_address(settings.ray), settings.shards_max)
     told = environment(settings.ray)
+    if not is_head:
+        told["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = str(_LEAVE_S)
     if is_head and settings.redis is not None:
         told["RAY_REDIS_ADDRESS"] = f"{settings.redis.host}:{settings.redis.port}"
     log.info("node_starts", head=is_head, release=release(), shards_max=0 if is_head else settings.shards_max)

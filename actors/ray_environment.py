@@ -5,15 +5,17 @@ from typing import Final
 
 from fleet.settings import RaySettings
 
-# A node that is gone is noticed after two to six seconds; shards work on while their cluster's head is away; and a machine
-# that is busy while it starts is given time.
+# A node that is gone is noticed after three attempts, within six seconds at most; shards work on while their cluster's head
+# is away; a machine that is busy while it starts is given time; and a node that is told to end does so; workers differ in
+# that, see actors.node.
 _CLUSTER: Final = {
     "RAY_worker_register_timeout_seconds": "180",
     "RAY_health_check_initial_delay_ms": "3000",
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1500",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_BACKEND_LOG_LEVEL": "warning",
     "RAY_LOGGER_LEVEL": "warning",

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import ray
 import structlog
+from ray._private.state import state  # the public ray.nodes() does not tell which of them are about to leave
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.node_command import release
@@ -41,12 +42,13 @@ _own_node: Final = OwnNode()
 
 
 class Node(NamedTuple):
-    """shards_max: how many it may hold of ours; 0 for another release's, and for those of processes that only ask."""
+    """shards_max: how many it may hold of ours; 0 for another release's. leaves: it ends as soon as it holds none."""
 
     id: str
     address: str
     releases: tuple[str, ...]
     shards_max: int
+    leaves: bool
 
 
 def shard_name(shard: int, shards: int) -> str:
@@ -142,11 +144,13 @@ def _start(shard: int, settings: TwinsSettings, **more: Any) -> Any:
 def nodes() -> list[Node]:
     """Those that are there now, but for the head and for those of processes that only ask."""
     found = []
+    leaving = state.get_draining_nodes()
     for node in ray.nodes():
         offered = node["Resources"]
         releases = tuple(sorted(name for name in offered if name.startswith(_RELEASE)))
         if node["Alive"] and releases:
-            found.append(Node(node["NodeID"], node["NodeManagerAddress"], releases, int(offered.get(release(), 0))))
+            id_, shards_max = node["NodeID"], int(offered.get(release(), 0))
+            found.append(Node(id_, node["NodeManagerAddress"], releases, shards_max, id_ in leaving))
     return found
 
 

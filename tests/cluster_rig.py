@@ -99,7 +99,11 @@ class Cluster:
         return [first, *first.children(recursive=True)]
 
     def shards_on(self, number: int) -> int:
-        return sum(process.name().startswith("ray::Shard") for process in self.family(number))
+        count = 0
+        for process in self.family(number):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                count += process.name().startswith("ray::Shard")
+        return count
 
     def log(self, number: int) -> str:
         return (self.folder / f"{number}.log").read_text(errors="replace")
