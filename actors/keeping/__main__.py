@@ -3,6 +3,7 @@
 backup   while everything runs
 restore  into one whose PostgreSQL runs and is empty; nothing else may be running
 bundle   what others say is read from standard input: docker compose logs | … bundle --to FILE
+audit    the journal of what devices were told to be and to do, as on one machine
 """
 
 import argparse
@@ -17,6 +18,7 @@ from actors.keeping.bundle import Piece
 from actors.keeping.redaction import Redactor
 from actors.keeping.restore import look, restore, set_aside, verify
 from actors.keeping.texts import text
+from actors.local import audit
 from fleet.errors import FleetError
 from fleet.limits import BUNDLE_LOG_BYTES_MAX
 from fleet.settings import KeepingSettings, load
@@ -25,6 +27,9 @@ from fleet.settings import KeepingSettings, load
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
+        if chosen.command == "audit":
+            told = load(chosen.settings, KeepingSettings)
+            return audit.verify_in(told.database, save=chosen.save, against=chosen.against)
         for sentence in _done(chosen):
             print(sentence, flush=True)
     except (FleetError, OSError) as error:
@@ -85,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     support = commands.add_parser("bundle", help="what somebody who helps needs to know, without secrets and names")
     support.add_argument("--to", type=Path, metavar="FILE", help="default: among the archives")
-    for each in (made, back, support):
+    journal = commands.add_parser("audit", help="whether the journal of what devices were told is as it was written")
+    audit.add_to(journal)
+    for each in (made, back, support, journal):
         each.add_argument("--settings", type=Path, required=True, metavar="FILE")
     return parser
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.keeping import __main__ as among_containers
 from actors.local import cli
 from actors.local.configuration import DATABASE
 from actors.local.layout import Layout
@@ -15,7 +16,7 @@ from actors.local.postgres import SUPERUSER, PostgresServer
 from fleet import settings
 from fleet.ids import DeviceId, SiteId
 from fleet.receipts import GENESIS, Line, Receipt, chained
-from fleet.settings import BrokerSettings, DatabaseSettings
+from fleet.settings import BrokerSettings, DatabaseSettings, KeepingSettings
 from fleet.storage.database import Connection, connect
 from fleet.storage.migrate import SERVICE_ROLES, migrate
 from tests.fleet_rig import twins_settings
@@ -218,6 +219,19 @@ def test_a_chain_that_holds_is_compared_with_heads_kept_elsewhere(
     capsys.readouterr()
     assert verified(running, "--against", kept) == 1
     assert told in capsys.readouterr().out
+
+
+def test_among_containers(running: Layout, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no data folder: as the database's owner, by settings."""
+    told, heads = tmp_path / "keeping.json", tmp_path / "heads.json"
+    settings.save(told, KeepingSettings(database.owner, tmp_path, (), tmp_path, tmp_path, tmp_path))
+    words = ["audit", "verify", "--settings", str(told)]
+    assert among_containers.main([*words, "--save", str(heads)]) == 0
+    assert "The journal is whole: 2510 lines in 2 chains" in capsys.readouterr().out
+    as_owner(database.owner, lambda connection: connection.execute("UPDATE remote.receipt SET detail = '{}' WHERE seq = 7"))
+    assert among_containers.main([*words, "--against", str(heads)]) == 1
+    assert among_containers.main([*words, "--against", str(told)]) == 1
+    assert "[bad_heads]" in capsys.readouterr().err
 
 
 def test_the_journal_goes_on_after_heads_were_saved(running: Layout, database: Database, tmp_path: Path) -> None:
