@@ -154,7 +154,7 @@ def test_our_own_commands_exist_with_their_options(words: list[str], capsys: pyt
 def test_words_for_backup_and_restore_are_understood(service: str) -> None:
     """Those after the service's name take the place of its command; "docker compose run" has no options behind that."""
     runs = [words[words.index(service) + 1 :] for words in commands() if "run" in words and service in words]
-    told = [words for words in runs if words and words[0] in {"backup", "restore", "bundle"}]
+    told = [words for words in runs if words and words[0] in {"backup", "restore", "bundle", "audit"}]
     told += [shlex.split(" ".join(COMPOSE["services"]["backup"]["command"]))]
     assert told
     for words in told:
