@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -232,10 +233,14 @@ async def test_without_its_database_it_says_so_and_comes_back(own_postgres: Clus
 
 async def test_a_taken_port_or_a_lost_key_ends_it_with_a_clear_line(database: Database, tmp_path: Path) -> None:
     async with authority_in(tmp_path, database) as running:
+        second = running.command("serve", "--settings", str(running.settings_file))
+        assert second.returncode == 1
+        assert "folder_taken" in second.stderr
+    with socket.create_server(("127.0.0.1", running.settings.port)):
         port_taken = running.command("serve", "--settings", str(running.settings_file))
-        assert port_taken.returncode == 1
-        assert "authority_stopped" in port_taken.stderr
-        (running.folder / "devices-ca" / "key.pem").unlink()
-        no_key = running.command("serve", "--settings", str(running.settings_file))
-        assert no_key.returncode == 1
-        assert "devices-ca" in no_key.stderr
+    assert port_taken.returncode == 1
+    assert "port_busy" in port_taken.stderr
+    (running.folder / "devices-ca" / "key.pem").unlink()
+    no_key = running.command("serve", "--settings", str(running.settings_file))
+    assert no_key.returncode == 1
+    assert "devices-ca" in no_key.stderr

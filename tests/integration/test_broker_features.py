@@ -39,6 +39,7 @@ UP, DOWN = topics.up(SITE, DEVICE), topics.down(SITE, DEVICE)
 SPEAKERS = {
     "actors/manual_ack.py", "actors/shard.py", "actors/guard/takeover.py", "web/live.py", "edge/session.py",
     "edge/agent/inputs/mqtt.py",  # reads from a house's own broker
+    "actors/doctor/probes.py",  # says hello and goodbye, as the portal does
 }  # fmt: skip
 
 

@@ -315,12 +315,15 @@ async def test_a_certificate_that_ended_long_ago_gets_through_tls_to_its_refusal
 
 
 async def test_another_authoritys_certificate_opens_nothing(running: Authority, tmp_path: Path) -> None:
+    """TLS lets in whom devices' and platform's authority have signed, for the gateway's sake; a service is no device."""
     certs("init", str(tmp_path / "other"))
     certs("issue-device", str(tmp_path / "other"), "inv-1")
     certs("issue-platform", str(running.folder), "sp-other")
-    for folder in (tmp_path / "other" / "devices" / "inv-1", running.folder / "platform" / "sp-other"):
-        with pytest.raises((httpx.HTTPError, ssl.SSLError)):
-            await connection_of(running, (folder / "chain.pem", folder / "key.pem"))
+    stranger, service = tmp_path / "other" / "devices" / "inv-1", running.folder / "platform" / "sp-other"
+    with pytest.raises((httpx.HTTPError, ssl.SSLError)):
+        await connection_of(running, (stranger / "chain.pem", stranger / "key.pem"))
+    with pytest.raises(Refused, match="certificate_unknown"):
+        await connection_of(running, (service / "chain.pem", service / "key.pem"))
 
 
 async def test_new_hardware_at_an_old_place(running: Authority, tmp_path: Path) -> None:

@@ -159,7 +159,12 @@ def test_every_code_speaks_both_languages() -> None:
 
 
 def stats(shard: int, at: int, messages: int, started_at: int = 0, **more: object) -> ShardStats:
-    fields = dict.fromkeys(ShardStats.__struct_fields__, 0) | {"lag_ms": 0.0, "connected": True, "dead_letters_by_code": {}}
+    fields = dict.fromkeys(ShardStats.__struct_fields__, 0) | {
+        "lag_ms": 0.0,
+        "connected": True,
+        "dead_letters_by_code": {},
+        "failed_rounds": {},
+    }
     return msgspec.convert(
         fields | {"shard": shard, "at": at, "messages": messages, "started_at": started_at} | more, ShardStats
     )
