@@ -18,7 +18,7 @@ from fleet.claim_code import ClaimCode
 from tests.authority import Authority
 
 STEPS = ("trust.pem", "intent.json", "key.pem", "request.pem", "chain.pem", "connection.json")
-_DEADLINE_S = 60.0
+_DEADLINE_S = 90.0
 
 
 class AgentProcess:

@@ -100,7 +100,7 @@ async def first(task: "asyncio.Task[Any]", wanted: Awaitable[Any]) -> None:
     await waiting
 
 
-async def until(condition: Callable[[], Awaitable[Any]], deadline_s: float = 30.0, period_s: float = 0.02) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], deadline_s: float = 90.0, period_s: float = 0.02) -> Any:
     """The first true answer; AssertionError after the deadline."""
     end = time.monotonic() + deadline_s
     while True:

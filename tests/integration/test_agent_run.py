@@ -20,7 +20,7 @@ from tests.fleet_rig import running_shard, twins_settings
 from tests.servers import Database
 
 FAST = '[[inputs]]\ntype = "simulated"\nperiod_s = 1.0\nsun = "noon"\n'
-DEADLINE_S = 40.0
+DEADLINE_S = 90.0
 
 
 @pytest.fixture
