@@ -46,7 +46,7 @@ CAPABILITIES: Final = {
     "backup": {"DAC_READ_SEARCH", "DAC_OVERRIDE"},
     "restore": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
 }
-LEAD_OUTSIDE: Final = {"edge", "egress", "egress-importer", "watch"}
+LEAD_OUTSIDE: Final = {"edge", "egress", "egress-customers", "watch"}
 OF_THE_OWNER: Final = ("${SP_OWNER_DIR:-", "${SP_BACKUP_DIR:-", "${SP_BACKUP_KEY:-")
 
 
@@ -135,7 +135,7 @@ def test_networks_let_through_what_is_needed() -> None:
     assert on("metrics-sftp") == {"sftp", "prometheus"}
     assert on("metrics-pki") == {"pki", "prometheus"}
     assert on("front-pki") == {"gateway", "pki"}
-    assert on("egress-importer") == {"importer"}
+    assert on("egress-customers") == {"importer", "web"}
     assert on("egress") == {"notifier", "alertmanager", "doctor"}
     assert not on("ray") & on("edge") - {"doctor"}, "whoever is open to the outside is no part of Ray's cluster"
     assert all("networks" in service or service.get("network_mode") == "none" for service in SERVICES.values())
