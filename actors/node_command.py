@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Final
 
 from fleet.errors import BadInput, Unavailable
+from fleet.secret_file import read_secret
 from fleet.settings import NodeSettings, RaySettings
 
 WORKER_PORTS: Final = range(10, 100)
@@ -29,7 +30,7 @@ def release() -> str:
 
 
 def head_command(settings: NodeSettings) -> list[str]:
-    """Raises BadInput (bad_settings, secret_missing), Unavailable (no_such_host)."""
+    """Raises BadInput (bad_settings, bad_secret_file), Unavailable (no_such_host)."""
     ray = settings.ray
     host, port = head_address(ray)
     command = [
@@ -40,11 +41,7 @@ def head_command(settings: NodeSettings) -> list[str]:
         "--no-monitor",  # there is no autoscaler
     ]
     if settings.redis is not None:
-        try:
-            password = settings.redis.password_file.read_text().strip()
-        except OSError as error:
-            raise BadInput("secret_missing", f"{settings.redis.password_file} cannot be read: {error.strerror}") from None
-        command.append(f"--redis-password={password}")
+        command.append(f"--redis-password={read_secret(settings.redis.password_file)}")
     return command
 
 

@@ -75,7 +75,12 @@ def _refused(settings: DatabaseSettings, error: asyncpg.PostgresError) -> FleetE
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return Unavailable("no_database", f"{where} has no database {settings.name}; run the job `migrate`, which makes it")
     if isinstance(error, asyncpg.InvalidPasswordError):
-        why = f"does not take {settings.user}'s password in {settings.password_file}; run the job `migrate`, which sets it"
+        hint = (
+            "run the job `migrate`, which sets it"
+            if settings.user.startswith("sp_")
+            else "it keeps the one of its first start: bring back the secrets that belong to these data (the volume `vault`)"
+        )
+        why = f"does not take {settings.user}'s password in {settings.password_file}; {hint}"
     else:
         why = f"does not let {settings.user} in: {error}; look at its pg_hba.conf"
     return BadInput("database_refused", f"{where} {why}")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from certs.authority import Pki as Authorities
+from fleet.errors import BadInput
 from fleet.folders import alone_with
 from fleet.settings import SmtpSettings
 from fleet.storage.database import connect
@@ -106,6 +107,14 @@ def test_a_password_that_is_wrong(world: World, process: str) -> None:
     assert last["code"] == "database_refused"
     assert ROLES[process] in last["error"]
     assert "`migrate`" in last["error"]
+
+
+async def test_data_that_belong_to_other_keys(module_database: Database, tmp_path: Path) -> None:
+    """The job `migrate` sets services' passwords; nobody sets its own."""
+    (tmp_path / "postgres").write_text("of another installation")
+    told = msgspec.structs.replace(module_database.owner, password_file=tmp_path / "postgres")
+    with pytest.raises(BadInput, match="volume `vault`"):
+        await connect(told)
 
 
 def test_the_wrong_kinds_of_keys_for_access_tokens(world: World) -> None:
