@@ -52,10 +52,16 @@ start() { # release
     compose "$1" up --detach --no-build --remove-orphans --wait --wait-timeout "${WAIT_S:-180}"
 }
 
+told() { # as .env says, which is Compose's: no shell would read every line of it the same way
+    sed -n -e "s/[[:space:]]#.*//" -e "s/^$1=//p" "$state/.env" | tail -n 1 | tr -d "\"' \r"
+}
+
 well() { # within a minute: what is healthy may still be warming up
-    local until=$((SECONDS + 60))
-    # shellcheck source=/dev/null
-    until (set -a; . "$state/.env"; set +a; "${SMOKE:-$here/smoke.sh}"); do
+    local name until=$((SECONDS + 60))
+    for name in SP_HOST SP_HTTPS_PORT SP_MQTT_PORT SP_SFTP_PORT; do
+        export "$name=${!name:-$(told "$name")}"
+    done
+    until "${SMOKE:-$here/smoke.sh}"; do
         [ "$SECONDS" -lt "$until" ] || return 1
         sleep 5
     done
