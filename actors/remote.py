@@ -35,6 +35,7 @@ _ASKS_AT_ONCE = 200  # per shard; more wait in Ray's queue
 _NAME: Final = re.compile(r"twin-shard-(\d+)-of-(\d+)")  # tells everybody how many there are: it decides who has which slot
 _RELEASE: Final = "release-"  # how the resources begin that a cluster's workers offer; see actors.node_command
 _WHERE_TIMEOUT_S: Final = 3.0
+_PROCESS_TIMEOUT_S: Final = 8.0  # for one that starts on a busy node; afterwards it is started while the slots wait
 _FREE_TIMEOUT_S: Final = 20.0  # from a shard's end until its name is free again
 
 log = structlog.get_logger()
@@ -187,8 +188,12 @@ def start_shard(shard: int, settings: TwinsSettings, node: str) -> None:
 def move_shard(shard: int, settings: TwinsSettings, node: str) -> None:
     """Lets it save its snapshots, ends it, and starts it on the other node. Its broker session keeps what comes meanwhile.
 
+    Ray keeps the process of a task that is done for whoever is next: so the shard's is there before the slots are let go.
+
     Raises ValueError when it does not end.
     """
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    ray.wait([_import_this.options(scheduling_strategy=there).remote()], timeout=_PROCESS_TIMEOUT_S)
     end_shard(shard, settings.shards)
     end = time.monotonic() + _FREE_TIMEOUT_S
     while True:
@@ -213,6 +218,11 @@ def end_former_shards(shards: int) -> None:
     for found in filter(None, map(_NAME.fullmatch, _names())):
         if int(found[2]) != shards:
             end_shard(int(found[1]), int(found[2]))
+
+
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+def _import_this() -> None:
+    """Whoever is asked for it has imported all that a shard needs."""
 
 
 @ray.remote
