@@ -1,7 +1,6 @@
 """Backups of an installation, and what a second one has to agree on with the first."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 from tests.compose.stack import Stack
@@ -22,26 +21,23 @@ def summary(stack: Stack) -> dict[str, str]:
     return {line[0]: line[1] for line in stack.sql(each)}
 
 
-def backed_up(stack: Stack, folder: Path) -> str:
+def backed_up(stack: Stack) -> str:
     """As deploy/README.md says: a key, a backup sealed for it, and the newest revocation list beside it.
 
-    The archive's name in that folder; the key's is `key`.
+    The archive's name among the stack's backups; the key's is `key`.
     """
-    folder.mkdir()
-    stack.set(SP_BACKUP_DIR=str(folder))
     said = stack.compose("run", "--rm", "-T", "--no-deps", "backup", "make-key", "/backups/key")
     recipient = re.search(r"\bage1\w+", said)
     assert recipient is not None, said
     stack.set(SP_BACKUP_RECIPIENT=recipient[0])
     stack.compose("run", "--rm", "-T", "backup")
-    stack.compose("cp", "pki:/var/lib/solarperform/pki/trust/devices.crl.pem", str(folder))
-    (archive,) = (file.name for file in folder.iterdir() if file.suffix == ".age")
+    stack.compose("cp", "pki:/var/lib/solarperform/pki/trust/devices.crl.pem", str(stack.backups))
+    (archive,) = (file.name for file in stack.backups.iterdir() if file.suffix == ".age")
     return archive
 
 
-def brought_back(stack: Stack, folder: Path, archive: str) -> str:
-    """Into an installation that is empty. What it said."""
-    stack.set(SP_BACKUP_DIR=str(folder), SP_BACKUP_KEY=str(folder / "key"))
+def brought_back(stack: Stack, archive: str) -> str:
+    """Into an installation that is empty, and sees the other one's backups. What it said."""
     stack.up("postgres")
     options = "--settings /etc/solarperform/keeping.json --key /key --verify --crl /backups/devices.crl.pem"
     return stack.compose("run", "--rm", "-T", "restore", "restore", f"/backups/{archive}", *options.split())

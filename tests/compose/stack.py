@@ -12,7 +12,9 @@ import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Network
 from pathlib import Path
+from random import choice
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -49,7 +51,9 @@ class Stack:
         self.project = f"sptest{uuid4().hex[:8]}"
         self.folder = folder / self.project
         self.owner = self.folder / "owner"
-        self.owner.mkdir(parents=True)
+        self.backups = self.folder / "backups"
+        for made in (self.owner, self.backups):
+            made.mkdir(parents=True)
         self.ports = dict(ports or {name: free_port() for name in ("https", "mqtt", "sftp")})
         self.url = f"https://localhost:{self.ports['https']}"
         told = {
@@ -62,6 +66,7 @@ class Stack:
             # An address is no server name: the gateway answers as it does devices, whatever the owner's certificate is
             "SP_EST_URL": f"https://127.0.0.1:{self.ports['https']}",
             "SP_OWNER_DIR": str(self.owner),
+            "SP_BACKUP_DIR": str(self.backups),
             "SP_PROMETHEUS_PORT": str(free_port()),
             "SP_GRAFANA_PORT": str(free_port()),
         }
@@ -72,6 +77,7 @@ class Stack:
             for name, value in os.environ.items()
             if not name.startswith(("SP_", "COMPOSE_")) or name in handed_on or name.endswith("_IMAGE")
         }
+        self._block = IPv4Network((f"10.{choice(range(64, 192))}.{choice(range(0, 256, 2))}.0", 23))
         self._env_file = self.folder / "env"
         self._override = self.folder / "override.yml"
         self._write()
@@ -85,7 +91,13 @@ class Stack:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self.variables.items()))
         network = os.environ.get("SP_TEST_BUILD_NETWORK")
         services = [name for name, service in definition()["services"].items() if network and "build" in service]
-        self._override.write_text(json.dumps({"services": {name: {"build": {"network": network}} for name in services}}))
+        # The engine has about thirty networks to give away, other installations of this machine included.
+        places = dict(zip(definition()["networks"], self._block.subnets(new_prefix=27), strict=False))
+        override = {
+            "services": {name: {"build": {"network": network}} for name in services},
+            "networks": {name: {"ipam": {"config": [{"subnet": str(place)}]}} for name, place in places.items()},
+        }
+        self._override.write_text(json.dumps(override))
 
     # commands -----------------------------------------------------------------------------------------------------------
 

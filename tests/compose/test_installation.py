@@ -273,19 +273,19 @@ def test_a_renewed_certificate_is_shown_and_no_stream_is_cut(world: World, stack
 
 
 def test_a_backup_is_brought_back_into_a_second_installation(
-    world: World, stack: Stack, another: Callable[..., Stack], folder: Path, record: Record
+    world: World, stack: Stack, another: Callable[..., Stack], record: Record
 ) -> None:
     """The first one is away meanwhile, as on the day when it is needed; and comes back as it was."""
-    ops, machine, kept = world.person("ops"), world.agent(), folder / "backups"
+    ops, machine = world.person("ops"), world.agent()
     machine.stop()
     with record.timed("backup"):
-        archive = keeping.backed_up(stack, kept)
+        archive = keeping.backed_up(stack)
     expected, anchor = keeping.summary(stack), stack.servers_pem().read_bytes()
     machine.start()
     stack.compose("down", "--timeout", "30")
-    second = another()
+    second = another(SP_BACKUP_DIR=str(stack.backups), SP_BACKUP_KEY=str(stack.backups / "key"))
     with record.timed("restore --verify, second installation"):
-        said = keeping.brought_back(second, kept, archive)
+        said = keeping.brought_back(second, archive)
     assert keeping.summary(second) == expected, said
     record.say("compared", tables=len(expected), samples=expected["telemetry.sample"].partition(" ")[0])
     with record.timed("second installation up"):
