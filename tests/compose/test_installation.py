@@ -344,23 +344,22 @@ def test_a_second_project_on_the_same_ports_is_told_and_disturbs_nobody(stack: S
 # demonstration and observability ----------------------------------------------------------------------------------------
 
 
-def test_the_demonstration_comes_up_and_is_watched(world: World, another: Callable[..., Stack], record: Record) -> None:
-    if not world.is_up:
-        pytest.skip("the installation never came up without it")
-    world.stack.compose("down")  # one at once is enough for a small machine
-    stack = another(SP_DEMO_SITES="6", **observers())
+@pytest.mark.usefixtures("stack")
+def test_the_demonstration_comes_up_and_is_watched(another: Callable[..., Stack], record: Record) -> None:
+    """Beside the other one: its logins are known to everybody, so it is a project of its own."""
+    demo = another(SP_DEMO_SITES="6", **observers())
     with record.timed("demonstration up, 6 sites"):
-        stack.up(profiles=["demo"])
-        stack.wait_healthy()
-    login = json.loads(stack.exec("web", "cat", "/var/lib/solarperform/demo/logins.json"))["ops"]
-    ops = Person(stack, login["email"], login["password"])
+        demo.up(profiles=["demo"])
+        demo.wait_healthy()
+    login = json.loads(demo.exec("web", "cat", "/var/lib/solarperform/demo/logins.json"))["ops"]
+    ops = Person(demo, login["email"], login["password"])
     assert len(ops.get("/sites")["items"]) == 6
     site = ops.get("/sites")["items"][0]["id"]
     faults.answers_again(ops, site, time.monotonic())
     watching = ["prometheus", "alertmanager"] + ["grafana"] * is_there(wanted_image("grafana"))
     with record.timed("observability: every target up", services=len(watching)):
-        stack.up(*watching, profiles=["observability"])
-        port = int(stack.variables["SP_PROMETHEUS_PORT"])
+        demo.up(*watching, profiles=["observability"])
+        port = int(demo.variables["SP_PROMETHEUS_PORT"])
         until(lambda: set(doors.targets(port).values()) == {"up"}, lambda: doors.targets(port), 300.0)
         until(lambda: doors.alertmanagers(port), "Prometheus knows whom to tell", 120.0)
     record.say("watched", targets=len(doors.targets(port)))
