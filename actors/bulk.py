@@ -40,6 +40,7 @@ from fleet.storage.bulk import Piece
 from fleet.storage.copy_rows import Int64s, Matrix, SampleRows
 from fleet.storage.database import AWAY, DirectConnection, connect
 from fleet.storage.lease import Lease
+from fleet.storage.twins import SnapshotRow, save_snapshots
 from fleet.telemetry import Sample, Telemetry, UnixMs
 
 log = structlog.get_logger()
@@ -126,10 +127,21 @@ class Bulk:
                     raise
                 log.warning("database_away", error=repr(error), waiting_rows=len(rows.t))
                 await asyncio.sleep(COMMIT_RETRY_S[attempt])
+        is_first = device.seen_at is None
         _tell(device, rows, arrived_at)
+        if is_first:
+            await self._introduce(site, device)
         if self._busy():
             await asyncio.sleep((time.monotonic() - began) * BULK_REST)
         return report + stored
+
+    async def _introduce(self, site: SiteId, device: DeviceTwin) -> None:
+        """Not with the next snapshots: of a shard that dies before them the device would be one that never said anything,
+        and nobody would miss it for a day.
+        """
+        async with self._connection() as connection, connection.transaction():
+            await self._lease.check(connection)
+            await save_snapshots(connection, [SnapshotRow(site, device.id, device.snapshot())])
 
     async def _device(self, site: SiteId, block: ColumnBlock) -> tuple[SiteTwin, DeviceTwin]:
         """From the registry when the live twin does not know it yet."""

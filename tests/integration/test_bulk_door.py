@@ -45,6 +45,16 @@ async def test_a_file_is_news_of_a_device_and_no_connection(database: Database) 
         assert (meter.seen_at, meter.sample_at, meter.online, meter.gone) == (DAY, DAY, False, False)
 
 
+async def test_a_device_that_a_file_told_of_is_known_to_the_shard_after_this_one(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        await door.store(SITE, 1, [block("m-one", [(DAY, {"grid_power_w": 5.0})])], DAY)
+    async with bulk_door(database) as door:  # the first has died before any of its snapshots
+        site = await door._catalog.site(SITE, DAY)
+        assert site is not None
+        assert {name: device.seen_at for name, device in site.devices.items()} == {"i-one": None, "m-one": DAY}
+
+
 async def test_another_value_is_a_correction_with_its_history(database: Database) -> None:
     await seed_fleet(database, SITES)
     async with bulk_door(database) as door:
