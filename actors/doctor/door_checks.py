@@ -30,6 +30,7 @@ def checks(settings: DoctorSettings) -> list[Check]:
         Check(text("broker"), lambda: broker(settings)),
         Check(text("devices"), lambda: devices(settings)),
         Check(text("gateway"), lambda: gateway(settings, datetime.now(UTC))),
+        Check(text("portal"), lambda: portal(settings, datetime.now(UTC))),
         Check(text("gateway_tokens"), lambda: tokens(settings)),
         Check(text("sftp"), lambda: sftp(settings)),
         Check(text("nodes"), lambda: nodes(settings)),
@@ -52,7 +53,7 @@ def broker(settings: DoctorSettings) -> Finding:
 
 def devices(settings: DoctorSettings) -> Finding:
     host, port = settings.device_host, settings.device_port
-    finding = _shown(host, port, "broker", datetime.now(UTC))
+    finding = _shown(host, port, host, "broker", datetime.now(UTC))
     if not finding.well:
         return finding
     try:
@@ -63,7 +64,13 @@ def devices(settings: DoctorSettings) -> Finding:
 
 
 def gateway(settings: DoctorSettings, now: datetime) -> Finding:
-    return _shown(settings.gateway_host, settings.gateway_port, "gateway", now)
+    """As devices see it: by a name that is not the portal's."""
+    return _shown(settings.gateway_host, settings.gateway_port, settings.gateway_host, "gateway", now)
+
+
+def portal(settings: DoctorSettings, now: datetime) -> Finding:
+    """As browsers see it: the certificate may be the owner's, whom nobody reminds."""
+    return _shown(settings.gateway_host, settings.gateway_port, settings.portal_host, "gateway", now, kind="portal")
 
 
 def tokens(settings: DoctorSettings) -> Finding:
@@ -158,9 +165,9 @@ def backup(folder: Path, now_s: float) -> Finding:
     return Finding(True, text("backup_well", when=when))
 
 
-def _shown(host: str, port: int, service: str, now: datetime) -> Finding:
+def _shown(host: str, port: int, name: str, service: str, now: datetime, *, kind: str = "shown") -> Finding:
     try:
-        certificate = probes.shown(host, port)
+        certificate = probes.shown(host, port, name)
     except (OSError, ValueError) as error:
         return Finding(False, text("silent", host=host, port=port, why=error, service=service))
     begins, ends = (f"{when:%Y-%m-%d %H:%M} UTC" for when in certificate)
@@ -168,6 +175,6 @@ def _shown(host: str, port: int, service: str, now: datetime) -> Finding:
         return Finding(False, text("shown_early", begins=begins))
     left_s = (certificate.ends - now).total_seconds()
     if left_s <= 0:
-        return Finding(False, text("shown_over", ends=ends))
+        return Finding(False, text(f"{kind}_over", ends=ends))
     soon = left_s < _RENEWED_WITHIN_S
-    return Finding(True, text("shown_soon" if soon else "shown_well", ends=ends), warns=soon)
+    return Finding(True, text(f"{kind}_soon" if soon else "shown_well", ends=ends), warns=soon)

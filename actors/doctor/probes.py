@@ -69,9 +69,12 @@ def status(host: str, port: int, name: str, path: str, token: str | None) -> int
         connection.close()
 
 
-def shown(host: str, port: int) -> Shown:
-    """Raises OSError. It is not verified: whoever looks wants to know what is there."""
-    with socket.create_connection((host, port), timeout=_PATIENCE_S) as raw, _trusting().wrap_socket(raw) as tls:
+def shown(host: str, port: int, name: str) -> Shown:
+    """To whoever asks for that name. Raises OSError. It is not verified: whoever looks wants to know what is there."""
+    with (
+        socket.create_connection((host, port), timeout=_PATIENCE_S) as raw,
+        _trusting().wrap_socket(raw, server_hostname=name) as tls,
+    ):
         der = tls.getpeercert(binary_form=True)
     leaf = x509.load_der_x509_certificate(der or b"")
     return Shown(leaf.not_valid_before_utc, leaf.not_valid_after_utc)

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from actors.doctor import __main__ as doctor
 from actors.doctor import probes
 from actors.doctor.settings import DoctorSettings
 from actors.local.ports import LOOPBACK, free_port
-from certs import last_list
+from certs import keys, last_list, profiles
 from certs.authority import Pki as Authorities
 from fleet import settings
 from fleet.errors import FleetError
@@ -47,9 +48,21 @@ class Forgetful(Refusing):
 
 
 @contextmanager
-def https(pki: Path, handler: type[BaseHTTPRequestHandler] = Refusing) -> Iterator[int]:
+def https(
+    pki: Path, handler: type[BaseHTTPRequestHandler] = Refusing, own: tuple[Path, Path] | None = None
+) -> Iterator[int]:
+    """own: chain and key that are shown to who asks for a name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki / "servers" / "localhost" / "chain.pem", pki / "servers" / "localhost" / "key.pem")
+    if own is not None:
+        portal = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        portal.load_cert_chain(*own)
+
+        def choose(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+            if name is not None:
+                tls.context = portal
+
+        context.sni_callback = choose
     server = ThreadingHTTPServer((LOOPBACK, 0), handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     Thread(target=server.serve_forever, daemon=True).start()
@@ -109,7 +122,8 @@ async def test_names_what_is_well_and_what_is_not(
     lines = {line["check"]: line for line in json.loads(out)}
     states = {name: line["state"] for name, line in lines.items()}
     for name in ("PostgreSQL and its schema", "clock against PostgreSQL's", "password of sp_web", "drop box (SFTP)",
-                 "broker, the platform's listener", "broker, the devices' listener", "gateway", "gateway, access tokens",
+                 "broker, the platform's listener", "broker, the devices' listener", "gateway",
+                 "gateway, as browsers see it", "gateway, access tokens",
                  "revocations", "e-mail", "files of loggers", "memory", "backup"):  # fmt: skip
         assert states[name] == "ok", lines[name]
     assert states["mail server"] == "warning"
@@ -152,6 +166,21 @@ def test_a_gateway_that_lets_everybody_in(
     with https(broker_session.pki.folder, Forgetful) as port:
         _, out = examined(tmp_path, told(tmp_path, database, broker_session, gateway_port=port), capsys, "--lang", "en")
     assert "✗ gateway, access tokens: a request without a token was answered 200 instead of 401" in out
+
+
+def test_an_owners_certificate_that_has_ended(
+    database: Database, broker_session: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is shown to who asks for the portal's name; devices see another one."""
+    authorities, key = Authorities(broker_session.pki.folder), keys.make()
+    life = profiles.Life(4711, NOW - timedelta(days=90), NOW - timedelta(days=1))
+    ended = authorities.servers.sign(profiles.SERVER, profiles.server(["localhost"], []), key.public_key(), life)
+    keys.save(tmp_path / "own_key.pem", key)
+    (tmp_path / "own_chain.pem").write_bytes(ended.public_bytes(Encoding.PEM))
+    with https(broker_session.pki.folder, own=(tmp_path / "own_chain.pem", tmp_path / "own_key.pem")) as port:
+        _, out = examined(tmp_path, told(tmp_path, database, broker_session, gateway_port=port), capsys, "--lang", "en")
+    assert "✗ gateway, as browsers see it: shows a certificate that ended" in out
+    assert "✓ gateway: " in out
 
 
 def problem(broker: Any) -> str | None:
