@@ -1,4 +1,4 @@
-"""Twins on several Ray nodes: one is killed, one joins, and one of another release is left alone. Nothing acked is lost."""
+"""Twins on Ray nodes: one joins, one is killed, and one of another release is left alone. Nothing acked is lost."""
 
 import subprocess
 
@@ -8,6 +8,6 @@ from tests.alone import alone
 
 
 @pytest.mark.timeout(400)
-def test_slots_move_from_a_killed_node_and_to_a_new_one() -> None:
+def test_slots_move_to_a_new_node_and_from_a_killed_one() -> None:
     done = subprocess.run(alone("tests.cluster_scene"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
