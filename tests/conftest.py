@@ -4,6 +4,11 @@ import gc
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # At least forty seconds each, the longest first. `./run test` gives whole files to its processes, in this order.
 _LONGEST: Final = (

@@ -12,6 +12,7 @@ import yaml
 from actors.doctor.settings import DoctorSettings
 from actors.jobs.holders import HOLDERS
 from fleet import settings
+from fleet.storage.migrate import SERVICE_ROLES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -184,3 +185,9 @@ def test_images_are_pinned_and_can_be_the_owners_own() -> None:
         assert image.startswith("${SP_"), name
         assert re.search(r":-[^}]*:?[\w./-]*\}?:?.*\d", image), f"{name}: {image}"
         assert "latest" not in image
+
+
+def test_a_restore_leaves_the_passwords_of_the_database_that_it_finds() -> None:
+    told = settings.load(ROOT / "deploy" / "settings" / "keeping.json", settings.KeepingSettings, {})
+    (vault,) = (folder for folder in told.folders if folder.name == "vault")
+    assert set(vault.leave) == {"postgres", "redis", "redis.conf", *SERVICE_ROLES}
