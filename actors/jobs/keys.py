@@ -26,7 +26,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from actors import broker_home
-from actors.broker_files import ACL, content_of, replace
+from actors.broker_files import ACL, CRL, DENIED, Denied, content_of, replace
 from actors.jobs import vault
 from actors.jobs.holders import CLIENTS, HOLDERS, MOSQUITTO_UID, REDIS_UID, SERVICE_UID, Holder
 from certs import last_list
@@ -144,7 +144,10 @@ def _public_certificate(places: Places) -> list[str]:
 
 
 def _lay_out_broker(places: Places) -> None:
-    """What the guard has laid there since stays: it renews keys by itself, and knows whom it has denied."""
+    """What the guard has laid there since stays: it renews keys by itself, and knows whom it has denied.
+
+    Unless that is of another authority: a backup was brought back into an installation that had begun with one of its own.
+    """
     home = places.keys / "broker"
     configuration = broker_home.configuration(
         Path("/mosquitto/config"),
@@ -154,10 +157,30 @@ def _lay_out_broker(places: Places) -> None:
         queued_messages_max=limits.BROKER_QUEUED_MESSAGES_MAX,
         data=Path("/mosquitto/data"),
     )
-    if content_of(home / ACL) is None:  # not the configuration: the engine puts the image's own there
+    if _is_of_another(home, places.pki):
+        (home / CRL).unlink(missing_ok=True)
+        replace(home / DENIED, Denied(closed=True).text().encode())  # until the guard has seen which list is the newest
+        broker_home.lay_out(home, places.pki, SERVER)
+    elif content_of(home / ACL) is None:  # not the configuration: the engine puts the image's own there
         broker_home.lay_out(home, places.pki, SERVER)
     replace(home / broker_home.CONFIGURATION, configuration.encode())
     _give(home, MOSQUITTO_UID)
+
+
+def _is_of_another(home: Path, pki: Path) -> bool:
+    """Whether the broker trusts nobody who is trusted now. A renewal has both in its file for a while."""
+    for name in ("devices.pem", "platform.pem"):
+        before, now = content_of(home / name), (pki / "trust" / name).read_bytes()
+        if before is not None and before != now and not _certificates(before) & _certificates(now):
+            return True
+    return False
+
+
+def _certificates(pem: bytes) -> set[x509.Certificate]:
+    try:
+        return set(x509.load_pem_x509_certificates(pem))
+    except ValueError:  # cut short: none that counts
+        return set()
 
 
 def _copy_pair(source: Path, folder: Path) -> bool:

@@ -18,6 +18,7 @@ from fleet.storage import pull_secrets
 from fleet.storage.migrate import SERVICE_ROLES
 
 _COORDINATE_BYTES = 32  # P-256
+_ANEW = "delete it and run this job again: a new one is made, and everybody signs in again"
 
 
 def take_back(vault: Path, keys: Path) -> list[str]:
@@ -74,9 +75,9 @@ def _jwks(key_file: Path) -> bytes:
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
     except ValueError as error:
-        raise BadInput("bad_key", f"{key_file} holds no readable private key: {error}") from None
+        raise BadInput("bad_key", f"{key_file} holds no readable private key: {error}; {_ANEW}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise BadInput("bad_key", f"{key_file}: behind the gateway, access tokens need an EC P-256 key")
+        raise BadInput("bad_key", f"{key_file}: behind the gateway, access tokens need an EC P-256 key; {_ANEW}")
     numbers = key.public_key().public_numbers()
     required = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
     thumbprint = sha256(msgspec.json.encode(required, order="sorted")).digest()

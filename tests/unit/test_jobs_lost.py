@@ -9,7 +9,7 @@ import structlog
 from actors.jobs import keys, vault
 from actors.jobs.holders import HOLDERS
 from actors.jobs.keys import Places, hand_out
-from fleet.errors import Conflict, NotFound
+from fleet.errors import BadInput, Conflict, NotFound
 
 HOSTS = ("sun.example.org",)
 
@@ -115,3 +115,11 @@ def test_redis_is_told_what_this_release_says(places: Places) -> None:
     (places.vault / "redis.conf").write_text("of another release\n")
     vault.fill(places.vault)
     assert "requirepass" in (places.vault / "redis.conf").read_text()
+
+
+def test_a_key_of_tokens_that_is_no_good_says_what_to_do(places: Places) -> None:
+    (places.vault / "jwt_key.pem").write_bytes(b"")
+    with pytest.raises(BadInput, match="delete it"):
+        hand_out(places, HOSTS)
+    (places.vault / "jwt_key.pem").unlink()
+    assert {"web/jwt_key.pem", "gateway/jwks.json"} <= set(hand_out(places, HOSTS))
