@@ -158,7 +158,7 @@ class Web:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     async def until_twins_are(self, *, connected: bool) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.services.door.connected != connected:
                 await self.services.door.next_stats()
 

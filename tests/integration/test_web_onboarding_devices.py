@@ -305,7 +305,7 @@ PROFILE: dict[str, Any] = {
 
 async def settled(web: Web) -> None:
     """What the requests left to be done has been done."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while web.services.background:
             await asyncio.gather(*web.services.background, return_exceptions=True)
 

@@ -202,7 +202,7 @@ async def test_profiles_change_by_version(web: Web) -> None:
     now = (await web.client.get(path, headers=headers)).json()
     assert (now["profile"]["version"], now["profile"]["devices"], now["versions"][0]["note"]) == (2, 2, "plus vite")
     assert now["versions"][0]["created_by"] == "otto"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while web.services.background:
             await asyncio.gather(*web.services.background)
     assert set(web.twins.forgotten) == {ALPHA, BETA}
