@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from actors.broker_files import ACL, DENIED
+from actors.broker_files import ACL, CRL, DENIED, Denied
 from actors.broker_home import CONFIGURATION
 from actors.jobs import keys
 from actors.jobs.holders import HOLDERS, Holder
@@ -136,6 +136,29 @@ def test_what_the_guard_laid_before_the_broker_stays(places: Places) -> None:
     assert (home / ACL).read_text() == "# the guard's\n"
     assert (home / DENIED).read_text() == "[]"
     assert "listener 8883" in (home / CONFIGURATION).read_text(), "this release's own configuration is in force"
+
+
+def test_a_broker_of_another_authority_begins_anew_and_closed(places: Places, tmp_path: Path) -> None:
+    """After a restore: until the guard has seen which revocation list is the newest, no device comes in."""
+    home, before = places.keys / "broker", files_of(places.keys / "broker")
+    other = tmp_path / "of-a-backup"
+    Pki.create(other, datetime.now(UTC))
+    shutil.rmtree(places.pki)
+    other.rename(places.pki)
+    hand_out(places, HOSTS)
+    for name in ("devices.pem", "platform.pem"):
+        assert (home / name).read_bytes() == (places.pki / "trust" / name).read_bytes()
+    assert (home / "chain.pem").read_bytes() == (places.pki / "servers" / "broker" / "chain.pem").read_bytes()
+    assert (home / CRL).read_bytes() == (places.pki / "trust" / "devices.crl.pem").read_bytes() != before[CRL]
+    assert Denied.read(home).closed
+
+
+def test_a_renewed_authority_beside_the_old_one_is_the_guards_affair(places: Places) -> None:
+    home, trust = places.keys / "broker", places.pki / "trust" / "devices.pem"
+    before = files_of(home)
+    trust.write_bytes(trust.read_bytes() + (places.pki / "trust" / "servers.pem").read_bytes())
+    hand_out(places, HOSTS)
+    assert files_of(home) == before
 
 
 def test_secrets_are_made_once_each(shared: Places) -> None:
