@@ -283,20 +283,22 @@ def test_a_backup_is_brought_back_into_a_second_installation(
     expected, anchor = keeping.summary(stack), stack.servers_pem().read_bytes()
     machine.start()
     stack.compose("down", "--timeout", "30")
-    second = another(SP_BACKUP_DIR=str(stack.backups), SP_BACKUP_KEY=str(stack.backups / "key"))
-    with record.timed("restore --verify, second installation"):
-        said = keeping.brought_back(second, archive)
-    assert keeping.summary(second) == expected, said
-    record.say("compared", tables=len(expected), samples=expected["telemetry.sample"].partition(" ")[0])
-    with record.timed("second installation up"):
-        second.up()
-    there = Person(second, ops.email, ops.password)
-    assert [site["id"] for site in there.get("/sites")["items"]] == [world.site]
-    assert second.servers_pem().read_bytes() == anchor, "devices know it again"
-    second.down()
-    with record.timed("first installation up again"):
-        stack.up()
-        faults.answers_again(ops, world.site, time.monotonic())
+    try:
+        second = another(SP_BACKUP_DIR=str(stack.backups), SP_BACKUP_KEY=str(stack.backups / "key"))
+        with record.timed("restore --verify, second installation"):
+            said = keeping.brought_back(second, archive)
+        assert keeping.summary(second) == expected, said
+        record.say("compared", tables=len(expected), samples=expected["telemetry.sample"].partition(" ")[0])
+        with record.timed("second installation up"):
+            second.up()
+        there = Person(second, ops.email, ops.password)
+        assert [site["id"] for site in there.get("/sites")["items"]] == [world.site]
+        assert second.servers_pem().read_bytes() == anchor, "devices know it again"
+        second.down()
+    finally:
+        with record.timed("first installation up again"):
+            stack.up()
+    faults.answers_again(ops, world.site, time.monotonic())
     _nothing_is_missing(machine, stack, record)
 
 
