@@ -41,7 +41,8 @@ HOLDERS: Final = (
     Holder("migrate", secrets=("postgres", *SERVICE_ROLES)),
     Holder("demo", secrets=("postgres", "ray_token")),
     Holder("redis", REDIS_UID, secrets=("redis.conf",)),
-    Holder("ray", secrets=("ray_token", "redis", "sp_twins"), client="sp-twins", trust=("servers",)),
+    Holder("ray-head", secrets=("ray_token", "redis")),
+    Holder("ray", secrets=("ray_token", "sp_twins"), client="sp-twins", trust=("servers",)),
     Holder(
         "web",
         secrets=("sp_web", "ray_token", "jwt_key.pem", "pull_key", "sftp_host_key.pub"),

@@ -19,5 +19,5 @@ lock requirements-platform.lock "$@" --extra server pyproject.toml
 lock requirements-otel.lock "$@" --extra server --extra otel pyproject.toml
 lock requirements.lock "$@" --extra server --extra local pyproject.toml
 lock requirements-dev.lock "$@" --extra server --extra local --extra otel --extra dev pyproject.toml
-lock requirements-otel.lock "$@" --extra server --extra otel pyproject.toml
+lock requirements-build.lock "$@" --group build
 lock requirements-ci.lock "$@" --group ci
