@@ -224,7 +224,11 @@ class DeviceTwin:
         return self.judged or _UNKNOWN
 
     def lived(self, at: UnixMs, now: UnixMs) -> None:
-        """A sample of this instant came by another way than the device's own connection: it was alive then."""
+        """A sample of this instant came by another way than the device's own connection: it was alive then, and is no longer
+        one whose first word is awaited; from now on its silence counts.
+        """
+        if self.seen_at is None and self.judged is not None and self.judged.reason == "never_seen":
+            self.judged = Health("unknown", now, "not_heard_yet")
         self.seen_at = max(self.seen_at or 0, min(at, now)) or None
 
     def snapshot(self) -> Snapshot:

@@ -8,6 +8,7 @@ import pytest
 
 from fleet.columns import DAY_MS, BulkReport
 from fleet.errors import BadInput
+from fleet.health import device_health
 from fleet.ids import DeviceId, SiteId
 from tests.bulk_rig import block, bulk_door
 from tests.fleet_rig import fetch, seed_fleet
@@ -53,6 +54,23 @@ async def test_a_device_that_a_file_told_of_is_known_to_the_shard_after_this_one
         site = await door._catalog.site(SITE, DAY)
         assert site is not None
         assert {name: device.seen_at for name, device in site.devices.items()} == {"i-one": None, "m-one": DAY}
+
+
+async def test_a_device_whose_first_word_was_awaited_is_missed_once_a_file_has_told_of_it(database: Database) -> None:
+    await seed_fleet(database, SITES)
+    async with bulk_door(database) as door:
+        site = await door._catalog.site(SITE, DAY)
+        assert site is not None
+        meter = site.devices[DeviceId("m-one")]
+        for told in (False, True):
+            if told:
+                await door.store(SITE, 1, [block("m-one", [(DAY, {"grid_power_w": 5.0})])], DAY)
+            now = DAY + 40 * DAY_MS
+            meter.judged = device_health(
+                meter.judged, profile=meter.profile, interval_s=10.0, created_at=now, seen_at=meter.seen_at,
+                online=not meter.gone, sun_elevation_deg=30.0, grace_until=now, now=now,
+            )  # fmt: skip
+            assert meter.judged.status == ("offline" if told else "unknown")
 
 
 async def test_another_value_is_a_correction_with_its_history(database: Database) -> None:
