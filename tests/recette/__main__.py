@@ -22,7 +22,8 @@ from tests.recette.results import SUITE, Evidence, Run, read_run
 from tests.recette.sheet import Sheet, sheet
 from tests.recette.verdict import judged
 
-PROCESSES: Final = ("--numprocesses", "3", "--dist", "loadfile")  # a test spends most of its time waiting for real servers
+# A test spends most of its time waiting for real servers; the longest files begin first, as tests/conftest.py orders them.
+PROCESSES: Final = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 FROM_IMAGES: Final = "compose/"  # proofs that need an engine
 
 
