@@ -31,20 +31,22 @@ def kill(stack: Stack, container: Container) -> None:
     )  # fmt: skip
 
 
-def killed_and_back(stack: Stack, container: Container, deadline_s: float = 300.0) -> float:
-    """Seconds from the kill until the same container runs again and is healthy."""
-    (before,) = stack.inspected(container.id)
-    began = time.monotonic()
-    kill(stack, container)
+def started_at(stack: Stack, container: Container) -> str:
+    (found,) = stack.inspected(container.id)
+    return str(found["State"]["StartedAt"])
+
+
+def back_again(stack: Stack, container: Container, before: str, since: float, deadline_s: float = 300.0) -> float:
+    """Seconds since that instant (monotonic) until the container runs anew and is healthy. before: when it had started."""
 
     def is_back() -> bool:
         (now,) = stack.inspected(container.id)
-        if now["State"]["StartedAt"] == before["State"]["StartedAt"] or not now["State"]["Running"]:
+        if now["State"]["StartedAt"] == before or not now["State"]["Running"]:
             return False
         return container.service not in has_health_check() or now["State"]["Health"]["Status"] == "healthy"
 
     until(is_back, f"{container.service} back after it was killed", deadline_s, 0.2)
-    return time.monotonic() - began
+    return time.monotonic() - since
 
 
 def answers_again(person: Person, site: str, since: float, deadline_s: float = 300.0) -> float:

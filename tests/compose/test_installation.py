@@ -210,12 +210,13 @@ def test_whatever_is_killed_comes_back_and_nothing_acknowledged_is_lost(world: W
     for container in stack.containers():
         if "Up" not in container.status:
             continue  # done, once
-        stored, began = rows_of(stack, machine.device), time.monotonic()
-        back_s = faults.killed_and_back(stack, container)
-        figures = {"back_s": back_s, "live_s": faults.answers_again(ops, world.site, began)}
+        stored, before, began = rows_of(stack, machine.device), faults.started_at(stack, container), time.monotonic()
+        faults.kill(stack, container)
+        live_s = faults.answers_again(ops, world.site, began)
+        back_s = faults.back_again(stack, container, before, began)
         until(lambda: rows_of(stack, machine.device) > stored, f"readings go on after {container.service}", 300.0)  # noqa: B023 - asked at once
         stack.wait_healthy()
-        record.say(f"killed: {container.service}", **figures)
+        record.say(f"killed: {container.service}", live_again_s=live_s, healthy_again_s=back_s)
     _nothing_is_missing(machine, stack, record)
 
 
