@@ -144,8 +144,13 @@ async def test_the_process_listens_before_the_twins_are_there_and_stops_quickly(
     await seed(database.owner)
     settings = web_settings(database, tmp_path, broker.sp_web)
     port = free_port()
+    (tmp_path / "ray_token").write_text("of a Ray that is not there")
     settings = msgspec.structs.replace(
-        settings, port=port, public_url=f"http://127.0.0.1:{port}", jwt_key_file=written_key(tmp_path / "jwt.pem")
+        settings,
+        port=port,
+        public_url=f"http://127.0.0.1:{port}",
+        jwt_key_file=written_key(tmp_path / "jwt.pem"),
+        ray=msgspec.structs.replace(settings.ray, token_file=tmp_path / "ray_token"),
     )
     files.save(tmp_path / "web.json", settings)
     process = subprocess.Popen([sys.executable, "-m", "web", "--settings", str(tmp_path / "web.json")])  # noqa: ASYNC220 - at once
