@@ -12,7 +12,7 @@ owner theirs, and from here they reach their readers, who look for changes by th
 """
 
 import os
-import time
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from fleet.errors import BadInput, FleetError, NotFound
 
 SERVER: Final = "broker"  # the servers' one certificate: its first name, and its folder in the PKI
 INNER_NAMES: Final = (SERVER, "broker-inside", "pki", "gateway", "localhost")
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 DEVICE_PORT: Final = 8883
 INTERNAL_PORT: Final = 8884
 
@@ -95,9 +96,11 @@ def _issue(folder: Path, hosts: Sequence[str], now: datetime) -> None:
 
 
 def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float) -> None:
-    """For ever. What goes wrong once is logged, and tried again the next time."""
-    while True:
-        time.sleep(every_s)
+    """Until SIGTERM or SIGINT, which never cut a hand-out short: they are blocked, and looked for in between. A
+    container's first process does not hear them otherwise. What goes wrong once is logged, and tried again the next time.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    while signal.sigtimedwait(_STOPS, every_s) is None:
         try:
             changed = hand_out(places, hosts)
         except (OSError, FleetError) as error:

@@ -118,7 +118,7 @@ def test_each_alert_says_what_why_and_what_to_do_in_both_languages() -> None:
 def test_prometheus_and_alertmanager_take_all_of_it(tmp_path: Path) -> None:
     """The dashboards' expressions too, as rules."""
     if not (shutil.which("promtool") and shutil.which("amtool")):
-        pytest.skip("promtool and amtool are not installed; ./run test --compose takes them from the images")
+        pytest.skip("promtool and amtool are not installed; deploy/observability/check.sh takes them from the images")
     recorded = [
         {"record": f"panel:{number}", "expr": expression}
         for number, (_, expression) in enumerate(each for file in DASHBOARDS for each in panels(file))

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -175,13 +178,22 @@ def test_a_key_that_the_gateway_cannot_use_is_refused(places: Places) -> None:
     assert refused.value.code == "bad_key"
 
 
-def test_what_goes_wrong_once_is_tried_again(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def signals() -> Iterator[set[signal.Signals]]:
+    """Blocked, as the job blocks them, and afterwards as before."""
+    stops = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    yield stops
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_what_goes_wrong_once_is_tried_again(
+    places: Places, signals: set[signal.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rounds: list[float] = []
 
-    class Over(Exception):
-        pass
-
-    def wait(seconds: float) -> None:
+    def wait(stops: tuple[signal.Signals, ...], seconds: float) -> bool | None:
+        assert set(stops) == signals
         rounds.append(seconds)
         match len(rounds):
             case 1:
@@ -190,10 +202,17 @@ def test_what_goes_wrong_once_is_tried_again(places: Places, monkeypatch: pytest
             case 2:
                 lay_owners(places, "chain.pem", "key.pem")
             case _:
-                raise Over
+                return True
+        return None
 
-    monkeypatch.setattr(keys.time, "sleep", wait)
-    with pytest.raises(Over):
-        keys.keep_handing_out(places, HOSTS, 300.0)
+    monkeypatch.setattr(keys.signal, "sigtimedwait", wait)
+    keys.keep_handing_out(places, HOSTS, 300.0)
     assert rounds == [300.0] * 3
     assert files_of(places.keys / "gateway" / "public") == files_of(places.owner)
+
+
+def test_the_job_that_goes_on_ends_when_it_is_told_to(tmp_path: Path, signals: set[signal.Signals]) -> None:
+    """As a container's first process, for which an unheard SIGTERM is ten seconds and a SIGKILL."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    keys.keep_handing_out(keys.Places(vault=tmp_path), [], 3_600.0)
+    assert list(tmp_path.iterdir()) == []
