@@ -84,7 +84,10 @@ def _unpack(package: str, folder: Path) -> bool:
         if not archives or not all(_succeeds(["dpkg", "-x", str(archive), str(half / "root")]) for archive in archives):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
-        (half / "root").rename(folder)
+        try:
+            (half / "root").rename(folder)
+        except OSError:
+            return folder.is_dir()  # another process was first
         return True
     finally:
         shutil.rmtree(half, ignore_errors=True)

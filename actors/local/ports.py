@@ -1,9 +1,13 @@
 """TCP ports on this machine."""
 
+import errno
 import ipaddress
 import os
+import random
 import socket
 from contextlib import closing
+from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -11,6 +15,8 @@ from actors.local.texts import text
 from fleet.errors import BadInput, Conflict
 
 LOOPBACK = "127.0.0.1"
+_LOWEST: Final = 20_000
+_TRIES: Final = 50
 _EVERYWHERE = ("", "0.0.0.0", "::", "*")  # noqa: S104 - refused: no certificate can name it, and nobody connects to it
 
 
@@ -54,10 +60,29 @@ def is_ip_address(host: str) -> bool:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """Free now; whoever uses it must be ready to find it taken after all."""
+    """Free now, and no port that the kernel gives to outgoing connections: one of them would have it before its server
+    listens. Raises OSError when `host` is not of this machine.
+    """
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        lasting = range(_LOWEST, _first_outgoing())
+        for port in random.sample(lasting, min(_TRIES, len(lasting))):
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _first_outgoing() -> int:
+    """Linux: ip(7), ip_local_port_range. Elsewhere 0: no range is known to be left alone."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        return 0
 
 
 def next_free(port: int, host: str = LOOPBACK) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from actors.local.ports import free_port
 from certs import tls
 from certs.authority import Pki
 
@@ -23,12 +24,6 @@ class Broker(NamedTuple):
     folder: Path
     devices_port: int
     platform_port: int
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listener(folder: Path, port: int, trust: str) -> str:

@@ -19,12 +19,12 @@ from tests.servers import Broker, Database
 async def test_canaries_that_refuse_stop_it_and_get_back_what_they_had(database: Database, broker: Broker) -> None:
     async with rollout_rig(database, broker, 40, Habits(failing_share=0.5)) as rig:
         group_id = await rig.group()
-        plan = msgspec.structs.replace(QUICK, waves=(Wave(count=8), Wave(percent=100.0)))
+        plan = msgspec.structs.replace(QUICK, waves=(Wave(count=20), Wave(percent=100.0)))
         rollout_id = await rig.begin(plan, group=group_id)
         found = await rig.lead(rollout_id, "aborted")
         assert found.stopped is not None
         assert (found.stopped.code, found.stopped.wave, found.stopped.person_id) == ("rejected", 0, None)
-        assert found.counts == {"returned": 8, "waiting": 32}
+        assert found.counts == {"returned": 20, "waiting": 20}
         assert await rig.holders() == set()
         await until(rig.nobody_runs)
         (mail,) = await mails(database)
@@ -32,7 +32,7 @@ async def test_canaries_that_refuse_stop_it_and_get_back_what_they_had(database:
         assert "stopped by itself" in mail["subject"]
         assert f"https://portal.test/ops/rollouts/{rollout_id}" in mail["body"]
         kinds = await fetch(database, "SELECT kind, count(*) FROM remote.config_change GROUP BY kind ORDER BY kind")
-        assert [tuple(row) for row in kinds] == [("rollout", 8), ("rollout_return", 8)]
+        assert [tuple(row) for row in kinds] == [("rollout", 20), ("rollout_return", 20)]
         (entry,) = await fetch(database, "SELECT action, subject FROM audit.entry WHERE action LIKE 'rollout%'")
         assert tuple(entry) == ("rollout.stop", rollout_id)
         (group,) = await fetch(database, 'SELECT "values", rollout_id FROM remote.device_group')

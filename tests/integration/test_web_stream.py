@@ -1,7 +1,6 @@
 """Event streams over a real server and a real broker, and the process as the launcher starts it."""
 
 import asyncio
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from actors.local.ports import free_port
 from certs.tls import client_context
 from fleet import settings as files
 from fleet import topics
@@ -244,9 +244,3 @@ async def read_events(answer: httpx.Response) -> AsyncIterator[Event]:
 
 def tls_of(broker: BrokerSettings) -> ssl.SSLContext:
     return client_context(ca_file=broker.ca_file, cert_file=broker.cert_file, key_file=broker.key_file)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
