@@ -1,6 +1,7 @@
 """A whole run: the files that take longest begin first, so that none of them is all that is left at the end."""
 
 import gc
+import sys
 from typing import Final
 
 import pytest
@@ -48,6 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    if "ray" in sys.modules:
+        raise pytest.UsageError(
+            "a test module imports Ray, which reads its environment at that moment: a later test of this process that sets"
+            " it for its cluster would wait for ever. Import it in a process of its own."
+        )
+    _keep_what_is_imported()
+
+
+def _keep_what_is_imported() -> None:
     """What is imported by now stays: looking through it again and again costs a test that makes an application a quarter of
     its time.
     """
