@@ -19,7 +19,7 @@ from web.visits import Visit
 
 
 def is_nobodys(serial: SerialRow, row: FileRow) -> bool:
-    """The file does not tell whose readings these are: they wait, or went to the logger itself, which measures nothing."""
+    """The file does not tell whose readings these are: they wait, under the logger's own id where there is one."""
     return serial.serial == NOBODYS or (row.device is not None and serial.serial == row.device)
 
 

@@ -124,7 +124,13 @@ _UNATTACHED: Final = """
     SELECT w.file_number AS number FROM imports.file_serial w
     JOIN imports.file f ON f.number = w.file_number AND f.state IN ('imported', 'partly') AND f.original_gone_at IS NULL
     JOIN registry.device d ON d.site_id = w.site_id AND d.retired_at IS NULL AND (d.serial = w.serial OR d.id = w.serial)
+    JOIN registry.profile p ON p.id = d.profile_id AND jsonb_array_length(p.definition->'channels') > 0
     WHERE w.waiting LIMIT $1
+"""
+_MEASURING: Final = """
+    SELECT d.id, d.serial FROM registry.device d
+    JOIN registry.profile p ON p.id = d.profile_id AND jsonb_array_length(p.definition->'channels') > 0
+    WHERE d.site_id = $1 AND d.retired_at IS NULL
 """
 _MAY_WAIT: Final = """
     SELECT count(*) < $2 FROM (SELECT FROM imports.file_serial WHERE site_id = $1 AND waiting LIMIT $2) standing
@@ -273,7 +279,8 @@ async def note_serials(connection: Connection, job: Job, serials: Sequence[Seria
     )
     if job.device is not None:
         now = time.time_ns() // 1_000_000
-        shown = waiting[:WAITING_SOURCES_PER_GATEWAY_MAX]
+        named = [each for each in waiting if each.serial != job.device]
+        shown = named[:WAITING_SOURCES_PER_GATEWAY_MAX]
         await note_sources(connection, [Sighting(job.site, job.device, s.serial, now, s.measures) for s in shown])
 
 
@@ -326,8 +333,8 @@ async def known_ids(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 async def devices_by_serial(connection: Connection, site: SiteId) -> dict[str, DeviceId]:
-    """Also by their own ids."""
-    rows = await connection.fetch("SELECT id, serial FROM registry.device WHERE site_id = $1 AND retired_at IS NULL", site)
+    """Also by their own ids. Without those that measure nothing: rows that only name their logger wait for an owner."""
+    rows = await connection.fetch(_MEASURING, site)
     return {row["id"]: row["id"] for row in rows} | {row["serial"]: row["id"] for row in rows if row["serial"] is not None}
 
 

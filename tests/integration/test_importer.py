@@ -131,6 +131,27 @@ async def test_an_unknown_serial_waits_and_is_imported_once_a_device_has_it(data
             assert file["rows_waiting"] == 0
 
 
+async def test_rows_that_name_nobody_wait_until_somebody_says_whose_they_are(database: Database, tmp_path: Path) -> None:
+    """The logger that sent them measures nothing: with it they would be counted as known, and be gone."""
+    async with intake(database, tmp_path) as here:
+        await here.add_device("meter-1", "imported-meter", "SN-1")
+        await here.put("a.csv", b"time,import_energy_wh\n" + b"".join(b"%d,%d\n" % (t, wh) for t, _, wh in rising(10)))
+        async with running_importer(here):
+            (file,) = await here.done(1)
+            assert (file["state"], file["rows_new"], file["rows_same"], file["rows_waiting"]) == ("imported", 0, 0, 10)
+            assert await here.samples() == []
+            assert await fetch(database, "SELECT serial FROM telemetry.waiting_source") == []
+            settings = "UPDATE imports.file SET settings = settings || $1, state = 'received'"
+            await here.execute(settings, {"serial": "meter-1"})
+
+            async def imported() -> bool:
+                return len(await here.samples()) == 10
+
+            await until(imported, 60.0)
+            (file,) = await here.done(1)
+            assert (file["rows_new"], file["rows_waiting"]) == (10, 0)
+
+
 async def test_killed_at_any_point_it_goes_on_and_counts_nothing_twice(database: Database, tmp_path: Path) -> None:
     rng = random.Random(11)
     async with intake(database, tmp_path) as here:
