@@ -38,4 +38,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def _rounded(value: float) -> float:
+    """Costs of a single message are millionths of a second: below one, three digits that say something."""
+    if abs(value) < 1:
+        return float(f"{value:.3g}")
     return round(value, 1) if abs(value) >= 10 else round(value, 3)
