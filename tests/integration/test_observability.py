@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.local import debian
 from actors.local.ports import LOOPBACK, free_port
+from fleet.errors import BadInput, Unavailable
+from fleet.metrics_port import open_metrics
 from fleet.settings import MetricsSettings, NotifierSettings, save
 from tests.fleet_rig import until
 from tests.servers import Database, Pki
@@ -161,6 +164,20 @@ async def test_a_service_tells_its_figures_where_its_settings_say(database: Data
         process.terminate()
         await process.wait()
     assert {"solarperform_notifier_mails_total", "process_resident_memory_bytes"} <= told
+
+
+@pytest.mark.parametrize("host", ["fe80::1%nosuch", "192.0.2.1"], ids=["no-such-name", "of-another-machine"])
+def test_a_place_for_figures_that_is_not_ours_is_no_port_that_is_busy(host: str) -> None:
+    with pytest.raises(BadInput, match="SP_METRICS_HOST") as raised:
+        open_metrics(MetricsSettings(port=free_port(), host=host))
+    assert raised.value.code == "bad_metrics_host"
+    assert host in raised.value.detail
+
+
+def test_a_port_for_figures_that_another_process_has_is_busy() -> None:
+    with socket.create_server((LOOPBACK, 0)) as other, pytest.raises(Unavailable) as raised:
+        open_metrics(MetricsSettings(port=other.getsockname()[1]))
+    assert raised.value.code == "port_busy"
 
 
 async def test_what_postgresql_holds_is_told_and_its_absence_too(web: Web) -> None:

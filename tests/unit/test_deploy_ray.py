@@ -12,7 +12,7 @@ import yaml
 
 from actors.node_command import WORKER_PORTS, release, worker_command
 from actors.ray_environment import environment
-from fleet.settings import NodeSettings, RaySettings, TwinsSettings, load
+from fleet.settings import ImporterSettings, NodeSettings, RaySettings, RolloutsSettings, TwinsSettings, WebSettings, load
 
 ROOT = Path(__file__).parents[2]
 _VALIDATE = """
@@ -23,6 +23,13 @@ validate_config(prepare_config(yaml.safe_load(open(sys.argv[1]))))
 RAY = ROOT / "deploy" / "ray"
 SETTINGS = ROOT / "deploy" / "settings"
 NODE = load(SETTINGS / "node.json", NodeSettings, {})
+TOLD = {
+    "SP_METRICS_HOST": "0.0.0.0",  # noqa: S104 - in a pod, behind the network policy
+    "SP_PUBLIC_URL": "https://sun.example.org",
+    "SP_EST_URL": "https://devices.example.org",
+    "SP_DEVICES_HOST": "devices.example.org",
+    "SP_SFTP_PORT": "2222",
+}
 OBJECTS: list[dict[str, Any]] = [
     each for file in sorted((RAY / "kuberay").glob("*.yaml")) for each in yaml.safe_load_all(file.read_text())
 ]
@@ -77,6 +84,47 @@ def test_the_network_policy_opens_the_nodes_ports_to_nodes_alone() -> None:
     selected = policies["ray"]["podSelector"]
     assert opened["from"] == [{"podSelector": selected}]
     assert all(selected["matchLabels"].items() <= pod["metadata"]["labels"].items() for pod in ray_pods())
+
+
+def opened_to(labels: dict[str, str]) -> dict[int, list[dict[str, Any]]]:
+    """To whom the policies open which single port of a pod that has these labels."""
+    selecting = [
+        each["spec"] for each in of_kind("NetworkPolicy")
+        if each["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    ]  # fmt: skip
+    return {
+        port["port"]: rule["from"]
+        for policy in selecting
+        for rule in policy["ingress"]
+        for port in rule["ports"]
+        if "endPort" not in port
+    }
+
+
+def test_prometheus_reads_the_figures_of_every_node_and_people_reach_the_web() -> None:
+    watching = {"namespaceSelector": {"matchLabels": {"solarperform/metrics": "yes"}}}
+    twins = load(SETTINGS / "twins.json", TwinsSettings, {})
+    web = load(SETTINGS / "web.json", WebSettings, TOLD)
+    assert twins.metrics is not None
+    for pod in ray_pods():
+        assert opened_to(pod["metadata"]["labels"])[twins.metrics.port] == [watching]
+        assert web.port not in opened_to(pod["metadata"]["labels"])
+    of_the_web = opened_to({"app": "solarperform-web", "solarperform/ray": "yes"})
+    assert of_the_web[web.port] == [{"podSelector": {"matchLabels": {"app": "solarperform-gateway"}}}, watching]
+
+
+def test_figures_are_told_at_an_address_that_the_pod_has() -> None:
+    """Among containers of one machine it is a name on Prometheus' network; pods have no such name."""
+    for pod in (each["spec"]["template"] for each in of_kind("Deployment")):
+        (container,) = pod["spec"]["containers"]
+        told = {each["name"]: each["value"] for each in container["env"]}
+        metrics = load(SETTINGS / Path(container["command"][-1]).name, TwinsSettings, told).metrics
+        assert metrics is not None
+        assert metrics.host == TOLD["SP_METRICS_HOST"]
+        assert [port["containerPort"] for port in container["ports"]] == [metrics.port]
+    importer = load(SETTINGS / "importer.json", ImporterSettings, TOLD)
+    rollouts = load(SETTINGS / "rollouts.json", RolloutsSettings, TOLD)
+    assert [each.metrics.host for each in (importer, rollouts) if each.metrics is not None] == [TOLD["SP_METRICS_HOST"]] * 2
 
 
 def test_every_pod_runs_our_command_with_settings_that_are_there() -> None:
@@ -158,6 +206,8 @@ def test_ray_up_starts_the_same_workers_on_networks_that_reach_them() -> None:
     assert size is not None
     assert int(size[1]) * 1024 * 1024 > NODE.ray.object_store_bytes
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert f"--pids-limit {compose['services']['ray-worker']['pids_limit']} " in created
+    assert f"--env SP_SHARDS={NODE.shards_max} " in created
     reaching = yaml.safe_load((RAY / "overlay.yaml").read_text())["networks"]
     needed = compose["services"]["ray-worker"]["networks"]
     assert set(reaching) == set(needed)
