@@ -89,6 +89,12 @@ def test_every_job_ends_and_has_the_rights_it_needs() -> None:
         assert yaml.safe_load(file.read_text())["permissions"] == {}, file.name
 
 
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_step_fails_with_the_first_command_of_a_pipe(file: Path) -> None:
+    """Where no shell is named a failure is lost to what it is piped into; where bash is, `pipefail` is set."""
+    assert yaml.safe_load(file.read_text())["defaults"] == {"run": {"shell": "bash"}}
+
+
 def test_steps_run_what_a_developer_runs() -> None:
     """The exception: a release's page, which only the place that holds it can make."""
     commands = [(name, step["run"]) for name, job in jobs() for step in job.get("steps", ()) if "run" in step]
