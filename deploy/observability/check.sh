@@ -27,10 +27,16 @@ tool promtool "$prometheus" check config --syntax-only "$here/prometheus/prometh
 tool promtool "$prometheus" check rules "$here"/prometheus/rules/*.yml "$more"/*.yml
 tool promtool "$prometheus" test rules "$here/prometheus/rules_test.yml"
 
-for mail in "" mail.example.org; do
-    SP_SMTP_HOST=$mail SP_SMTP_FROM=solar@example.org SP_SMTP_USER='a"b&c|d\e' SP_ALERTS_TO=ops@example.org \
+for mail in "SP_SMTP_HOST=" "SP_SMTP_HOST=mail.example.org" "SP_SMTP_HOST=mail.example.org SP_SMTP_SECURITY=tls SP_SMTP_PORT=465"; do
+    # shellcheck disable=SC2086 # several settings, none with a blank
+    env $mail SP_SMTP_FROM=solar@example.org SP_SMTP_USER='a"b&c|d\e' SP_ALERTS_TO=ops@example.org \
         SP_ALERTMANAGER_FILE="$told/alertmanager.yml" sh "$here/alertmanager/run.sh" --print >/dev/null
     sed -i "s|/etc/alertmanager/|$here/alertmanager/|" "$told/alertmanager.yml"
     chmod 644 "$told/alertmanager.yml"
     tool amtool "$alertmanager" check-config "$told/alertmanager.yml"
 done
+if SP_SMTP_HOST=mail.example.org SP_ALERTS_TO=ops@example.org SP_SMTP_SECURITY=tls SP_SMTP_PORT=587 \
+    SP_ALERTMANAGER_FILE="$told/alertmanager.yml" sh "$here/alertmanager/run.sh" --print >/dev/null 2>&1; then
+    echo "check: TLS from the first byte on port 587 is taken, which Alertmanager cannot do" >&2
+    exit 1
+fi
