@@ -40,6 +40,7 @@ OF_THE_OWNER = (
     "/opt/solarperform",
     "/etc/letsencrypt",
     "/etc/cron.d",
+    "/etc/systemd",
     "/dev/",
     "/bin/sh",
     "/srv/solarperform",
@@ -57,7 +58,7 @@ def commands() -> Iterator[list[str]]:
         for line in shown.splitlines():
             for command in re.split(r"\s(?:&&|\|\||\||;)\s", line):
                 if words := shlex.split(command, comments=True):
-                    yield [word for word in words if word != "sudo"]
+                    yield [word for word in words if word != "sudo" and not re.match("SP_[A-Z_]+=", word)]
 
 
 @cache
