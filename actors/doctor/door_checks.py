@@ -153,8 +153,9 @@ def memory() -> Finding:
 
 
 def backup(folder: Path, now_s: float) -> Finding:
-    """By the newest file of any name in the folder of archives."""
-    made = [file.stat().st_mtime for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+    """By the newest backup: revocation lists and heads of the journal come into the same folder more often."""
+    names = [each for each in folder.iterdir() if each.match("backup-*.age")] if folder.is_dir() else []
+    made = [file.stat().st_mtime for file in names]
     if not made:
         return Finding(True, text("backup_none", folder=folder), warns=True)
     made_s = max(made)

@@ -82,8 +82,10 @@ def test_nodes_of_another_release() -> None:
 def test_backups(tmp_path: Path) -> None:
     assert door_checks.backup(tmp_path / "nowhere", NOW_S).state == "warning"
     assert door_checks.backup(tmp_path, NOW_S).state == "warning"
-    file = tmp_path / "archive"
+    file = tmp_path / "backup-20270101T031700Z-0.1.0.tar.zst.age"
     file.touch()
+    for other in ("devices.crl.pem", "heads.json", "support-20270101T040000Z.tar.gz"):
+        (tmp_path / other).touch()  # newer, and no backup
     for age, state in ((timedelta(hours=20), "ok"), (timedelta(days=3), "warning")):
         made_s = (NOW - age).timestamp()
         os.utime(file, (made_s, made_s))
