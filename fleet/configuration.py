@@ -56,7 +56,8 @@ class Change(msgspec.Struct, frozen=True):
 
     own      set: the device's own values, all of them; those equal to what it would inherit are inherited
     version  return: the earlier version whose values shall come back
-    layer    rollout: what it brings; rollout_return: None takes the layer of `source` away
+    layer    rollout: what it brings; rollout_return: what takes the place of the layer of `source`, None: nothing
+    below    rollout_return: sources of those that `layer` stood below
     expected the version that whoever wishes has seen; None: whatever it is (rollouts)
     """
 
@@ -68,6 +69,7 @@ class Change(msgspec.Struct, frozen=True):
     version: int | None = None
     source: str = ""
     layer: Layer | None = None
+    below: tuple[str, ...] = ()
     rollout: str | None = None
 
 
@@ -240,11 +242,29 @@ def _wished(
                 raise Conflict("not_drifted", "the device runs what it was told")
             return own, layers
         case _:
-            others = tuple(layer for layer in layers if layer.source != change.source)
-            layers = others if change.layer is None else (*others, change.layer)
+            layers = _relayered(layers, change)
             if len(layers) > CONFIG_LAYERS_MAX:
                 raise BadInput("too_many_layers", f"more than {CONFIG_LAYERS_MAX} groups bear upon this device")
             return own, layers
+
+
+def _relayered(layers: tuple[Layer, ...], change: Change) -> tuple[Layer, ...]:
+    """A rollout's layer comes out on top. What is given back goes where it stood: no higher than what it makes room for,
+    and below all that was above it, also where these came anew since. Asked again, nothing changes.
+    """
+    if change.layer is not None and change.layer in layers:
+        return layers
+    others = tuple(layer for layer in layers if layer.source != change.source)
+    if change.kind == "rollout":
+        return others if change.layer is None else (*others, change.layer)
+    held = next((place for place, layer in enumerate(layers) if layer.source == change.source), None)
+    if held is not None and change.rollout not in (None, layers[held].rollout):
+        return layers  # what another rollout has brought since is not this one's to take
+    if change.layer is None:
+        return others
+    above = [place for place, layer in enumerate(others) if layer.source in change.below]
+    place = min([len(others) if held is None else held, *above])
+    return (*others[:place], change.layer, *others[place:])
 
 
 def _known(values: Mapping[str, ConfigValue], known: set[str]) -> Values:

@@ -7,7 +7,7 @@ running ⇄ paused                               waiting ──▶ held │ abse
                                                whatever was told ──▶ returning ──▶ returned │ not_returned
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -165,13 +165,22 @@ class Rollout(msgspec.Struct, frozen=True):
         return Layer(self.source, self.group_name or self.name, self.id, self.values)
 
 
+class Former(Layer, frozen=True):
+    """A layer that a device had. below: sources of those that it stood below, and that win over it."""
+
+    below: tuple[str, ...] = ()
+
+    def layer(self) -> Layer:
+        return Layer(self.source, self.name, self.rollout, self.values)
+
+
 class Target(msgspec.Struct, frozen=True):
     """One device of a rollout.
 
     wave     len(plan.waves): it joined the group later
     told_at  when the twin was first asked; state_at: since when it is in its state
     version  of the device's configuration, in force when the twin had stored what the rollout brings
-    before   the layer of the same source that it had
+    before   the layer of the same source that it had, and where it stood
     """
 
     site: SiteId
@@ -183,7 +192,16 @@ class Target(msgspec.Struct, frozen=True):
     version: int | None = None
     was_there: bool | None = None
     problem: str = ""
-    before: Layer | None = None
+    before: Former | None = None
+
+
+def former(layers: Sequence[Layer], source: str) -> Former | None:
+    """What a rollout of this source is about to take from a device with these layers."""
+    for place, had in enumerate(layers):
+        if had.source == source:
+            above = tuple(each.source for each in layers[place + 1 :])
+            return Former(had.source, had.name, had.rollout, had.values, above)
+    return None
 
 
 def move(state: RolloutState, event: RolloutEvent) -> RolloutState:

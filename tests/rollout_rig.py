@@ -218,13 +218,14 @@ class RolloutRig:
         (answer,) = await self.twins.change_configs([ConfigWish(known.site, known.id, change)])
         return answer
 
-    async def group(self) -> str:
+    async def group(self, name: str = "All") -> str:
         """Of all inverters."""
         group_id = secrets.token_hex(8)
         await fetch(
             self.database,
-            "INSERT INTO remote.device_group (id, name, query) VALUES ($1, 'All', '{\"profiles\": [\"inverter\"]}')",
+            'INSERT INTO remote.device_group (id, name, query) VALUES ($1, $2, \'{"profiles": ["inverter"]}\')',
             group_id,
+            name,
         )
         return group_id
 

@@ -15,7 +15,16 @@ def bringing(rollout: Rollout, target: Target) -> ConfigWish:
 
 
 def returning(rollout: Rollout, target: Target) -> ConfigWish:
-    change = Change("rollout_return", why=rollout.name, source=rollout.source, layer=target.before, rollout=rollout.id)
+    """Its layer gives way to what the device had; where something else has taken its place already, nothing changes."""
+    had = target.before
+    change = Change(
+        "rollout_return",
+        why=rollout.name,
+        source=rollout.source,
+        layer=had.layer() if had is not None else None,
+        below=had.below if had is not None else (),
+        rollout=rollout.id,
+    )
     return ConfigWish(target.site, target.device, change)
 
 

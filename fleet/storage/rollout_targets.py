@@ -12,7 +12,7 @@ from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
 from fleet.rollout_facts import TargetFacts, is_wave_watched
 from fleet.rollout_window import SiteNow
-from fleet.rollouts import TOLD_STATES, WATCHED_STATES, Rollout, Target, TargetState
+from fleet.rollouts import TOLD_STATES, WATCHED_STATES, Former, Rollout, Target, TargetState, former
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import when
 from fleet.telemetry import UnixMs
@@ -31,7 +31,7 @@ class Candidate(msgspec.Struct, frozen=True):
     target: Target
     registered: bool
     there: bool
-    before: Layer | None
+    before: Former | None
     site: SiteNow
     is_overtaken: bool
 
@@ -270,9 +270,8 @@ def _target(row: asyncpg.Record) -> Target:
 
 def _candidate(row: asyncpg.Record, source: str) -> Candidate:
     layers = msgspec.convert(row["layers"] or [], list[Layer])
-    before = next((layer for layer in layers if layer.source == source), None)
     site = SiteNow(*(row[name] for name in SiteNow.__struct_fields__))
-    return Candidate(_target(row), row["registered"], row["there"], before, site, row["is_overtaken"])
+    return Candidate(_target(row), row["registered"], row["there"], former(layers, source), site, row["is_overtaken"])
 
 
 def _facts(row: asyncpg.Record) -> TargetFacts:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from fleet.configuration import Change
+from fleet.configuration import Change, Values
 from fleet.ids import SiteId
 from fleet.rollout_plan import RolloutPlan, Threshold, Wave
 from fleet.storage.database import connect
@@ -62,6 +62,22 @@ async def test_a_return_gives_back_the_earlier_rollout_of_the_group(database: Da
         assert rig.running() == set()
         (group,) = await fetch(database, 'SELECT "values", rollout_id FROM remote.device_group')
         assert (group["values"], group["rollout_id"]) == ({"report_interval_s": 30.0}, earlier)
+
+
+async def test_what_is_given_back_does_not_win_over_another_group(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        groups = [await rig.group("one"), await rig.group("two")]
+        for group_id, limit_pct in zip(groups, (70.0, 60.0), strict=True):
+            await rig.lead(await rig.begin(QUICK, group=group_id, values=_limit(limit_pct)), "completed")
+        later = await rig.begin(msgspec.structs.replace(QUICK, continuous=True), group=groups[0], values=_limit(50.0))
+        await rig.rounds_until(later, {"done": 10}, wave=3)
+        await rig.move(later, "return")
+        assert (await rig.lead(later, "aborted")).counts == {"returned": 10}
+
+        async def as_before() -> bool:
+            return {each.running.values["active_power_limit_pct"] for each in rig.fleet.devices.values()} == {60.0}
+
+        await until(as_before)
 
 
 async def test_a_device_whose_own_values_do_not_go_with_it_is_skipped(database: Database, broker: Broker) -> None:
@@ -126,6 +142,10 @@ async def test_revoked_and_changed_by_hand_meanwhile(database: Database, broker:
         device = rig.fleet.devices[offline[1]]
         await rig.change(device.id, Change("rollout_return", source=rollout_id))
         await rig.rounds_until(rollout_id, {"done": 6, "away": 4, "gone": 1, "overruled": 1})
+
+
+def _limit(limit_pct: float) -> Values:
+    return {"active_power_limit_pct": limit_pct}
 
 
 def _everybody_runs(rig: RolloutRig, version: int, device: str) -> Callable[[], Awaitable[bool]]:

@@ -30,6 +30,7 @@ from fleet.limits import (
     CONFIG_LAYERS_MAX,
 )
 from fleet.remote import RejectedConfig, ReportedConfig
+from fleet.rollouts import former
 from fleet.setting import RefusedValues
 from tests.device_config import DEFAULTS, PROFILE, SETTINGS, after, change, desired_of, layer, said, setting
 
@@ -134,6 +135,50 @@ def test_a_rollout_that_goes_again_leaves_nothing_behind() -> None:
     again = after(during, change("rollout_return", source="a"))
     assert (desired_of(again).own, desired_of(again).values) == (desired_of(before).own, desired_of(before).values)
     assert plan(again, change("rollout_return", source="a"), SETTINGS, None, 1) is None
+
+
+def test_what_a_rollout_gives_back_goes_where_it_stood() -> None:
+    """Not to the end, where it would win over what another group brought since."""
+    state = after(ConfigState(), change("rollout", source="a", layer=layer("a", limit_pct=70.0)))
+    before = state = after(state, change("rollout", source="b", layer=layer("b", limit_pct=60.0)))
+    had = former(desired_of(state).layers, "a")
+    assert had is not None
+    state = after(state, change("rollout", source="a", layer=layer("a", limit_pct=50.0)))
+    state = after(state, change("rollout", source="c", layer=layer("c", report_interval_s=5.0)))
+    assert desired_of(state).values["limit_pct"] == 50.0
+    back = change("rollout_return", source="a", layer=had.layer(), below=had.below)
+    state = after(state, back)
+    assert [each.source for each in desired_of(state).layers] == ["a", "b", "c"]
+    assert desired_of(state).values["limit_pct"] == desired_of(before).values["limit_pct"] == 60.0
+    assert plan(state, back, SETTINGS, None, 1) is None, "asked twice, it changes nothing"
+
+
+def test_what_is_given_back_stays_below_what_came_meanwhile() -> None:
+    for between in ([], ["b"]):
+        state = ConfigState()
+        for source in ("b", "a"):
+            state = after(state, change("rollout", source=source, layer=layer(source, limit_pct=70.0)))
+        had = former(desired_of(state).layers, "a")
+        assert had is not None
+        state = after(state, change("rollout", source="a", layer=layer("a", limit_pct=50.0)))
+        for source in between:
+            state = after(state, change("rollout", source=source, layer=layer(source, limit_pct=20.0)))
+        state = after(state, change("rollout_return", source="a", layer=had.layer(), below=had.below))
+        assert [each.source for each in desired_of(state).layers] == (["a", "b"] if between else ["b", "a"])
+    assert former((), "a") is None
+
+
+def test_a_rollout_that_asks_again_does_not_come_out_on_top() -> None:
+    first = change("rollout", source="a", layer=layer("a", limit_pct=70.0))
+    state = after(after(ConfigState(), first), change("rollout", source="b", layer=layer("b", limit_pct=60.0)))
+    assert plan(state, first, SETTINGS, None, 1) is None
+
+
+def test_a_rollout_takes_away_only_what_it_brought() -> None:
+    state = after(ConfigState(), change("rollout", source="a", layer=layer("a", limit_pct=70.0)))
+    rollout = desired_of(state).layers[0].rollout
+    assert plan(state, change("rollout_return", source="a", rollout="another"), SETTINGS, None, 1) is None
+    assert desired_of(after(state, change("rollout_return", source="a", rollout=rollout))).layers == ()
 
 
 def test_a_group_has_one_layer_and_there_are_not_many() -> None:
