@@ -47,12 +47,16 @@ def nginx() -> dict[str, str]:
 
 @dataclass
 class Gateway:
-    """url: of the portal, by its name; port: of every name. secrets: as the containers' volume of that name."""
+    """url: of the portal, by its name; port: of every name. secrets: as the containers' volume of that name.
+
+    environment: of start.sh. image: the one to run it in, as the installation does; None: with this machine's nginx.
+    """
 
     port: int
     url: str
     folder: Path
     environment: Mapping[str, str]
+    image: str | None = None
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -73,9 +77,17 @@ class Gateway:
         return (self.folder / "gateway.log").read_text()
 
     def start(self, shell: str = "sh") -> None:
+        command, env = [*shell.split(), str(FOLDER / "start.sh")], {**os.environ, **self.environment}
+        if self.image is None:
+            env |= nginx()
+        else:
+            told = [word for name, value in self.environment.items() for word in ("-e", f"{name}={value}")]
+            mounts = ["-v", f"{self.folder}:{self.folder}", "-v", f"{FOLDER}:{FOLDER}:ro"]
+            # the folder belongs to whoever runs this
+            user = f"{os.getuid()}:{os.getgid()}"
+            command = ["docker", "run", "--rm", "--network", "host", "--user", user, *mounts, *told, self.image, *command]
         with (self.folder / "gateway.log").open("ab") as log:
-            command = [*shell.split(), str(FOLDER / "start.sh")]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         self.until(lambda: "gateway_starts" in self.errors and self._listens(), "the gateway did not start")
 
     def until(self, condition: Any, what: str) -> None:
@@ -110,10 +122,12 @@ class Gateway:
 
 
 @contextmanager
-def gateway(folder: Path, pki: Path, *, web_port: int, pki_port: int, jwks: Any = None) -> Iterator[Gateway]:
+def gateway(
+    folder: Path, pki: Path, *, web_port: int, pki_port: int, jwks: Any = None, image: str | None = None
+) -> Iterator[Gateway]:
     """Not started. pki: with a certificate of servers/localhost, which the authority shows as well."""
     port = free_port()
-    made = Gateway(port, f"https://localhost:{port}", folder, {})
+    made = Gateway(port, f"https://localhost:{port}", folder, {}, image)
     certs("issue-platform", str(pki), "sp-gateway")
     certs("issue-server", str(pki), "--name", "devices.test")
     for name, source in (
@@ -126,8 +140,6 @@ def gateway(folder: Path, pki: Path, *, web_port: int, pki_port: int, jwks: Any 
         shutil.copy(pki / "trust" / name, made.secrets / name)
     (made.secrets / "jwks.json").write_bytes(msgspec.json.encode(jwks or {"keys": []}))
     made.environment = {
-        **os.environ,
-        **nginx(),
         "SP_HOST": "localhost",
         "SP_PUBLIC_URL": made.url,
         "SP_GATEWAY_SECRETS": str(made.secrets),
@@ -228,11 +240,11 @@ class Site:
 
 
 @contextmanager
-def gateway_site(folder: Path, database: Database, pki: Path) -> Iterator[Site]:
+def gateway_site(folder: Path, database: Database, pki: Path, image: str | None = None) -> Iterator[Site]:
     """Not within an event loop."""
     asyncio.run(seed(database.owner))
     web = WebProcess(folder, database)
-    with gateway(folder, pki, web_port=web.port, pki_port=free_port(), jwks=web.jwks) as made:
+    with gateway(folder, pki, web_port=web.port, pki_port=free_port(), jwks=web.jwks, image=image) as made:
         try:
             made.start()
             web.start(made.url)

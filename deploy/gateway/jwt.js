@@ -53,9 +53,12 @@ async function subjectOf(token, issuer) {
     if (key === null) {
         return null;
     }
-    const right = await signed(key, parts);
-    if (!right) {
-        return null;
+    if (!remembered(token)) {
+        const right = await signed(key, parts);
+        if (!right) {
+            return null;
+        }
+        remember(token);
     }
     return claimed(decoded(parts[1]), issuer, Date.now() / 1000);
 }
@@ -76,6 +79,23 @@ function keyFor(header) {
         }
     }
     return null;
+}
+
+// Tokens whose signature was right, for a minute (memory.conf): verifying is most of what a call costs here. Everything else
+// about them is looked at each time. njs has such a memory since 0.8.
+function remembered(token) {
+    return ngx.shared !== undefined && ngx.shared.verified !== undefined && ngx.shared.verified.has(token);
+}
+
+function remember(token) {
+    if (ngx.shared === undefined || ngx.shared.verified === undefined) {
+        return;
+    }
+    try {
+        ngx.shared.verified.set(token, 1);
+    } catch (e) {
+        // full, and nothing in it is old: this one is verified again the next time
+    }
 }
 
 async function signed(key, parts) {

@@ -56,6 +56,13 @@ write_listeners() {
     done
 }
 
+# What the workers remember together; only newer modules can.
+write_memory() {
+    if grep -q js_shared_dict_zone "$SP_GATEWAY_MODULE"; then
+        echo 'js_shared_dict_zone zone=verified:8m timeout=60s evict type=number;'
+    fi >"$SP_GATEWAY_RUN/conf/memory.conf"
+}
+
 write_upstreams() {
     printf 'upstream web {\n%s\nkeepalive 64;\nkeepalive_timeout 4s;\n}\nupstream pki {\n%s\n}\n' \
         "$(servers "$web")" "$(servers "$pki")" >"$SP_GATEWAY_RUN/conf/upstreams.conf"
@@ -71,6 +78,7 @@ write_configuration() {
             -e "s|\${SP_GATEWAY_PKI_NAME}|$SP_GATEWAY_PKI_NAME|g" "$file" >"$SP_GATEWAY_RUN/conf/${file##*/}"
     done
     write_listeners
+    write_memory
     write_upstreams
 }
 

@@ -1,4 +1,7 @@
-"""What the gateway adds to a call of the API (TLS, the token's signature, limits, a hop): with and without, turn by turn."""
+"""What the gateway adds to a call of the API (TLS, the token's signature, limits, a hop): with and without, turn by turn.
+
+Of the image where it is there, as an installation runs it; else of this machine's own nginx.
+"""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ import psutil
 
 from actors.local.ports import LOOPBACK
 from tests.bench.figures import Figure, figure, note, percentile
+from tests.bench.images import image_here
 from tests.gateway import Site, gateway_site
 from tests.servers import pki_folder, postgres_server, server_folder
 from tests.web_app import PEOPLE
@@ -20,11 +24,13 @@ _WARM_UP = 100
 
 
 def run() -> Iterator[Figure]:
+    image = image_here("gateway")
+    note(f"gateway: {image or 'no image of it here: with the nginx of this machine'}")
     with (
         server_folder("gateway") as folder,
         postgres_server() as cluster,
         pki_folder() as pki,
-        gateway_site(folder, cluster.create_database("sp_gateway"), pki.folder) as site,
+        gateway_site(folder, cluster.create_database("sp_gateway"), pki.folder, image) as site,
     ):
         with site.gateway.client() as client:
             tokens = [site.sign_in(client, email) for email in PEOPLE]
@@ -69,8 +75,11 @@ def _call(connection: HTTPConnection, headers: dict[str, str]) -> float:
 
 
 def _used_s(site: Site) -> float:
-    """By nginx's workers; the shell beside them looks at its files whether or not somebody calls."""
-    assert site.gateway.process is not None
-    children = psutil.Process(site.gateway.process.pid).children(recursive=True)
-    times = [one.cpu_times() for one in children if "nginx" in one.name()]
+    """By nginx's processes, which have its port; the shell beside them looks at its files whether or not somebody calls."""
+    ours = (one for one in psutil.process_iter() if one.name() == "nginx" and _listens(one, site.gateway.port))
+    times = [one.cpu_times() for one in ours]
     return float(sum(one.user + one.system for one in times))
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(each.laddr.port == port for each in process.net_connections("tcp"))

@@ -21,8 +21,7 @@ def run() -> Iterator[Figure]:
     if why:
         note(f"images: no container engine: {why}")
         return
-    release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    names = {target: f"solarperform/{target}:{release}" for target in TARGETS}
+    names = {target: name_of(target) for target in TARGETS}
     missing = [target for target, name in names.items() if _bytes(name) is None]
     if missing:
         note(f"images: building {', '.join(missing)}")
@@ -51,6 +50,17 @@ def _fixable(names: dict[str, str]) -> Iterator[Figure]:
                 note(f"images: {target}: nobody could be asked about {kind} packages: {done.stderr.strip()[-200:]}")
             else:
                 yield figure("images", f"{kind} packages of {target} with a known fixable vulnerability", count, "packages")
+
+
+def name_of(target: str) -> str:
+    """Of the image of this release."""
+    release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return f"solarperform/{target}:{release}"
+
+
+def image_here(target: str) -> str | None:
+    """Its name, where there is an engine that has it."""
+    return name_of(target) if engine_missing() is None and _bytes(name_of(target)) is not None else None
 
 
 def engine_missing() -> str | None:
