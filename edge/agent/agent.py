@@ -246,9 +246,10 @@ class Agent:
             now=_now_ms,
         )
         commands = Commands(self._journal, profile_named(self._me.profile), deeds.all(), tell=self._tell, now=_now_ms)
-        holding = self._journal.find(self._limit.held_by or "")
-        if holding is not None and holding.status == "failed":
-            self._limit.release()
+        limiting = self._journal.find(self._limit.last_command or "")
+        if limiting is not None and limiting.status == "failed":
+            with suppress(OSError):  # it counts for this process, and the next one comes here again
+                self._limit.release(limiting.id)
         return commands
 
     def _configured_limit_pct(self) -> float | None:

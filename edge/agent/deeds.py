@@ -4,6 +4,7 @@ import asyncio
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -97,13 +98,19 @@ class Deeds:
         return {"lines": self._log_tail.newest(int(command.args["lines"]), room)}
 
     async def _set_power_limit(self, command: Command) -> dict[str, Any]:
-        """Written down first: a limit that is in force is never forgotten. One that a device does not take is none."""
+        """Written down first: a limit that is in force is never forgotten. One that a device does not take is none.
+
+        Where none can take it now, nothing is changed: not what another command holds, nor what is set at a device.
+        """
+        await self._inputs.can_limit()
         pct, until = float(command.args["active_power_limit_pct"]), self._now() + int(command.args["duration_s"]) * 1000
         self._limit.hold(command.id, pct, until)
         try:
             await self._inputs.obey_limit()
-        except FleetError:
-            self._limit.release()
+        except (FleetError, OSError):
+            self._limit.release(command.id)
+            with suppress(FleetError, OSError):  # a device that took it before another did not goes back at once
+                await self._inputs.obey_limit()
             raise
         ends = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
         return {"active_power_limit_pct": self._limit.pct, "until": ends}

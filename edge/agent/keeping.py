@@ -116,14 +116,16 @@ class Inputs:
         """Input → "off", "ok", or why it does not work."""
         return {name: "off" if name not in self._tasks else keeper.failure or "ok" for name, keeper in self._keepers.items()}
 
+    async def can_limit(self) -> None:
+        """Asks every device, and changes nothing. Raises as obey_limit does."""
+        _require_any([await each.can_limit() for each in self._limiting()])
+
     async def obey_limit(self) -> None:
         """Every device that can be told how much it may give is told now.
 
         Raises FleetError for the first that does not obey, Unavailable (no_limit_control) where none can.
         """
-        obeyed = [await each.obey_limit() for each in self._limiting()]
-        if not any(obeyed):
-            raise Unavailable("no_limit_control", "no input that is at work now can limit a device's power")
+        _require_any([await each.obey_limit() for each in self._limiting()])
 
     @property
     def limit_problem(self) -> str:
@@ -171,3 +173,8 @@ class Inputs:
             return settings
         period_s = min(max(interval_s, INPUT_PERIOD_MIN_S), INPUT_PERIOD_MAX_S)
         return msgspec.structs.replace(settings, period_s=period_s)
+
+
+def _require_any(able: list[bool]) -> None:
+    if not any(able):
+        raise Unavailable("no_limit_control", "no input that is at work now can limit a device's power")

@@ -13,12 +13,13 @@ from fleet.telemetry import UnixMs
 log = structlog.get_logger()
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """A command's limit, until its end."""
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A command's limit, until its end. before: what holds again should this one turn out to be none; it has none itself."""
 
     command: str
     pct: float
     until: UnixMs
+    before: "Hold | None" = None
 
 
 class PowerLimit:
@@ -48,18 +49,27 @@ class PowerLimit:
         return (hold.until - self._now()) / 1000
 
     @property
-    def held_by(self) -> str | None:
-        """The command whose limit holds now."""
-        return self._hold.command if self._hold is not None and self._hold.until > self._now() else None
+    def last_command(self) -> str | None:
+        """The command that limited it last, whether that has ended or not."""
+        return self._hold.command if self._hold is not None else None
 
     def hold(self, command: str, pct: float, until: UnixMs) -> None:
-        """In place of an earlier command's. On the disk when this returns."""
-        self._keep(Hold(command, pct, until))
+        """In place of an earlier command's. On the disk when this returns. Raises OSError: nothing has changed."""
+        before = msgspec.structs.replace(self._hold, before=None) if self._hold is not None else None
+        hold = Hold(command, pct, until, before)
+        self._write(hold)
+        self._hold = hold
 
-    def release(self) -> None:
-        """The command's limit ends now."""
-        if self._hold is not None:
-            self._keep(msgspec.structs.replace(self._hold, until=0))
+    def release(self, command: str) -> None:
+        """That command has failed: what held before it holds again. Where nothing did, full power, as a device may have
+        taken the limit before it was known to have failed. Raises OSError: it counts for this process.
+        """
+        if self._hold is None or self._hold.command != command:
+            return
+        holds_again = self._hold.before or msgspec.structs.replace(self._hold, until=0)
+        if holds_again != self._hold:
+            self._hold = holds_again
+            self._write(holds_again)
 
     def _held_pct(self) -> float | None:
         """A limit that has ended leaves full power behind."""
@@ -67,9 +77,8 @@ class PowerLimit:
             return None
         return self._hold.pct if self._hold.until > self._now() else FULL_PCT
 
-    def _keep(self, hold: Hold) -> None:
+    def _write(self, hold: Hold) -> None:
         files.replace(self._file, msgspec.json.encode(hold))
-        self._hold = hold
 
     def _load(self) -> Hold | None:
         try:

@@ -87,6 +87,42 @@ async def test_an_inverter_is_limited_and_its_registers_are_read(sky: Platform, 
         agent.stop()
 
 
+async def test_a_limit_that_fails_leaves_what_holds_another_commands_and_the_installers(
+    sky: Platform, tmp_path: Path
+) -> None:
+    inverter = SunSpecDevice.limited_inverter(WMaxLimPct=7_000, WMaxLim_Ena=1)  # set by whoever installed it
+    async with inverter:
+        pass  # its port is known, and it is away
+    agent, heard = await sky.agent(tmp_path, "roof-inv", "sunspec-inverter")
+    config(agent, sunspec(inverter))
+    agent.start("run")
+    await until(lambda: heard.configs, "it is there")
+    away = await obeyed(sky, heard, "l-0", "set_power_limit", active_power_limit_pct=50)
+    assert away.status == "failed"
+    async with inverter:
+        await until(lambda: power_w(heard) == 7_000.0, "it gives what its installer allows")
+        assert inverter.writes == []
+        held = await obeyed(sky, heard, "l-1", "set_power_limit", active_power_limit_pct=30)
+        assert held.status == "succeeded"
+        inverter.stubborn = True
+        for number in (2, 3):
+            refused = await obeyed(sky, heard, f"l-{number}", "set_power_limit", active_power_limit_pct=50, duration_s=60)
+            assert (refused.status, "limit_not_taken" in refused.detail) == ("failed", True)
+        await sky.tell(heard.id, "down/command", command("l-4", "set_power_limit", active_power_limit_pct=50, duration_s=60))
+        limit_file = agent.state / "limit.json"
+        await until(lambda: b"l-4" in limit_file.read_bytes(), "it is tried")
+        agent.kill()
+        inverter.stubborn = False
+        inverter.tell(123, WMaxLimPct=5_000)  # it took it all the same
+        agent.start("run")
+        await until(lambda: heard.status_of("l-4")[-1:] == ["failed"], "nobody knows that it was done")
+        await until(lambda: inverter.said(123, "WMaxLimPct") == 3_000, "the limit that holds")
+        assert inverter.said(123, "WMaxLim_Ena") == 1
+        info = await obeyed(sky, heard, "i-1", "read_info")
+        assert info.detail["active_power_limit_pct"] == 30.0
+        agent.stop()
+
+
 async def test_an_inverter_that_cannot_be_limited_is_not_called_limited(sky: Platform, tmp_path: Path) -> None:
     async with SunSpecDevice.inverter() as inverter:
         agent, heard = await sky.agent(tmp_path, "roof-inv", "sunspec-inverter")

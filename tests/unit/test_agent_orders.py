@@ -126,14 +126,14 @@ def test_a_limit_holds_for_its_time_also_over_a_restart_and_then_the_configurati
     clock.limit(tmp_path).hold("c-1", 40.0, NOW + 10_000)
     clock.now += 9_999
     again = clock.limit(tmp_path)
-    assert (again.pct, again.held_by, again.full_power_in_s) == (40.0, "c-1", 0.001)
+    assert (again.pct, again.last_command, again.full_power_in_s) == (40.0, "c-1", 0.001)
     clock.configured = 60.0
     assert (again.pct, again.full_power_in_s) == (40.0, None)  # the inverter must not come back to full power by itself
     clock.configured = 30.0
     assert again.pct == 30.0
     clock.configured = 60.0
     clock.now += 1
-    assert (again.pct, again.held_by) == (60.0, None)
+    assert (again.pct, again.full_power_in_s) == (60.0, None)
     clock.configured = None
     assert clock.limit(tmp_path).pct == 100.0  # what it limited is given free, whoever was away when it ended
 
@@ -142,8 +142,86 @@ def test_a_limit_that_no_device_took_is_none(tmp_path: Path) -> None:
     clock = Clock()
     limit = clock.limit(tmp_path)
     limit.hold("c-1", 40.0, NOW + 10_000)
-    limit.release()
+    limit.release("c-1")
+    assert (limit.pct, clock.limit(tmp_path).pct) == (100.0, 100.0)  # one of two may have taken it: it is given free
+
+
+def test_what_fails_leaves_the_limit_that_another_command_holds(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = clock.limit(tmp_path)
+    limit.hold("c-1", 30.0, NOW + 10_000)
+    for failing in ("c-2", "c-3", "c-4"):
+        limit.hold(failing, 50.0, NOW + 3_000)
+        assert (limit.pct, limit.last_command) == (50.0, failing)
+        limit.release(failing)
+        for each in (limit, clock.limit(tmp_path)):
+            assert (each.pct, each.last_command, each.full_power_in_s) == (30.0, "c-1", 10.0)
+    limit.release("c-4")  # once more: it holds nothing any more
+    assert limit.pct == 30.0
+
+
+def test_what_fails_after_the_earlier_limit_has_ended_leaves_full_power(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = clock.limit(tmp_path)
+    limit.hold("c-1", 30.0, NOW + 1_000)
+    limit.hold("c-2", 50.0, NOW + 60_000)
+    clock.now += 2_000
+    limit.release("c-2")
     assert (limit.pct, clock.limit(tmp_path).pct) == (100.0, 100.0)
+
+
+def test_a_power_cut_before_it_is_known_whether_it_was_taken_can_be_undone_however_long_it_lasted(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = clock.limit(tmp_path)
+    limit.hold("c-1", 30.0, NOW + 10_000)
+    limit.hold("c-2", 50.0, NOW + 1_000)
+    clock.now += 5_000
+    again = clock.limit(tmp_path)
+    assert again.last_command == "c-2"  # over by now, and still not the one that holds
+    again.release("c-2")
+    assert (again.pct, clock.limit(tmp_path).pct) == (30.0, 30.0)
+
+
+def test_only_the_limit_before_is_remembered(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = clock.limit(tmp_path)
+    sizes = []
+    for number in range(9):
+        limit.hold(f"c-{number}", 30.0 + number, NOW + 10_000)
+        sizes.append((tmp_path / "limit.json").stat().st_size)
+    assert sizes[1:] == [sizes[1]] * 8
+    limit.release("c-8")
+    assert (limit.pct, limit.last_command) == (37.0, "c-7")
+
+
+def test_a_disk_that_takes_nothing_does_not_keep_a_limit_that_failed(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = clock.limit(tmp_path)
+    limit.hold("c-1", 30.0, NOW + 10_000)
+    limit.hold("c-2", 50.0, NOW + 10_000)
+    (tmp_path / "limit.json.new").mkdir()
+    with pytest.raises(OSError, match=r"limit\.json\.new"):
+        limit.release("c-2")
+    assert limit.pct == 30.0
+    with pytest.raises(OSError, match=r"limit\.json\.new"):
+        limit.hold("c-3", 60.0, NOW + 10_000)
+    assert limit.pct == 30.0
+
+
+def test_the_file_of_the_release_before_is_read_and_reads_the_new_one(tmp_path: Path) -> None:
+    class Before(msgspec.Struct):
+        command: str
+        pct: float
+        until: int
+
+    file = tmp_path / "limit.json"
+    file.write_bytes(msgspec.json.encode(Before("c-1", 40.0, NOW + 10_000)))
+    limit = Clock().limit(tmp_path)
+    assert (limit.pct, limit.last_command) == (40.0, "c-1")
+    limit.hold("c-2", 50.0, NOW + 10_000)
+    assert msgspec.json.decode(file.read_bytes(), type=Before) == Before("c-2", 50.0, NOW + 10_000)
+    limit.release("c-2")
+    assert msgspec.json.decode(file.read_bytes(), type=Before) == Before("c-1", 40.0, NOW + 10_000)
 
 
 def test_a_damaged_file_limits_nothing(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ class Limiting(Protocol):
 
     limit_problem: str  # why it cannot, as far as it is known; '' otherwise
 
+    async def can_limit(self) -> bool:
+        """Asks it, and changes nothing; whether there is anything to limit. Raises FleetError: it would not obey now."""
+
     async def obey_limit(self) -> bool:
         """Tells it now, and looks whether it has taken it; whether there is anything to limit. Raises FleetError."""
 

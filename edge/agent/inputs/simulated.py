@@ -84,6 +84,9 @@ class SimulatedInput:
                 sink.samples([sample], source)
             await asyncio.sleep(max(self._settings.period_s - (time.monotonic() - began), 0.1))
 
+    async def can_limit(self) -> bool:
+        return True
+
     async def obey_limit(self) -> bool:
         """Its next reading does."""
         return True

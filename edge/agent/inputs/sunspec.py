@@ -84,19 +84,31 @@ class SunspecInput:
     async def read_registers(self, address: int, count: int) -> list[int]:
         return await read_through(self._reader, self._settings, address, count)
 
+    async def can_limit(self) -> bool:
+        """Raises Unavailable (input_away, no_limit_control, modbus_away, modbus_refused)."""
+        reader = self._reached()
+        for _, controls in self._limited():
+            await sunspec_limit.look(reader, controls.address, controls.length)
+        return bool(self._limited())
+
     async def obey_limit(self) -> bool:
-        """Raises Unavailable (input_away, no_limit_control, limit_not_taken, modbus_away, modbus_refused)."""
+        """Raises Unavailable (limit_not_taken), and as can_limit does."""
+        reader = self._reached()
+        async with self._limiting:
+            for unit, controls in self._limited():
+                if await sunspec_limit.obey(reader, controls.address, controls.length, self._limit):
+                    log.info("sunspec_limited", input=self.name, serial=unit.serial, limit_pct=self._limit.pct)
+        return bool(self._limited())
+
+    def _reached(self) -> RegisterReader:
         if self._reader is None:
             raise Unavailable("input_away", f"input {self.name} has not reached its device yet")
         if self.limit_problem:
             raise Unavailable("no_limit_control", self.limit_problem)
-        async with self._limiting:
-            for unit in self.units:
-                if unit.controls is not None and await sunspec_limit.obey(
-                    self._reader, unit.controls.address, unit.controls.length, self._limit
-                ):
-                    log.info("sunspec_limited", input=self.name, serial=unit.serial, limit_pct=self._limit.pct)
-        return any(unit.controls is not None for unit in self.units)
+        return self._reader
+
+    def _limited(self) -> list[tuple[Unit, Block]]:
+        return [(unit, unit.controls) for unit in self.units if unit.controls is not None]
 
     async def _keep_limit(self) -> None:
         """An inverter that was without power has forgotten it. One that refuses is told so rarely, and said once."""

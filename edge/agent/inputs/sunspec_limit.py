@@ -25,16 +25,11 @@ class _Said(NamedTuple):
     enabled: bool
 
 
-async def obey(reader: RegisterReader, address: int, length: int, limit: Limit) -> bool:
-    """Brings the controls at this address to what the limit says; whether anything had to be written.
+async def look(reader: RegisterReader, address: int, length: int) -> tuple[list[int], int]:
+    """The controls' registers as they stand, head included, and the power of ten of the percentage. Changes nothing.
 
-    The percentage is rounded down to the inverter's steps: never more than allowed. Where the limit's end is known and full
-    power follows, the inverter is told that as well, so that it comes back by itself when nobody can tell it.
-    Raises Unavailable (no_limit_control, limit_not_taken, modbus_away, modbus_refused).
+    Raises Unavailable (no_limit_control, modbus_away, modbus_refused).
     """
-    pct = limit.pct
-    if pct is None:
-        return False
     if length < _LENGTH:
         raise Unavailable(
             "no_limit_control", f"the inverter's model {CONTROLS} is {length} registers short of what it needs"
@@ -43,6 +38,20 @@ async def obey(reader: RegisterReader, address: int, length: int, limit: Limit) 
     scale = words[_SCALE] - 0x1_0000 if words[_SCALE] >= 0x8000 else words[_SCALE]
     if abs(scale) > _SCALE_MAX:
         raise Unavailable("no_limit_control", f"the inverter's model {CONTROLS} has no scale for its power limit")
+    return words, scale
+
+
+async def obey(reader: RegisterReader, address: int, length: int, limit: Limit) -> bool:
+    """Brings the controls at this address to what the limit says; whether anything had to be written.
+
+    The percentage is rounded down to the inverter's steps: never more than allowed. Where the limit's end is known and full
+    power follows, the inverter is told that as well, so that it comes back by itself when nobody can tell it.
+    Raises Unavailable (limit_not_taken), and as look does.
+    """
+    pct = limit.pct
+    if pct is None:
+        return False
+    words, scale = await look(reader, address, length)
     wanted = _Said(floor(round(pct / 10.0**scale, 6)), pct < FULL_PCT)
     if _keeps(_said(words), wanted):
         return False
