@@ -4,8 +4,11 @@
 # Run in a checkout of that release. What a release was started with (docker-compose.yml, deploy/) is kept beside its
 # number, so that going back starts the images of before with the files of before. The database stays: migrations only
 # add what code of the release before goes on without.
-#   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there
-#   SP_IMAGES        as in build-images.sh; what is not on this machine is pulled
+#   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there; `release` leads to the
+#                    one that runs, to work in by hand
+#   SP_IMAGES        as in build-images.sh; what is not on this machine is pulled. Images of others are pulled each time:
+#                    they are mended under the same tags. Where no registry answers, those of this machine have to do
+#   SP_OWNER_DIR, SP_BACKUP_DIR   as in .env; default: owner, backups in SP_STATE
 #   WAIT_S           how long everything may take to be healthy; default: 180
 #   SMOKE            another command that says whether all is well; default: smoke.sh
 # Exit code: 0 the new release runs, 1 the one before runs again, 2 neither does.
@@ -14,28 +17,52 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 release=${1:?which release?}
 [[ $release =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || { echo "deploy: '$release' is no release" >&2; exit 2; }
-project=${COMPOSE_PROJECT_NAME:-solarperform}
 state=${SP_STATE:-$HOME/solarperform}
 mkdir -p "$state/releases"
+state=$(cd "$state" && pwd)
 touch "$state/.env"
 current=$(cat "$state/current" 2>/dev/null || true)
 
 exec 9>"$state/lock"
 flock --nonblock 9 || { echo "deploy: another deployment is under way in $state" >&2; exit 2; }
 
+told() { # as .env says, which is Compose's: no shell would read every line of it the same way
+    sed -n -e "s/[[:space:]]#.*//" -e "s/^$1=//p" "$state/.env" | tail -n 1 | tr -d "\"' \r"
+}
+
+lasting() { # name, default: into .env, where whoever works here by hand finds it as well
+    local folder=${!1:-$(told "$1")}
+    folder=${folder:-$2}
+    [[ $folder == /* ]] || { echo "deploy: $1=$folder has to be an absolute path: releases' folders come and go" >&2; exit 2; }
+    [ "$folder" != "$2" ] || mkdir -p "$folder"
+    export "$1=$folder"
+    [ -n "$(told "$1")" ] || printf '%s=%s\n' "$1" "$folder" >>"$state/.env"
+}
+
+remember() { # what this release and the next ones have in common
+    [ -z "$(tail -c 1 "$state/.env")" ] || echo >>"$state/.env"
+    lasting SP_OWNER_DIR "$state/owner"
+    lasting SP_BACKUP_DIR "$state/backups"
+    [ -z "${SP_IMAGES:-}" ] || [ -n "$(told SP_IMAGES)" ] || printf 'SP_IMAGES=%s\n' "$SP_IMAGES" >>"$state/.env"
+    export SP_IMAGES=${SP_IMAGES:-$(told SP_IMAGES)}
+    project=${COMPOSE_PROJECT_NAME:-$(told COMPOSE_PROJECT_NAME)}
+    project=${project:-solarperform}
+}
+
 compose() { # release, arguments
     local which=$1
     shift
-    SP_RELEASE=$which SP_OWNER_DIR=${SP_OWNER_DIR:-$state/owner} docker compose --project-name "$project" --env-file "$state/.env" \
+    SP_RELEASE=$which docker compose --project-name "$project" --env-file "$state/.env" \
         --project-directory "$state/releases/$which" --file "$state/releases/$which/docker-compose.yml" "$@"
 }
 
 keep() { # what this checkout starts the release with
     local kept=$state/releases/$release
     rm -rf "$kept.new"
-    mkdir -p "$kept.new" "$state/owner"
+    mkdir -p "$kept.new"
     cp -R "$here/../../docker-compose.yml" "$kept.new/"
     cp -R "$here/.." "$kept.new/deploy"
+    ln -s ../../.env "$kept.new/.env"
     rm -rf "$kept"
     mv "$kept.new" "$kept"
 }
@@ -43,17 +70,18 @@ keep() { # what this checkout starts the release with
 fetch() {
     local image
     [ -z "${REGISTRY_USER:-}" ] || "$here/registry-login.sh"
+    compose "$release" pull --quiet --ignore-buildable ||
+        echo "deploy: no newer images of others were fetched; going on with images of this machine" >&2
     for image in $(compose "$release" config --images | sort -u); do
-        docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image"
+        docker image inspect "$image" >/dev/null 2>&1 && continue
+        [[ $image != solarperform/* ]] ||
+            { echo "deploy: $image is not on this machine, and SP_IMAGES names no registry that has it" >&2; exit 2; }
+        docker pull --quiet "$image"
     done
 }
 
 start() { # release
     compose "$1" up --detach --no-build --remove-orphans --wait --wait-timeout "${WAIT_S:-180}"
-}
-
-told() { # as .env says, which is Compose's: no shell would read every line of it the same way
-    sed -n -e "s/[[:space:]]#.*//" -e "s/^$1=//p" "$state/.env" | tail -n 1 | tr -d "\"' \r"
 }
 
 well() { # within a minute: what is healthy may still be warming up
@@ -67,11 +95,13 @@ well() { # within a minute: what is healthy may still be warming up
     done
 }
 
+remember
 keep
 fetch
 if start "$release" && well; then
     printf '%s\n' "$release" >"$state/current.new"
     mv "$state/current.new" "$state/current"
+    ln -sfn "releases/$release" "$state/release"
     echo "deploy: $release runs"
     exit 0
 fi

@@ -151,3 +151,24 @@ def test_a_release_without_notes_or_of_another_version_is_none(tmp_path: Path, t
     assert done.returncode == 1
     assert done.stdout == ""
     assert why in done.stderr
+
+
+def test_newer_images_are_proposed_wherever_one_is_named_by_its_tag() -> None:
+    """A `FROM ${NAME}` is not followed; such an ARG has a tag that is mended in place, and CI pulls it for each build."""
+    told = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    watched = {(each["package-ecosystem"], each["directory"]): each for each in told}
+    named = re.findall(r"^ +image: \$\{SP_[A-Z]+_IMAGE:-([^:}]+):[^}]+\}$", (ROOT / "docker-compose.yml").read_text(), re.M)
+    assert "postgres" in named
+    kept = watched["docker-compose", "/"]["ignore"]
+    assert kept == [{"dependency-name": "postgres", "update-types": ["version-update:semver-major"]}]
+    assert [
+        from_ for from_ in re.findall(r"^FROM (\S+)", (ROOT / "deploy/Dockerfile").read_text(), re.M) if ":" in from_
+    ] == []
+    pulled = [
+        step["env"]["BUILD_OPTIONS"]
+        for _, job in jobs()
+        for step in job.get("steps", ())
+        if "BUILD_OPTIONS" in step.get("env", {})
+    ]
+    assert len(pulled) == 2
+    assert all("--pull" in options.split() for options in pulled)
