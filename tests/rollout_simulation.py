@@ -126,10 +126,10 @@ class Simulation:
             self.rollout = change(self.rollout, state=move(self.rollout.state, kind), stopped=stop or self.rollout.stopped)  # type: ignore[arg-type]
 
     def _tell(self) -> None:
-        for target in [each for each in self.targets.values() if each.state == "telling"]:
-            self._told(target.device)
         if self.rollout.state not in ("running", "completed"):
             return
+        for target in [each for each in self.targets.values() if each.state == "telling" and self.is_open]:
+            self._told(target.device)
         last_minute = sum(at > self.now - 60_000 for at in self.told_at)
         for target in self._due()[: room(self.plan, last_minute)]:
             self._move(target.device, "tell", told_at=self.now)

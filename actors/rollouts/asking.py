@@ -1,5 +1,7 @@
 """What the twins are asked for a target, and what their answer makes of it."""
 
+import msgspec
+
 from fleet.configuration import Change
 from fleet.orders import ConfigAnswer, ConfigWish, OrderProblem
 from fleet.rollouts import Rollout, Target, TargetEvent, move_target
@@ -39,6 +41,13 @@ def after_bringing(target: Target, answer: ConfigAnswer) -> TargetMove | None:
 def after_returning(target: Target, answer: ConfigAnswer) -> TargetMove | None:
     """As after_bringing."""
     return _moved(target, "restore", answer) if answer.problem is None else _refused(target, answer.problem)
+
+
+def after_taking_back(target: Target, answer: ConfigAnswer) -> TargetMove | None:
+    """As after_bringing, of one whose telling broke off before its rollout was aborted."""
+    begun = msgspec.structs.replace(target, state=move_target(target.state, "return"))
+    move = after_returning(begun, answer)
+    return None if move is None else msgspec.structs.replace(move, was=target.state)
 
 
 def _moved(target: Target, event: TargetEvent, answer: ConfigAnswer, *, was_there: bool | None = None) -> TargetMove:

@@ -6,6 +6,8 @@ Crash contract. Killed between any two statements, the next process that leads g
   has the layer already, or gets it now.
 - Every write names the state that it follows from, so what another process has done meanwhile is not undone.
 - A rollout that somebody has moved is told no further: recording whom to tell locks its row at the revision that was seen.
+  Whose telling broke off is left as it is while the rollout is paused or its window is shut; once it is aborted, it gets
+  back what it had, since its twin may have the layer although nobody has heard so.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,10 +77,8 @@ class Lead:
         if step is not None and await self._take(connection, rollout, step, tally, now):
             await rollouts.tell(connection, rollout.id)
             return True
-        if rollout.state == "returning":
-            return await self._ask(
-                connection, rollout, "returning", partial(asking.returning, rollout), asking.after_returning
-            )
+        if rollout.state in ("returning", "aborted"):
+            return await self._give_back(connection, rollout)
         return await self._bring(connection, rollout, now)
 
     async def _look(self, connection: Connection, rollout: Rollout, now: UnixMs) -> None:
@@ -144,10 +144,14 @@ class Lead:
 
     async def _bring(self, connection: Connection, rollout: Rollout, now: UnixMs) -> bool:
         """First those that were being told when something broke off, then as many more as the limit allows."""
+        if rollout.state not in ("running", "completed"):
+            return False
         wish = partial(asking.bringing, rollout)
-        if await self._ask(connection, rollout, "telling", wish, asking.after_bringing):
+        broken_off = await rollout_targets.broken_off(connection, rollout, limit=ROLLOUT_TOLD_AT_ONCE_MAX, now=now)
+        again = [each.target for each in broken_off if is_open(rollout.plan.window, each.site, now)]
+        if await self._ask(connection, rollout, again, wish, asking.after_bringing):
             return True
-        if rollout.state != "running" and (rollout.state != "completed" or rollout.plan.window is None):
+        if rollout.state == "completed" and rollout.plan.window is None:
             return False
         told = await rollout_targets.told_since(connection, rollout.id, now - 60_000)
         most = room(rollout.plan, told)
@@ -159,23 +163,32 @@ class Lead:
         async with connection.transaction():
             if not await rollout_targets.record_turns(connection, rollout, chosen, moves, now):
                 return True
-        if chosen:
-            await self._ask(connection, rollout, "telling", wish, asking.after_bringing)
+        await self._ask(connection, rollout, [_being_told(each) for each in chosen], wish, asking.after_bringing)
         return bool(found)
 
-    async def _ask(self, connection: Connection, rollout: Rollout, state: TargetState, wish: _Wish, after: _After) -> bool:
-        """All in this state, piece by piece, each recorded before the next one. Whether there were any."""
-        asked, last = 0, ""
-        while asked < ROLLOUT_TOLD_AT_ONCE_MAX:
-            piece = await rollout_targets.in_state(connection, rollout.id, state, limit=ROLLOUT_PIECE_MAX, after=last)
-            if not piece:
-                break
+    async def _give_back(self, connection: Connection, rollout: Rollout) -> bool:
+        """All that it brought; of one that is aborted, what it may have brought without anybody having heard so."""
+        state: TargetState = "telling" if rollout.state == "aborted" else "returning"
+        after = asking.after_taking_back if rollout.state == "aborted" else asking.after_returning
+        whose = await rollout_targets.in_state(connection, rollout.id, state, limit=ROLLOUT_TOLD_AT_ONCE_MAX)
+        return await self._ask(connection, rollout, whose, partial(asking.returning, rollout), after)
+
+    async def _ask(
+        self, connection: Connection, rollout: Rollout, whose: Sequence[Target], wish: _Wish, after: _After
+    ) -> bool:
+        """Piece by piece, each recorded before the next one. Whether there were any."""
+        for start in range(0, len(whose), ROLLOUT_PIECE_MAX):
+            piece = whose[start : start + ROLLOUT_PIECE_MAX]
             answers = await self._door.ask([wish(target) for target in piece])
             moves = [after(target, answer) for target, answer in zip(piece, answers, strict=True)]
             now = await rollout_targets.clock(connection)
             await rollout_targets.record_moves(connection, rollout.id, [move for move in moves if move is not None], now)
-            asked, last = asked + len(piece), piece[-1].device
-        return asked > 0
+        return bool(whose)
+
+
+def _being_told(chosen: Candidate) -> Target:
+    """As record_turns has just recorded it."""
+    return msgspec.structs.replace(chosen.target, state="telling", was_there=chosen.there, before=chosen.before)
 
 
 def _choose(

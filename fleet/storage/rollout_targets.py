@@ -70,6 +70,10 @@ _UNTOLD: Final = """
     SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3
         AND (state = 'waiting' OR (state = 'held' AND state_at < $4)) ORDER BY wave, device_id LIMIT $5
 """
+_BROKEN_OFF: Final = """
+    SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND wave <= $3 AND state = 'telling' AND state_at <= $4
+        ORDER BY wave, device_id LIMIT $5
+"""
 HEARD_AT: Final = "CASE WHEN l.online THEN h.since ELSE l.seen_at END"
 # Those that can still be missed are left where they are: of thousands that are away none is read out or written.
 _BACK: Final = f"""
@@ -119,7 +123,7 @@ _WATCHED: Final = f"""
 """  # noqa: S608 - put together from constants
 _IN_STATE: Final = f"""
     SELECT {_TARGET} FROM remote.rollout_target t
-    WHERE t.rollout_id = $1 AND t.state = $2 AND t.device_id > $3 ORDER BY t.device_id LIMIT $4
+    WHERE t.rollout_id = $1 AND t.state = $2 ORDER BY t.device_id LIMIT $3
 """  # noqa: S608 - put together from constants
 _HOLD_STILL: Final = "SELECT true FROM remote.rollout WHERE id = $1 AND revision = $2 FOR SHARE"
 _TELLING: Final = """
@@ -149,23 +153,35 @@ async def candidates(connection: Connection, rollout: Rollout, *, limit: int, no
 
     Then those that were not there when they could have been told, and are now; these also once the rollout is completed.
     """
-    held_before = when(now - round(ROLLOUT_HELD_LOOK_S * 1000))
-    is_windowed = rollout.plan.window is not None
-    whose = [_UNTOLD] if rollout.state == "running" else []
-    rows = []
-    for inner in (*whose, *([_BACK] if is_windowed else [])):
-        rows += await connection.fetch(
-            _CANDIDATES.format(whose=inner),
-            rollout.id,
-            rollout.profile,
-            rollout.wave,
-            held_before,
-            limit,
-            is_windowed,
-            sorted((*TOLD_STATES, "telling")),
-            rollout.group,
-            sorted(rollout.values),
-        )
+    held_before = now - round(ROLLOUT_HELD_LOOK_S * 1000)
+    found = []
+    if rollout.state == "running":
+        found += await _candidates(connection, rollout, _UNTOLD, held_before, limit)
+    if rollout.plan.window is not None:
+        found += await _candidates(connection, rollout, _BACK, held_before, limit)
+    return found
+
+
+async def broken_off(connection: Connection, rollout: Rollout, *, limit: int, now: UnixMs) -> list[Candidate]:
+    """Those that were being told when something broke off: the twin may have it, or not."""
+    return await _candidates(connection, rollout, _BROKEN_OFF, now, limit)
+
+
+async def _candidates(
+    connection: Connection, rollout: Rollout, whose: str, in_state_before: UnixMs, limit: int
+) -> list[Candidate]:
+    rows = await connection.fetch(
+        _CANDIDATES.format(whose=whose),
+        rollout.id,
+        rollout.profile,
+        rollout.wave,
+        when(in_state_before),
+        limit,
+        rollout.plan.window is not None,
+        sorted((*TOLD_STATES, "telling")),
+        rollout.group,
+        sorted(rollout.values),
+    )
     return [_candidate(row, rollout.source) for row in rows]
 
 
@@ -179,10 +195,9 @@ async def watched(connection: Connection, rollout: Rollout, *, after: str, limit
     return [Watched(_target(row), _facts(row)) for row in rows]
 
 
-async def in_state(
-    connection: Connection, rollout_id: str, state: TargetState, *, limit: int, after: str = ""
-) -> list[Target]:
-    rows = await connection.fetch(_IN_STATE, rollout_id, state, after, limit)
+async def in_state(connection: Connection, rollout_id: str, state: TargetState, *, limit: int) -> list[Target]:
+    """By device."""
+    rows = await connection.fetch(_IN_STATE, rollout_id, state, limit)
     return [_target(row) for row in rows]
 
 

@@ -86,6 +86,37 @@ async def test_two_conductors_one_works(database: Database, broker: Broker) -> N
         assert (await rig.lead(rollout_id, "completed")).counts == {"done": 10}
 
 
+@pytest.mark.parametrize("lost", ["before", "after"])  # the twins are not asked, or their answer is not heard
+async def test_whose_telling_broke_off_is_told_nothing_while_it_is_paused_nor_once_it_is_aborted(
+    database: Database, broker: Broker, lost: str
+) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        rollout_id = await rig.begin(QUICK)
+        await rig.lead_fragile(KilledTwins(rig.twins, **{lost: 0}), 1_000)
+        await rig.move(rollout_id, "pause")
+        held = await rig.holders()
+        assert len(held) == (0 if lost == "before" else 3)
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).counts == {"telling": 3, "waiting": 7}
+        assert await rig.holders() == held
+
+        await rig.move(rollout_id, "abort")  # and nothing is given back to those that were told
+        await rig.rounds_until(rollout_id, {"returned": 3, "waiting": 7})
+        assert await rig.holders() == set()
+        assert (await rig.look(rollout_id)).state == "aborted"
+
+
+async def test_whose_telling_broke_off_is_told_once_it_goes_on(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        rollout_id = await rig.begin(QUICK)
+        await rig.lead_fragile(KilledTwins(rig.twins, before=0), 1_000)
+        await rig.move(rollout_id, "pause")
+        await rig.rounds_for(rollout_id, 2)
+        await rig.move(rollout_id, "resume")
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 10}
+        assert max(rig.fleet.configured.values()) == 1
+
+
 async def _is_free(database: Database) -> bool:
     connection = await connect(database.sp_rollouts)
     try:

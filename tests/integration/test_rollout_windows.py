@@ -7,7 +7,7 @@ import msgspec
 from fleet.rollout_plan import RolloutPlan, SolarWindow, Wave
 from tests.fleet_rig import fetch
 from tests.obedient import Habits
-from tests.rollout_rig import QUICK, RolloutRig, rollout_rig
+from tests.rollout_rig import QUICK, KilledTwins, RolloutRig, rollout_rig
 from tests.servers import Broker, Database
 
 OPEN = SolarWindow(from_hour=0.0, until_hour=24.0)
@@ -49,6 +49,18 @@ async def test_who_comes_back_at_noon_while_its_wave_is_at_work_is_waited_for(da
         await _seen(rig)
         await _a_minute_later(rig)
         await rig.rounds_until(rollout_id, {"held": 10})
+
+
+async def test_whose_telling_broke_off_waits_for_its_window_again(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        rollout_id = await rig.begin(_windowed(OPEN))
+        await rig.lead_fragile(KilledTwins(rig.twins, before=0), 1_000)
+        await _set_window(rig, rollout_id, _shut())
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).counts == {"telling": 3, "waiting": 7}
+        assert not await rig.holders()
+        await _set_window(rig, rollout_id, OPEN)
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 10}
 
 
 async def test_who_is_absent_is_told_no_more_once_it_is_aborted(database: Database, broker: Broker) -> None:
