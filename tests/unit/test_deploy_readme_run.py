@@ -100,7 +100,7 @@ def test_an_upgrade_takes_new_images_and_both_ways_change_the_link(tmp_path: Pat
         shutil.copy(ROOT / "docker-compose.yml", folder)
     (old / ".env").write_text(f"SP_HOST=sun.example.org\nSP_RELEASE=0.1.0\nSP_REDIS_IMAGE=redis@{DIGEST}\nSP_SHARDS=8\n")
     (tmp_path / "solarperform").symlink_to(old)
-    upgrade = re.sub(r"^tar .*$", ":", block("ln -sfn /opt/solarperform-0.2.0"), flags=re.MULTILINE)
+    upgrade = re.sub(r"^git clone .*$", ":", block("ln -sfn /opt/solarperform-0.2.0"), flags=re.MULTILINE)
     begins = f"cd {tmp_path}/solarperform\n"
     done = run(begins + upgrade.replace("/opt/", f"{tmp_path}/"), tmp_path)
     assert done.returncode == 0, done.stderr
