@@ -96,7 +96,9 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
 }
 # fmt: on
 
-StopCode = Literal["person", "rejected", "timed_out", "went_silent", "raised_alerts", "energy", "energy_unknown"]
+StopCode = Literal[
+    "person", "rejected", "timed_out", "went_silent", "raised_alerts", "energy", "energy_unknown", "restored",
+]  # fmt: skip
 
 
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,7 +107,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     count, of    faults, and devices with an outcome
     measured_pct the share of faults; with 'energy' by how much the canaries' yield changed: −12 is a drop of 12 %
     limit_pct    what that was measured against
-    person_id    who did it; None: the rollout itself
+    person_id    who did it; None: the rollout itself; with 'restored' the platform came back from a backup
     """
 
     code: StopCode

@@ -65,6 +65,13 @@ def empty_database(cluster: Cluster, name: str) -> DatabaseSettings:
     return cluster.settings(name, SUPERUSER)
 
 
+def files_of(settings: KeepingSettings) -> dict[str, tuple[bytes, int]]:
+    """Name below the installation's folder → content and mode."""
+    root = settings.archives.parent
+    names = [path for one in settings.folders for path in (one.path.rglob("*") if one.path.is_dir() else [one.path])]
+    return {str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode) for path in names if path.is_file()}
+
+
 _ROLES = re.compile(r"sp_\w+(?:, sp_\w+)+")
 
 

@@ -111,6 +111,10 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
         _Words("Retiré, révoqué, ou passé derrière une passerelle.", "Retired, revoked, or put behind a gateway."),
     ),
 }
+_RESTORED: Final = _Words(
+    "la plateforme a été restaurée d’une sauvegarde, et il a pu être arrêté entre-temps ; à vous de décider",
+    "the platform was restored from a backup, and it may have been aborted meanwhile; it is for you to decide",
+)
 # Of one device, and of several. {faults}: "3 témoins sur 5"; {measured}: a share.
 _STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
     "person": (_Words("par {person}", "by {person}"), _Words("par {person}", "by {person}")),
@@ -150,6 +154,7 @@ _STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
             "the canaries’ yield could not be compared with their neighbours’; it is for you to decide",
         ),
     ),
+    "restored": (_RESTORED, _RESTORED),
 }
 _STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
     # By itself, and by somebody.

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors.keeping import aftermath, backup, bundle, options, sealing, words
+from actors.keeping import backup, bundle, options, sealing, words
 from actors.keeping.bundle import Piece
 from actors.keeping.redaction import Redactor
-from actors.keeping.restore import look, restore, set_aside, verify
+from actors.keeping.restore import How, restore
 from actors.keeping.texts import text
 from actors.local import audit
 from fleet.errors import FleetError
@@ -55,13 +55,10 @@ def _done(chosen: argparse.Namespace) -> Iterator[str]:
 
 def _restored(told: KeepingSettings, chosen: argparse.Namespace) -> Iterator[str]:
     opener = options.opener_of(chosen)
-    if chosen.set_aside:
-        look(chosen.file, opener)  # what cannot be restored sets nothing aside
-        yield text("set_aside", name=asyncio.run(set_aside(told.database)))
-    done = asyncio.run(restore(told, chosen.file, opener))
-    verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify else None
-    yield from words.restored(done, told.database.name, verified_s)
-    yield from words.warnings(done, asyncio.run(aftermath.settle(told, done.header, chosen.crl)))
+    how = How(chosen.set_aside, chosen.verify, chosen.crl)
+    done = asyncio.run(restore(told, chosen.file, opener, how))
+    yield from words.restored(done, told.database.name)
+    yield from words.warnings(done)
 
 
 def _bundled(told: KeepingSettings, settings: Path, to: Path | None) -> Iterator[str]:
@@ -86,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("restore", help="a backup into an empty installation")
     options.add_opening_to(back)
     back.add_argument(
-        "--set-aside", action="store_true", help="rename the database that there is: the way back of an upgrade"
+        "--set-aside", action="store_true", help="set aside the database and the files that there are: an upgrade's way back"
     )
     support = commands.add_parser("bundle", help="what somebody who helps needs to know, without secrets and names")
     support.add_argument("--to", type=Path, metavar="FILE", help="default: among the archives")

@@ -70,6 +70,9 @@ class Unpacker:
     def __init__(self, folders: Sequence[KeptFolder], archive: Path) -> None:
         self._folders = {folder.name: folder for folder in folders}
         self._archive = archive
+        self._written: list[Path] = []
+        self._fresh: Path | None = None  # being written
+        self._made: list[Path] = []  # folders, each after the one that it is in
         self.unpacked: list[File] = []
         self.homeless: set[str] = set()  # folders of the archive that this installation has no place for
 
@@ -85,8 +88,41 @@ class Unpacker:
         if folder is None or (parts and parts[-1] in folder.leave):
             digest, size = _hashed(member)
         else:
-            digest, size = _written(member, folder.path / path if path else folder.path)
+            digest, size = self._write(member, folder.path / path if path else folder.path)
         self.unpacked.append(File(name, path, size, digest))
+
+    def sync(self) -> None:
+        """Files, and the folders that name them, are on the disk afterwards, whatever happens to the power."""
+        folders = {path.parent for path in (*self._written, *self._made)}
+        for path in (*self._written, *sorted(folders)):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def take_back(self) -> None:
+        """Deletes what it has written, and nothing else. What cannot be deleted is left."""
+        for path in (*self._written, *([self._fresh] if self._fresh is not None else [])):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        for path in reversed(self._made):
+            with suppress(OSError):  # somebody else has put something there
+                path.rmdir()
+
+    def _write(self, member: Member, path: Path) -> tuple[str, int]:
+        if os.path.lexists(path):  # what lies there is no file of ours
+            raise BadInput("damaged", text("damaged", file=self._archive, why=member.name))
+        missing = [folder for folder in path.parents if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700)
+            self._made.append(folder)
+        self._fresh = path.with_name(f".{path.name}.new")
+        told = _written(member, self._fresh)
+        self._written.append(path)
+        self._fresh.rename(path)
+        self._fresh = None
+        return told
 
 
 def _hashed(member: Member) -> tuple[str, int]:
@@ -96,11 +132,8 @@ def _hashed(member: Member) -> tuple[str, int]:
     return digest.hexdigest(), member.size_bytes
 
 
-def _written(member: Member, path: Path) -> tuple[str, int]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _written(member: Member, fresh: Path) -> tuple[str, int]:
     digest, owned = sha256(), member.owned
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         while piece := member.content.read(_CHUNK_BYTES):
             digest.update(piece)
@@ -109,7 +142,6 @@ def _written(member: Member, path: Path) -> tuple[str, int]:
             os.fchown(out.fileno(), owned.uid, owned.gid)
         os.fchmod(out.fileno(), owned.mode)
     os.utime(fresh, (owned.modified_s, owned.modified_s))
-    fresh.rename(path)
     return digest.hexdigest(), member.size_bytes
 
 

@@ -1,48 +1,69 @@
-"""An archive back into an installation that is empty, and the proof that both are equal.
+"""An archive back into an installation: look, mark, set aside, write, load, settle, and one commit.
 
-Crash contract: the rows come in one transaction, after the files; until it has ended, a mark in the database keeps every
-start from it (fleet.storage.migrate). An archive that cannot be read to its end leaves an empty database.
+Crash contract:
+- What can be refused is refused before anything is touched.
+- A mark in the database keeps every start from it (fleet.storage.migrate) from then on. What is in the way is moved, not
+  deleted, and each move is remembered.
+- The rows come in one transaction, which reads the archive to its end, waits until the files are on the disk, and ends what
+  must not come back. Its commit drops the mark.
+- What fails before that commit is undone: what was written is deleted, what was moved is moved back. After it nothing is.
 """
 
 import asyncio
-import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple, TypeVar
 
+import asyncpg
 import msgspec
 
-from actors.keeping import folders, rows
+from actors.keeping import aftermath, aside, equality
+from actors.keeping.aftermath import Aftermath, NewerList
 from actors.keeping.archive import Reader, decoded, reading
 from actors.keeping.backup import require_room
 from actors.keeping.folders import Unpacker
-from actors.keeping.manifest import FILES, MANIFEST, ROWS, File, Header, Manifest, Table
+from actors.keeping.manifest import FILES, MANIFEST, ROWS, Header, Manifest
 from actors.keeping.rows import Loader
 from actors.keeping.sealing import Opener
 from actors.keeping.texts import text
-from fleet.errors import BadInput, Conflict
+from fleet.errors import BadInput, Conflict, FleetError
 from fleet.limits import RESTORE_GROWS_TO
 from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder
 from fleet.storage import migrate, whole
-from fleet.storage.database import DirectConnection, connect
+from fleet.storage.database import AWAY, DirectConnection, connect
 from fleet.storage.migrate import SERVICE_ROLES
 from fleet.storage.whole import StoredSequence
 
-_RUNNING: Final = """
-    SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = $1 AND usename = ANY($2::text[]) ORDER BY usename
-"""
+T = TypeVar("T")
+
+
+class How(NamedTuple):
+    """set_aside   what is in the way is set aside, instead of refusing to restore
+    verify      everything is read again before it counts, and compared with the archive
+    newer_list  file of the newest revocation list of what was lost
+    """
+
+    set_aside: bool = False
+    verify: bool = False
+    newer_list: Path | None = None
 
 
 class Restored(NamedTuple):
-    """homeless: folders of the archive that this installation has no place for."""
+    """seconds without those of verifying, verified_s; None: it was not asked for.
+
+    homeless  folders of the archive that this installation has no place for
+    aside     the name that the database before it has now
+    """
 
     header: Header
     manifest: Manifest
-    seconds: float
     homeless: list[str]
+    after: Aftermath
+    seconds: float
+    verified_s: float | None
+    aside: str | None
 
     @property
     def rows(self) -> int:
@@ -79,130 +100,111 @@ def _fitting(header: Header, file: Path) -> Header:
     return header
 
 
-async def restore(settings: KeepingSettings, file: Path, opener: Opener) -> Restored:
-    """Into an empty database and empty folders; the schema stays that of the archive (see `migrate`).
+async def restore(settings: KeepingSettings, file: Path, opener: Opener, how: How = How()) -> Restored:  # noqa: B008 - frozen
+    """Into what is empty, or in the place of what there is. The schema stays that of the archive (see `migrate`).
 
-    Raises as `look` does; BadInput (incomplete, not_equal), Conflict (database_taken, folder_taken), Unavailable (no_room).
+    Raises as `look` does; BadInput (incomplete, not_equal, crl_foreign), Conflict (database_taken, folder_taken,
+    half_restored, installation_runs), Unavailable (no_room), OSError.
     """
     began = time.monotonic()
+    looked = await _looked(settings, file, opener, how)
+    undo = AsyncExitStack()
+    name = None
+    if how.set_aside:
+        name = await aside.move_database(settings.database, undo)
+    else:
+        await aside.mark(settings.database)
+        undo.push_async_callback(aside.unmark, settings.database)
+    try:
+        for folder in looked.folders:
+            if how.set_aside or folder.made_anew:
+                aside.move(folder, undo)
+        unpacker = Unpacker(settings.folders, file)
+        undo.callback(unpacker.take_back)
+        filled = await _filled(settings, file, opener, looked, unpacker, verify=how.verify)
+    except BaseException:
+        if await _mark_stands(settings.database):
+            await undo.aclose()
+        raise
+    await _analyse(settings.database)
+    seconds = time.monotonic() - began - (filled.verified_s or 0.0)
+    return Restored(
+        looked.header, filled.manifest, sorted(unpacker.homeless), filled.after, seconds, filled.verified_s, name
+    )
+
+
+class _Looked(NamedTuple):
+    """folders: those that the archive has something for."""
+
+    header: Header
+    folders: list[KeptFolder]
+    passwords: Mapping[str, str]
+    newer_list: NewerList | None
+
+
+async def _looked(settings: KeepingSettings, file: Path, opener: Opener, how: How) -> _Looked:
+    """Touches nothing."""
     header = look(file, opener)
-    connection = await connect(settings.database)
+    newer = aftermath.list_in(how.newer_list) if how.newer_list is not None else None
+    passwords = {role: (settings.passwords / role).read_text() for role in SERVICE_ROLES}
+    those = [folder for folder in settings.folders if folder.name in header.folders]
+    if how.set_aside:
+        await aside.refuse_running(settings.database)
+    else:
+        await _refuse_taken(settings.database)
+        for folder in those:
+            aside.refuse_taken(folder)
+    existing = next(each for each in (settings.archives, *settings.archives.parents) if each.exists())
+    require_room(existing, header.database_bytes * RESTORE_GROWS_TO + header.files_bytes)
+    return _Looked(header, those, passwords, newer)
+
+
+async def _refuse_taken(database: DatabaseSettings) -> None:
+    connection = await connect(database)
     try:
         await whole.refuse_half_restored(connection)
         if not await whole.is_empty(connection):
-            raise Conflict("database_taken", text("database_taken", name=settings.database.name))
-        those = [folder for folder in settings.folders if folder.name in header.folders]
-        for folder in those:
-            _refuse_taken(folder)
-        existing = next(each for each in (settings.archives, *settings.archives.parents) if each.exists())
-        require_room(existing, header.database_bytes * RESTORE_GROWS_TO + header.files_bytes)
-        await whole.mark_half_restored(connection)
-        moved: list[tuple[Path, Path]] = []
-        try:
-            for folder in those:
-                _move_aside(folder, moved)
-            manifest, homeless = await _unpacked(settings, connection, file, opener)
-        except BaseException:
-            for folder in those:
-                _empty(folder)
-            _move_back(moved)
-            await whole.unmark(connection)
-            raise
+            raise Conflict("database_taken", text("database_taken", name=database.name))
     finally:
         await connection.close()
-    return Restored(header, manifest, time.monotonic() - began, homeless)
 
 
-def _refuse_taken(folder: KeptFolder) -> None:
-    """Raises Conflict (folder_taken)."""
-    if not folder.path.is_dir():
-        taken = folder.path.exists()
-    else:
-        taken = not folder.made_anew and any(path.is_file() or next(path.rglob("*"), None) for path in _own(folder))
-    if taken:
-        raise Conflict("folder_taken", text("folder_taken", folder=folder.path))
+class _Filled(NamedTuple):
+    manifest: Manifest
+    after: Aftermath
+    verified_s: float | None
 
 
-def _move_aside(folder: KeptFolder, moved: list[tuple[Path, Path]]) -> None:
-    """What the first start has made; not deleted: should it have been somebody's after all. moved: (whence, whither)."""
-    if not folder.made_anew or not folder.path.is_dir():
-        return
-    aside = folder.path / f"{folders.ASIDE}-{time.time_ns()}"
-    aside.mkdir(mode=0o700)
-    for path in _own(folder):
-        path.rename(aside / path.name)
-        moved.append((path, aside / path.name))
-
-
-def _move_back(moved: list[tuple[Path, Path]]) -> None:
-    """An authority that is in use all the same must not be gone because a restore has failed."""
-    for whence, whither in moved:
-        whither.rename(whence)
-    for aside in {whither.parent for _, whither in moved}:
-        aside.rmdir()
-
-
-def _own(folder: KeptFolder) -> list[Path]:
-    """What a restore would write there, and what it finds in its place."""
-    others = {*folder.leave, *folder.skip}
-    return [each for each in folder.path.iterdir() if each.name not in others and not each.name.startswith(folders.ASIDE)]
-
-
-def _empty(folder: KeptFolder) -> None:
-    """Of all that a restore has written."""
-    if folder.path.is_dir():
-        for path in _own(folder):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-    else:
-        with suppress(OSError):  # a file that is mounted by itself
-            folder.path.unlink()
-
-
-async def set_aside(database: DatabaseSettings) -> str:
-    """Renames a database that is no longer wanted, and makes an empty one in its place. Returns its new name.
-
-    Raises Conflict (installation_runs): services would fill the new one while it is restored.
-    """
-    server = await connect(DatabaseSettings(database.host, database.port, "postgres", database.user, database.password_file))
-    name = f"{database.name}_until_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+async def _filled(
+    settings: KeepingSettings, file: Path, opener: Opener, looked: _Looked, unpacker: Unpacker, *, verify: bool
+) -> _Filled:
+    """Everything up to the commit."""
+    connection = await connect(settings.database)
     try:
-        running = await server.fetch(_RUNNING, database.name, list(SERVICE_ROLES))
-        if running:
-            roles = ", ".join(row["usename"] for row in running)
-            raise Conflict("installation_runs", text("installation_runs", roles=roles))
-        await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database.name)
-        await server.execute(f'ALTER DATABASE "{database.name}" RENAME TO "{name}"')
-        await server.execute(f'CREATE DATABASE "{database.name}"')
-    finally:
-        await server.close()
-    return name
-
-
-async def _unpacked(
-    settings: KeepingSettings, connection: DirectConnection, file: Path, opener: Opener
-) -> tuple[Manifest, list[str]]:
-    with reading(file, opener) as reader:
-        header = reader.header()
-        unpacker = Unpacker(settings.folders, file)
-        passwords = {role: (settings.passwords / role).read_text() for role in SERVICE_ROLES}
         async with connection.transaction():
-            await migrate.replay(connection, passwords, [one.name for one in header.migrations])
-            tables = await whole.tables(connection)
-            await whole.clear(connection, tables)
-            loader = Loader(connection, reader, {table.name for table in tables})
-            manifest = await _members(reader, unpacker, loader)
-            if manifest is None:
-                raise BadInput("incomplete", text("incomplete", file=file))
-            _compare_lists(loader.loaded, unpacker.unpacked, manifest)
-            await whole.set_sequences(
-                connection, [StoredSequence(*msgspec.structs.astuple(one)) for one in manifest.sequences]
-            )
+            with reading(file, opener) as reader:
+                manifest = await _loaded(connection, reader, looked, unpacker)
+            await _to_its_end(unpacker.sync)
+            verified_s = await _verified(connection, settings.folders, manifest) if verify else None
+            after = await aftermath.settle(connection, settings.pki, looked.header, looked.newer_list)
             await whole.unmark(connection)
-    await whole.analyse(connection)
-    return manifest, sorted(unpacker.homeless)
+    finally:
+        await connection.close()
+    return _Filled(manifest, after, verified_s)
+
+
+async def _loaded(connection: DirectConnection, reader: Reader, looked: _Looked, unpacker: Unpacker) -> Manifest:
+    header = reader.header()
+    await migrate.replay(connection, dict(looked.passwords), [one.name for one in header.migrations])
+    tables = await whole.tables(connection)
+    await whole.clear(connection, tables)
+    loader = Loader(connection, reader, {table.name for table in tables})
+    manifest = await _members(reader, unpacker, loader)
+    if manifest is None:
+        raise BadInput("incomplete", text("incomplete", file=reader.file))
+    equality.compare_lists(loader.loaded, unpacker.unpacked, manifest)
+    await whole.set_sequences(connection, [StoredSequence(*msgspec.structs.astuple(one)) for one in manifest.sequences])
+    return manifest
 
 
 async def _members(reader: Reader, unpacker: Unpacker, loader: Loader) -> Manifest | None:
@@ -213,7 +215,7 @@ async def _members(reader: Reader, unpacker: Unpacker, loader: Loader) -> Manife
             member = await loader.load(member)
             continue
         if member.name.startswith(f"{FILES}/"):
-            await asyncio.to_thread(unpacker.put, member)
+            await _to_its_end(unpacker.put, member)
         else:
             content = await asyncio.to_thread(decoded, member, reader.file)
             manifest = msgspec.json.decode(content, type=Manifest)
@@ -223,50 +225,43 @@ async def _members(reader: Reader, unpacker: Unpacker, loader: Loader) -> Manife
     return manifest
 
 
-def _compare_lists(loaded: Sequence[Table], unpacked: Sequence[File], manifest: Manifest) -> None:
-    """Raises BadInput (not_equal)."""
-    found = _table_differences(manifest.tables, {table.name: table for table in loaded})
-    missing = set(manifest.files) ^ set(unpacked)
-    found += [text("differs_file", folder=one.folder, path=one.path) for one in sorted(missing, key=lambda one: one.path)]
-    _none_of(found)
-
-
-def _none_of(found: Sequence[str]) -> None:
-    if found:
-        raise BadInput("not_equal", text("not_equal", number=len(found), first=found[0]))
-
-
-def _table_differences(expected: Sequence[Table], found: dict[str, Table]) -> list[str]:
-    said = [text("differs_table", name=name) for name in sorted({one.name for one in expected} ^ set(found))]
-    for one in expected:
-        there = found.get(one.name)
-        if there is None or there == one:
-            continue
-        key = "differs_rows" if there.rows != one.rows else "differs_content"
-        said.append(text(key, name=one.name, found=there.rows, expected=one.rows))
-    return said
-
-
-async def verify(settings: KeepingSettings, manifest: Manifest) -> float:
-    """Reads everything again, from the database and the disk, before anything has changed it. Returns seconds.
-
-    Raises BadInput (not_equal).
-    """
-    began = time.monotonic()
-    found = await asyncio.to_thread(folders.differences, settings.folders, manifest.files)
-    connection = await connect(settings.database)
+async def _to_its_end(work: Callable[..., T], *told: object) -> T:
+    """In a thread, which has ended when this has: what it writes after an interruption would not be taken back."""
+    going = asyncio.ensure_future(asyncio.to_thread(work, *told))
     try:
-        await whole.see_everything(connection)
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            there = [await rows.known_by(connection, table) for table in await whole.tables(connection)]
-            found += _table_differences(manifest.tables, {table.name: table for table in there if table is not None})
-            stands = {one.name: one for one in await whole.sequences(connection)}
+        return await asyncio.shield(going)
+    except asyncio.CancelledError:
+        await asyncio.wait([going])
+        raise
+
+
+async def _verified(connection: DirectConnection, kept: Sequence[KeptFolder], manifest: Manifest) -> float:
+    """Before anything changes what was restored. Seconds. Raises BadInput (not_equal)."""
+    began = time.monotonic()
+    await whole.see_everything(connection)
+    equality.refuse(await equality.differences(connection, kept, manifest))
+    return time.monotonic() - began
+
+
+async def _mark_stands(database: DatabaseSettings) -> bool:
+    """False: the commit came through, and only its answer was lost; or nobody can tell, so that nothing may be undone."""
+    try:
+        connection = await connect(database)
+    except (*AWAY, FleetError):
+        return False
+    try:
+        return await whole.mark_stands(connection)
+    except AWAY:
+        return False
     finally:
         await connection.close()
-    for one in manifest.sequences:
-        stand = stands.get(one.name)
-        if stand != StoredSequence(*msgspec.structs.astuple(one)):
-            told = {"found": stand and stand.last_value, "expected": one.last_value}
-            found.append(text("differs_sequence", name=one.name, **told))
-    _none_of(found)
-    return time.monotonic() - began
+
+
+async def _analyse(database: DatabaseSettings) -> None:
+    """PostgreSQL does it by itself some minutes later."""
+    with suppress(*AWAY, asyncpg.PostgresError):
+        connection = await connect(database)
+        try:
+            await whole.analyse(connection)
+        finally:
+            await connection.close()

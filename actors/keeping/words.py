@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from actors.keeping.aftermath import Aftermath
 from actors.keeping.backup import Made
 from actors.keeping.restore import Restored
 from actors.keeping.texts import text
 from fleet.settings import KeepingSettings
+
+_NAMED_MAX: Final = 10  # rollouts; of more, the number is told
 
 
 def made(told: Made, settings: KeepingSettings) -> Iterator[str]:
@@ -20,22 +22,29 @@ def made(told: Made, settings: KeepingSettings) -> Iterator[str]:
         yield text("backup_pruned", number=told.pruned)
 
 
-def restored(told: Restored, where: Path | str, verified_s: float | None) -> Iterator[str]:
+def restored(told: Restored, where: Path | str) -> Iterator[str]:
     counts = {"rows": told.rows, "tables": len(told.manifest.tables), "files": len(told.manifest.files)}
     words = {"where": where, "release": told.header.release, "taken_at": told.header.taken_at}
     yield text("restored", seconds=told.seconds, **words, **counts)
     if told.homeless:
         yield text("homeless", names=", ".join(told.homeless))
-    if verified_s is not None:
-        yield text("verified", seconds=verified_s)
+    if told.aside is not None:
+        yield text("set_aside", name=told.aside)
+    if told.verified_s is not None:
+        yield text("verified", seconds=told.verified_s)
 
 
-def warnings(told: Restored, after: Aftermath) -> Iterator[str]:
+def warnings(told: Restored) -> Iterator[str]:
     """What whoever restores has to know, and to do."""
-    taken_at = told.header.taken_at
+    taken_at, after = told.header.taken_at, told.after
     yield text("warn_since", taken_at=taken_at)
     yield text("warn_sessions")
     yield text("warn_commands")
+    if after.paused:
+        more = ["…"] if len(after.paused) > _NAMED_MAX else []
+        yield text("rollouts_paused", number=len(after.paused), names=", ".join(after.paused[:_NAMED_MAX] + more))
+    if after.cancelled:
+        yield text("commands_cancelled", number=after.cancelled)
     if after.revoked_again is None:
         yield text("warn_revoked_unknown", taken_at=taken_at)
     elif not after.revoked_again:

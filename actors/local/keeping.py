@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from actors.keeping import aftermath, backup, options, sealing, words
-from actors.keeping.restore import look, restore, verify
+from actors.keeping import backup, options, sealing, words
+from actors.keeping.restore import How, look, restore
 from actors.keeping.sealing import Opener
 from actors.keeping.texts import text
 from actors.local.configuration import DATABASE
@@ -96,13 +96,13 @@ def _restored(chosen: argparse.Namespace, opener: Opener, folder: Path, *, drill
             owner = DatabaseSettings(LOOPBACK, server.port, DATABASE, SUPERUSER, layout.secret(SUPERUSER))
             asyncio.run(_create(owner))
             told = settings_of(layout, owner, folder / "backups")
-            done = asyncio.run(restore(told, chosen.file, opener))
-            verified_s = asyncio.run(verify(told, done.manifest)) if chosen.verify or drill else None
-            yield from words.restored(done, chosen.into or folder, verified_s)
+            how = How(verify=chosen.verify or drill, newer_list=chosen.crl)
+            done = asyncio.run(restore(told, chosen.file, opener, how))
+            yield from words.restored(done, chosen.into or folder)
             if not drill:
                 if done.header.kind == "snapshot":
                     yield text("snapshot_files")
-                yield from words.warnings(done, asyncio.run(aftermath.settle(told, done.header, chosen.crl)))
+                yield from words.warnings(done)
         finally:
             server.stop()
 

@@ -35,6 +35,8 @@ _WHY: Final = {
     " assez de soleil, ou pas de voisins.",
     ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': not enough sun,"
     " or no neighbours.",
+    ("restored", "fr"): "La plateforme a été restaurée d'une sauvegarde : le déploiement a pu être arrêté entre-temps.",
+    ("restored", "en"): "The platform was restored from a backup: the rollout may have been aborted meanwhile.",
 }
 _THEN: Final = {
     ("pause", "fr"): "Reprenez-le ou arrêtez-le ici :",

@@ -211,6 +211,16 @@ async def is_half_restored(connection: Connection) -> bool:
     return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", _MARK))
 
 
+async def mark_stands(connection: Connection) -> bool:
+    """The same, once whoever is just dropping it has ended, one way or the other. Raises AWAY when that takes long."""
+    await connection.execute("SET lock_timeout = '30s'")
+    try:
+        await connection.execute(f"SELECT FROM {_MARK}")
+    except asyncpg.UndefinedTableError:
+        return False
+    return True
+
+
 async def refuse_half_restored(connection: Connection) -> None:
     """Raises Conflict (half_restored)."""
     if await is_half_restored(connection):

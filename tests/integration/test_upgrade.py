@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.keeping import sealing, upgrade
-from actors.keeping.restore import restore, verify
+from actors.keeping.restore import How, restore
 from actors.keeping.sealing import Opener
 from fleet.errors import BadInput
 from fleet.settings import DatabaseSettings, KeepingSettings
@@ -76,8 +76,7 @@ async def test_the_snapshot_is_the_way_back(
     target = elsewhere(older, blank, tmp_path / "second")
     (target.archives.parent / "originals").mkdir(parents=True)
     (target.archives.parent / "originals" / "large").write_text("of the folder that was kept")
-    done = await restore(target, made.file, Opener(sealing.keys_in(key)))
-    await verify(target, done.manifest)
+    await restore(target, made.file, Opener(sealing.keys_in(key)), How(verify=True))
     assert schema_of(target.database) == schema
     assert (target.pki / "key").read_text() == "k"
     assert (target.originals / "large").exists()  # what a snapshot does not hold, it does not touch
