@@ -17,6 +17,7 @@ from actors.jobs.holders import HOLDERS
 from tests.compose import confinement, doors, faults, keeping
 from tests.compose.conftest import World
 from tests.compose.machine import Machine, rows_of
+from tests.compose.outside import outside
 from tests.compose.people import Person, first_administrator, invited
 from tests.compose.record import Record, until
 from tests.compose.stack import Stack, docker, image, is_there, observers, wanted_image
@@ -99,6 +100,17 @@ def test_sftp_and_the_authority_reach_what_they_need(stack: Stack, record: Recor
     assert pki == {"postgres": [5432], "gateway": [8443]}
     record.say("reached by sftp", **{name: ports[0] for name, ports in sftp.items()})
     record.say("reached by pki", **{name: ports[0] for name, ports in pki.items()})
+
+
+def test_the_doors_are_open_inwards_only(stack: Stack, record: Record) -> None:
+    """Whoever takes one over finds no way out by it: the notifier, who mails, has one."""
+    with outside() as host:
+        assert [name for name, port in stack.ports.items() if not host.reaches(port)] == []
+        found = {}
+        for network in ("egress", "edge"):
+            found[network] = confinement.scanned_from(stack, network, [host.address], str(host.port))[host.address]
+    assert found == {"egress": [host.port], "edge": []}
+    record.say("from edge to a host outside", open_ports=0)
 
 
 def test_ray_is_out_of_reach_from_the_edge(stack: Stack) -> None:
