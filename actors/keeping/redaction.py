@@ -19,12 +19,21 @@ import msgspec
 
 _DIGITS_MAX: Final = 6  # more may be a meter's number, a telephone's, a serial
 _DECIMALS: Final = 2  # of a latitude, that is a kilometre
-_TOO_EXACT: Final = re.compile(r"(\d\.\d{2})\d+")
+_TOO_EXACT: Final = re.compile(r"((?<![\d.])\d{1,4}(?:\.\d{1,4}){2}(?!\.?\d)|\d\.\d{2})\d*")  # whole: a version
 _PSEUDONYM_CHARS: Final = 8
 _PLAIN_CHARS_MAX: Final = 24  # of letters in one piece; what is longer is a key
 _TIME: Final = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 _CHUNK: Final = re.compile(rf"(?P<time>{_TIME})(?![\w@])|(?P<chunk>[^\s\"'(){{}}\[\]<>,;=|]+)")
-_ADDRESS: Final = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,}")
+_HEX: Final = "[0-9A-Fa-f]"
+_ADDRESS: Final = re.compile(
+    rf"(?:{_HEX}{{0,4}}:){{2,}}(?:\d{{1,3}}\.){{3}}\d{{1,3}}"  # an IPv4 one in IPv6's clothes, before it is taken for less
+    rf"|{_HEX}{{0,4}}(?::{_HEX}{{0,5}}){{2,}}"  # IPv6 and perhaps a port, or a network card's
+    rf"|{_HEX}{{2}}(?:-{_HEX}{{2}}){{5}}"
+    r"|(?:\d{1,3}\.){3,}\d{1,3}"
+    r"|\d{1,4}(?:[-_]\d{1,4}){3,}"  # as providers name their customers' lines: host-192-0-2-1
+)
+# What looks like an address and is none, all of it.
+_CLOCK: Final = re.compile(r"\d{1,2}:\d\d(?::\d\d)?:?|\d{4}([-_])\d\d\1\d\d(?:[-_]\d\d){1,3}")
 _NUMBER: Final = re.compile(r"[+-]?(\d+)(?:\.\d+)?(?:%|[a-zA-Zµ]{1,2}|/s)?")
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 _PLACES: Final = frozenset({"lat", "latitude", "lon", "longitude", "pdl", "address", "password", "token", "secret"})
@@ -112,11 +121,12 @@ class Redactor:
     def _chunk(self, chunk: str) -> str:
         if "@" in chunk:  # whoever it is
             return self.pseudonym(chunk)
-        address = _ADDRESS.search(chunk)
-        if address is not None and (":" not in address[0] or not chunk.replace(":", "").isdigit()):
-            before, after = chunk[: address.start()], chunk[address.end() :]
-            return f"{self._parts(before)}{self.pseudonym(address[0])}{self._parts(after)}"
-        return self._parts(chunk)
+        told, at = "", 0
+        for address in _ADDRESS.finditer(chunk):
+            if not _CLOCK.fullmatch(address[0]):
+                told += self._parts(chunk[at : address.start()]) + self.pseudonym(address[0])
+                at = address.end()
+        return told + self._parts(chunk[at:])
 
     def _parts(self, chunk: str) -> str:
         chunk = _TOO_EXACT.sub(r"\1", chunk)
