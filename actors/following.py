@@ -116,8 +116,10 @@ class Following:
         return [each for each in self._under_way if step in each.waits]
 
     def told(self, all_: list[Followed], step: str, began_ns: int, ended_ns: int, links: Sequence[Link] = ()) -> None:
-        """That step is done; who waits for no other is over."""
+        """That step is done; who waits for no other is over. Who was given up while it was done is over already."""
         for each in all_:
+            if each not in self._under_way:
+                continue
             each.step(step, began_ns, ended_ns, links)
             each.waits.discard(step)
             if not each.waits:

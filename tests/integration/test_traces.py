@@ -8,6 +8,9 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from actors.batch import Entry
+from actors.following import ACK, Followed, Following
+from actors.manual_ack import Received
 from fleet.errors import BadInput
 from fleet.follow import tracing_of
 from fleet.ids import SiteId
@@ -82,6 +85,33 @@ async def test_a_collector_that_is_away_costs_spans_only(database: Database, bro
 
         await until(counted)
     assert len(await fetch(database, "SELECT 1 FROM telemetry.sample")) == 100
+
+
+def test_who_was_given_up_while_others_were_told_does_not_hold_these_up() -> None:
+    with collector() as told:
+        tracing = Tracing(told.settings(), "shard", "0", chooses=True)
+        following = Following(tracing)
+        due = [begun(following, number) for number in range(64)]  # as many as there may be at once
+        for each in due:
+            each.waits.discard("transaction")
+        due[0].began_s -= 61  # its ack takes a minute, and other messages come
+        after = begun(following, 64)
+        following.told(due, ACK, 1, 2)
+        assert following.waiting(ACK) == [after]
+        following.told([after], ACK, 1, 2)
+        following.told([after], "transaction", 1, 2)
+        assert tracing._provider.force_flush()
+        tracing._provider.shutdown()
+    outcomes = [span.attributes["solarperform.outcome"] for span in told.spans if span.name == "reading"]
+    assert sorted(outcomes) == [f"no {ACK}"] + ["told"] * 64
+
+
+def begun(following: Following, number: int) -> Followed:
+    message = following.begin(Received("sp/v1/s-one/m-one/up/telemetry", b"", number), 1_790_000_000_000)
+    assert message is not None
+    following.taken(message, Entry("", None, None, [], []), shown=False)
+    message.waits.add(ACK)
+    return message
 
 
 async def test_nothing_is_followed_that_was_not_chosen(database: Database, broker: Broker, pki: Pki) -> None:
