@@ -85,7 +85,8 @@ class Taking:
         """Of requests that broke off before their row was written."""
         if not self._uploads.is_dir():
             return
-        old = [path for path in self._uploads.iterdir() if time.time() - path.stat().st_mtime > _UPLOAD_ABANDONED_S]
+        there = [path for path in self._uploads.iterdir() if path.is_file()]  # what a restore has set aside is a folder
+        old = [path for path in there if time.time() - path.stat().st_mtime > _UPLOAD_ABANDONED_S]
         if old:
             async with self._pool.acquire() as connection:
                 known = await imports.known_ids(connection, [path.name for path in old])

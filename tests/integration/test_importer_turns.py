@@ -1,5 +1,6 @@
 """Whose turn it is: neither a file that cannot be worked at nor a thousand files of one site keep the others waiting."""
 
+import os
 import time
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.importer import importer as importer_module
+from actors.importer.originals import Originals
+from actors.importer.taking import Taking
 from actors.importer.turns import Turns
 from fleet.file_limits import DEFINITIONS_PER_LOGGER_MAX
 from fleet.storage import definitions, imports
-from fleet.storage.database import connect
+from fleet.storage.database import connect, open_pool
 from tests.fleet_rig import seed_fleet
 from tests.importer_rig import LOGGER, SITE, intake, running_importer
 from tests.integration.test_importer import own_csv, rising
@@ -50,6 +53,23 @@ async def test_settings_that_are_not_understood_are_that_files_trouble_alone(dat
             bad, good = await here.done(2)
         assert (bad["state"], bad["problem_code"]) == ("quarantined", "settings_unknown")
         assert (good["state"], good["rows_new"]) == ("imported", 5)
+
+
+async def test_uploads_that_a_restore_has_set_aside_are_left_alone(database: Database, tmp_path: Path) -> None:
+    """They lie in a folder beside those that nobody came back for."""
+    abandoned, aside = tmp_path / "uploads" / "nobodys", tmp_path / "uploads" / ".before-restore-1"
+    aside.mkdir(parents=True)
+    for path in (abandoned, aside / "somebodys"):
+        path.write_bytes(b"1;2")
+    for path in (abandoned, aside):
+        os.utime(path, (0, 0))
+    pool = await open_pool(database.sp_importer, size_max=1)
+    try:
+        await Taking(pool, Originals(tmp_path / "originals"), tmp_path / "dropbox", tmp_path / "uploads").round()
+    finally:
+        await pool.close()
+    assert not abandoned.exists()
+    assert (aside / "somebodys").exists()
 
 
 async def test_a_box_without_an_account_is_left_alone(database: Database, tmp_path: Path) -> None:
