@@ -143,7 +143,8 @@ class _Service:
         """One after the other; what is revoked meanwhile is in the next."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(lists.due.wait(), notices.POLL_S)
+                async with asyncio.timeout(notices.POLL_S):  # not wait_for: Python 3.11's loses a cancellation now and then
+                    await lists.due.wait()
             lists.due.clear()
             try:
                 if await lists.is_due():
@@ -199,5 +200,6 @@ async def _hear(connection: DirectConnection, lists: Lists) -> None:
     lists.due.set()
     while not ended.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), notices.POLL_S)
+            async with asyncio.timeout(notices.POLL_S):
+                await ended.wait()
         await connection.execute("SELECT 1")
