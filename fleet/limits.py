@@ -234,6 +234,7 @@ ROLLOUT_HEARD_LATE_S = 1_200.0  # how long before it went a device may have been
 ROLLOUT_NEWCOMERS_S = 60.0  # how often a continuous rollout looks for devices that have joined
 ROLLOUT_FOLLOWED_DAYS = 30  # after its end, for devices that are still away, or absent: those are not told later
 ROLLOUT_FOLLOW_S = 60.0
+ROLLOUT_WINDOW_WAIT_S = 86_400.0  # for somebody to be there while its window is open: there is one every day
 ROLLOUT_POWER_AGE_S_MAX = 1_200.0  # of what a site last said that it produces; slow profiles report every 15 minutes
 ROLLOUT_ENERGY_LOOK_S = 60.0  # how often the canaries' yield is looked at
 ROLLOUT_ENERGY_SPAN_S_MAX = 86_400.0  # of samples that are compared, before and after

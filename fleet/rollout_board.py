@@ -2,20 +2,22 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from fleet.ids import DeviceId
-from fleet.limits import ROLLOUT_TOLD_AT_ONCE_MAX
+from fleet.limits import ROLLOUT_TOLD_AT_ONCE_MAX, ROLLOUT_WINDOW_WAIT_S
 from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_plan import RolloutPlan, wave_sizes
-from fleet.rollouts import FAULT_OF, TOLD_STATES, Rollout, RolloutEvent, Stop, TargetState
+from fleet.rollouts import FAULT_OF, TOLD_STATES, Rollout, RolloutEvent, Stop, StopCode, TargetState
 from fleet.targets import TargetDevice
 from fleet.telemetry import UnixMs
 
 Tally = Mapping[int, Mapping[TargetState, int]]  # wave → state → devices
 
+# What a stop is called that comes after the end.
+_LATE: Final[Mapping[RolloutEvent, RolloutEvent]] = {"return": "recall", "abort": "fail"}
 _UNTOLD: tuple[TargetState, ...] = ("waiting", "held", "telling")
 
 
@@ -43,11 +45,12 @@ def next_step(rollout: Rollout, tally: Tally, energy: EnergyFinding | None, now:
         counts = totals(tally)
         is_over = not any(counts.get(state) for state in ("telling", "returning", *TOLD_STATES))
         return Step("abort", rollout.stopped) if is_over else None
-    if rollout.state not in ("running", "paused"):
+    if rollout.state == "aborted":
         return None
     stop = _fault_stop(rollout, tally, now) or _energy_stop(rollout, energy, now)
     if stop is not None:
-        return Step(stopping(rollout, tally), stop)
+        event = stopping(rollout, tally)
+        return Step(_LATE[event] if rollout.state == "completed" else event, stop)
     return _wave_step(rollout, tally, energy, now) if rollout.state == "running" else None
 
 
@@ -80,18 +83,21 @@ def assigned(plan: RolloutPlan, devices: Iterable[TargetDevice], salt: str) -> d
     """
     there: list[DeviceId] = []
     away: list[DeviceId] = []
-    for device in sorted(devices, key=lambda each: hashlib.sha256(f"{salt} {each.device}".encode()).digest()):
+    for device in sorted(devices, key=lambda each: _lot(salt, each.device)):
         (there if device.online and device.health not in ("offline", "asleep") else away).append(device.device)
     sizes = wave_sizes(plan, len(there) + len(away))
     canaries = there[: sizes[0]]
     canaries += away[: sizes[0] - len(canaries)]
     chosen = set(canaries)
-    others = sorted(
-        (device for device in (*there, *away) if device not in chosen),
-        key=lambda device: hashlib.sha256(f"{salt} {device}".encode()).digest(),
+    others = sorted(  # drawn anew: by the same lots the second wave would begin with those that the first passed over
+        (device for device in (*there, *away) if device not in chosen), key=lambda device: _lot(f"{salt} others", device)
     )
     waves = [wave for wave, size in enumerate(sizes) for _ in range(size)]
     return dict(zip((*canaries, *others), waves, strict=True))
+
+
+def _lot(salt: str, device: DeviceId) -> bytes:
+    return hashlib.sha256(f"{salt} {device}".encode()).digest()
 
 
 def _fault_stop(rollout: Rollout, tally: Tally, now: UnixMs) -> Stop | None:
@@ -120,7 +126,20 @@ def _wave_step(rollout: Rollout, tally: Tally, energy: EnergyFinding | None, now
         return Step("advance")
     if here.get("pending") or _untold(tally, rollout.wave):
         return None
+    if not here.get("done") and not _was_waived(rollout, "no_outcome", "energy_unknown"):
+        return _without_outcome(rollout, here, now)
     return Step("settle") if rollout.settled_at is None else _after_watching(rollout, energy, now)
+
+
+def _without_outcome(rollout: Rollout, here: Mapping[TargetState, int], now: UnixMs) -> Step | None:
+    """Of a wave of which nobody is done: it has shown nothing, and what comes after it would be told blindly. Those that
+    are not there are given the time that one has to answer, with a window a day. Then somebody has to decide.
+    """
+    missing = here.get("away", 0) + here.get("absent", 0)
+    patience_s = rollout.plan.timeout_s if rollout.plan.window is None else ROLLOUT_WINDOW_WAIT_S
+    if missing and now - (rollout.wave_at or now) < patience_s * 1000:
+        return None
+    return Step("pause", Stop("no_outcome", now, rollout.wave, missing, sum(here.values())))
 
 
 def _after_watching(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs) -> Step | None:
@@ -128,7 +147,7 @@ def _after_watching(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs)
     if watched_ms < rollout.plan.observe_s * 1000:
         return None
     limit = rollout.plan.energy
-    if limit is None or rollout.wave > 0 or _was_waived(rollout):
+    if limit is None or rollout.wave > 0 or _was_waived(rollout, "energy_unknown"):
         return Step("advance")
     if energy is None or energy.verdict == "dropped":
         return None
@@ -144,6 +163,6 @@ def _untold(tally: Tally, wave: int) -> bool:
     return any(states.get(state) for each, states in tally.items() if each <= wave for state in _UNTOLD)
 
 
-def _was_waived(rollout: Rollout) -> bool:
-    """It had paused for want of sun or neighbours, and somebody let it go on."""
-    return rollout.stopped is not None and rollout.stopped.code == "energy_unknown" and rollout.stopped.wave == rollout.wave
+def _was_waived(rollout: Rollout, *codes: StopCode) -> bool:
+    """It had paused in this wave for want of what would let it go on, and somebody let it go on."""
+    return rollout.stopped is not None and rollout.stopped.code in codes and rollout.stopped.wave == rollout.wave

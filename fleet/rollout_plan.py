@@ -79,7 +79,8 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """waves            the canaries first; each reaches further than the one before, the last one all (percent 100)
     per_minute       devices that are told within any 60 s, at most
     observe_s        how long a wave is watched after its last device has an outcome
-    timeout_s        a device that is there and has not reported after this time has timed out
+    timeout_s        a device that is there and has not reported after this time has timed out; when of a wave nobody is
+                     done, and some are not there, it pauses after this time
     silent_after_s   one that was there and is gone for this long went silent; those that sleep at night do not, and
                      while others that the rollout has not touched are gone as well it is not counted (rollout_silence)
     abort_at         at most one threshold of each kind

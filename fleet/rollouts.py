@@ -4,7 +4,11 @@ A rollout                                      A target
 running ⇄ paused                               waiting ──▶ held │ absent ──▶ telling ──▶ pending │ away ──▶ done
    │ └──────┴──▶ returning ──▶ aborted                                  │         └─▶ rejected │ timed_out │ silent │ alerted
    └──▶ completed    └──▶ aborted (nothing to return)                   └─▶ skipped
-                                               whatever was told ──▶ returning ──▶ returned │ not_returned
+            └──▶ returning │ aborted           whatever was told ──▶ returning ──▶ returned │ not_returned
+
+A rollout completes without those that are away, and they get it when they return. As long as any of them may still answer
+(ROLLOUT_FOLLOWED_DAYS at most), and no later rollout has taken its place, they are judged by its thresholds as the others
+were. When one is reached, what was said to be good is not: it stops as it would have before its end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +25,13 @@ from fleet.targets import TargetQuery
 from fleet.telemetry import UnixMs
 
 RolloutState = Literal["running", "paused", "returning", "aborted", "completed"]
-RolloutEvent = Literal["pause", "resume", "return", "abort", "complete"]
+RolloutEvent = Literal["pause", "resume", "return", "abort", "complete", "recall", "fail"]
 STATES: Final[tuple[RolloutState, ...]] = get_args(RolloutState)
 EVENTS: Final[tuple[RolloutEvent, ...]] = get_args(RolloutEvent)
 OPEN_STATES: Final[frozenset[RolloutState]] = frozenset(("running", "paused", "returning"))
 
-# What is not here is illegal. return: abort, and give back what was changed; it ends with abort.
+# What is not here is illegal. return: abort, and give back what was changed; it ends with abort. recall, fail: return and
+# abort by the outcomes of those that came after its end; nobody asks for these.
 MOVES: Final[dict[tuple[RolloutState, RolloutEvent], RolloutState]] = {
     ("running", "pause"): "paused",
     ("paused", "resume"): "running",
@@ -37,6 +42,8 @@ MOVES: Final[dict[tuple[RolloutState, RolloutEvent], RolloutState]] = {
     ("returning", "abort"): "aborted",
     ("running", "complete"): "completed",
     ("paused", "complete"): "completed",
+    ("completed", "recall"): "returning",
+    ("completed", "fail"): "aborted",
 }
 
 TargetState = Literal[
@@ -98,13 +105,14 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
 
 StopCode = Literal[
     "person", "rejected", "timed_out", "went_silent", "raised_alerts", "energy", "energy_unknown", "restored",
+    "no_outcome",
 ]  # fmt: skip
 
 
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a rollout paused or aborted; kept after a resume.
 
-    count, of    faults, and devices with an outcome
+    count, of    faults, and devices with an outcome; with 'no_outcome' those that are not there, of how many in the wave
     measured_pct the share of faults; with 'energy' by how much the canaries' yield changed: −12 is a drop of 12 %
     limit_pct    what that was measured against
     person_id    who did it; None: the rollout itself; with 'restored' the platform came back from a backup

@@ -170,6 +170,14 @@ class Simulation:
         if thing.there:
             self.hear(device)
 
+    def come(self) -> int:
+        """All that are away are there, and hear what their twins have for them. How many."""
+        away = [device for device, thing in self.things.items() if not thing.there]
+        for device in away:
+            self.things[device].there = True
+            self.hear(device)
+        return len(away)
+
     def hear(self, device: DeviceId) -> None:
         thing = self.things[device]
         if thing.fails and thing.holds:

@@ -111,6 +111,12 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
         _Words("Retiré, révoqué, ou passé derrière une passerelle.", "Retired, revoked, or put behind a gateway."),
     ),
 }
+_NO_OUTCOME: Final = _Words(
+    "aucun appareil de cette vague n’a confirmé ces valeurs (hors ligne ou endormis : {count} sur {of}), et il ne va pas"
+    " plus loin sans cela",
+    "no device of this wave has confirmed these values (offline or asleep: {count} of {of}), and it goes no further without"
+    " that",
+)
 _RESTORED: Final = _Words(
     "la plateforme a été restaurée d’une sauvegarde, et il a pu être arrêté entre-temps ; à vous de décider",
     "the platform was restored from a backup, and it may have been aborted meanwhile; it is for you to decide",
@@ -155,6 +161,16 @@ _STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
         ),
     ),
     "restored": (_RESTORED, _RESTORED),
+    "no_outcome": (_NO_OUTCOME, _NO_OUTCOME),
+}
+# What can be done about it, while it is paused.
+_ADVICE: Final[Mapping[StopCode, _Words]] = {
+    "no_outcome": _Words(
+        "Voyez ses appareils : s’ils dorment, reprenez quand ils sont réveillés ; plus tôt, c’est continuer sans rien savoir"
+        " de cette vague. Avec un créneau solaire, un déploiement les attend de lui-même.",
+        "Look at its devices: if they sleep, resume once they are awake; earlier means to go on without knowing anything of"
+        " this wave. With a solar window, a rollout waits for them by itself.",
+    ),
 }
 _STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
     # By itself, and by somebody.
@@ -238,12 +254,16 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
             person=person or _SOMEBODY.said(language),
             faults=_faults(found, language),
             measured=_share(abs(found.measured_pct or 0.0), language),
+            count=found.count,
+            of=found.of,
         )
     )
     if found.code == "person":
         said = f"{by_somebody.said(language)} {reason}"
         return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
-    return f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
+    said = f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
+    advice = _ADVICE.get(found.code) if rollout == "paused" else None
+    return f"{said} {advice.said(language)}" if advice is not None else said
 
 
 def plan_problem(detail: str, language: Language) -> str:

@@ -74,6 +74,8 @@ class Lead:
         step = next_step(rollout, tally, self._energy, now)
         if step is not None and step.kind == "advance" and self._silences.is_undecided(now):
             step = None
+        if step is not None and rollout.state == "completed" and await rollouts.is_replaced(connection, rollout):
+            step = None
         if step is not None and await self._take(connection, rollout, step, tally, now):
             await rollouts.tell(connection, rollout.id)
             return True
@@ -130,7 +132,7 @@ class Lead:
                 await rollouts.move_rollout(connection, rollout, step.kind, step.stop)
                 if step.stop is not None and rollout.state != "returning":
                     await self._tell_of_stop(connection, rollout, step)
-        except Conflict:  # stale_version: a person was faster
+        except Conflict:  # stale_version, rollout_running: a person was faster
             return False
         log.info("rollout_moved", rollout=rollout.id, move=step.kind, stop=step.stop and step.stop.code, counts=tally)
         return True

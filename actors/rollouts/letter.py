@@ -35,6 +35,12 @@ _WHY: Final = {
     " assez de soleil, ou pas de voisins.",
     ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': not enough sun,"
     " or no neighbours.",
+    ("no_outcome", "fr"): "Aucun appareil de cette vague n'a confirmé la configuration (hors ligne ou endormis : {count} sur"
+    " {of}) ; le déploiement ne va pas plus loin sans cela. S'ils dorment, reprenez quand ils sont réveillés ; avec un"
+    " créneau solaire, un déploiement les attend de lui-même.",
+    ("no_outcome", "en"): "No device of this wave has confirmed the configuration (offline or asleep: {count} of {of}), and"
+    " the rollout goes no further without that. If they sleep, resume once they are awake; with a solar window, a rollout"
+    " waits for them by itself.",
     ("restored", "fr"): "La plateforme a été restaurée d'une sauvegarde : le déploiement a pu être arrêté entre-temps.",
     ("restored", "en"): "The platform was restored from a backup: the rollout may have been aborted meanwhile.",
 }
@@ -43,13 +49,21 @@ _THEN: Final = {
     ("pause", "en"): "Resume or abort it here:",
     ("return", "fr"): "Les appareils déjà modifiés retrouvent leur configuration précédente :",
     ("return", "en"): "The devices that were changed get back what they had:",
+    ("recall", "fr"): "Il était terminé ; des appareils revenus depuis l'ont fait échouer. Les appareils déjà modifiés"
+    " retrouvent leur configuration précédente :",
+    ("recall", "en"): "It was completed; devices that have returned since made it fail. The devices that were changed get"
+    " back what they had:",
+    ("fail", "fr"): "Il était terminé ; des appareils revenus depuis l'ont fait échouer. Les appareils déjà modifiés le"
+    " restent :",
+    ("fail", "en"): "It was completed; devices that have returned since made it fail. The devices that were changed stay"
+    " so:",
     ("abort", "fr"): "Les appareils déjà modifiés le restent ; les autres n'ont rien reçu :",
     ("abort", "en"): "The devices that were changed stay so; the others were told nothing:",
 }
 
 
 async def write_creator(connection: Connection, rollout: Rollout, kind: str, stop: Stop, public_url: str) -> None:
-    """Part of the caller's transaction. kind: 'pause', 'return' or 'abort'."""
+    """Part of the caller's transaction. kind: 'pause', 'return', 'abort', 'recall' or 'fail'."""
     addressee = await creator(connection, rollout.id)
     if addressee is None:
         return

@@ -81,7 +81,7 @@ _INSERT_TARGETS: Final = """
 """
 _MOVE: Final = """
     UPDATE remote.rollout SET state = $3, stopped = coalesce($4, stopped), revision = revision + 1,
-           ended_at = CASE WHEN $3 IN ('aborted', 'completed') THEN now() ELSE ended_at END
+           ended_at = CASE WHEN $3 IN ('aborted', 'completed') THEN now() END
     WHERE id = $1 AND revision = $2
 """
 # What the group had before: of the newest other rollout to it that came to its end.
@@ -109,7 +109,7 @@ async def add_rollout(connection: Connection, new: NewRollout, devices: Sequence
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "rollout_one_per_group":
             raise
-        raise Conflict("rollout_running", "another rollout to this group is at work; end or abort it first") from None
+        raise _another_runs() from None
     await add_targets(connection, new.id, devices, waves)
     return await rollout(connection, new.id)
 
@@ -182,26 +182,41 @@ async def move_rollout(
 ) -> Rollout:
     """Within a transaction: the rollout after it, if it is still as `seen`. The notice (`tell`) is the caller's, afterwards.
 
-    One that is aborted after its last wave (a continuous one can be) takes its group's template back.
+    One that is aborted after its last wave (a continuous one can be, and any by who comes after its end) takes its group's
+    template back.
     revision: the one that a person has seen, where it is to be checked.
-    Raises Conflict (illegal_move, not_finished), Conflict (stale_version) when it has moved meanwhile.
+    Raises Conflict (illegal_move, not_finished), Conflict (stale_version) when it has moved meanwhile, Conflict
+    (rollout_running) when it cannot be recalled because a later one to its group is open.
     """
     after = move(seen.state, event)
     if event == "complete" and not seen.waves_are_over:
         raise Conflict("not_finished", "its waves are not over: abort it, or let it go on")
     if revision is not None and revision != seen.revision:
         raise _moved_on(seen)
-    status = await connection.execute(_MOVE, seen.id, seen.revision, after, stop)
+    try:
+        status = await connection.execute(_MOVE, seen.id, seen.revision, after, stop)
+    except asyncpg.UniqueViolationError:
+        raise _another_runs() from None
     if status != "UPDATE 1":
         raise _moved_on(seen)
-    if event in ("return", "abort") and seen.group is not None and seen.waves_are_over:
+    if after in ("returning", "aborted") and seen.group is not None and seen.waves_are_over:
         await connection.execute(_TEMPLATE_BEFORE, seen.group, seen.id)
     return await rollout(connection, seen.id)
+
+
+async def is_replaced(connection: Connection, rollout: Rollout) -> bool:
+    """A later rollout has brought its group something else, or is about to."""
+    statement = "SELECT EXISTS (SELECT FROM remote.rollout WHERE group_id = $1 AND id > $2 AND state <> 'aborted')"
+    return bool(await connection.fetchval(statement, rollout.group, rollout.id))
 
 
 async def tell(connection: Connection, rollout_id: str) -> None:
     """Wakes the process that leads rollouts, and the pages that show this one."""
     await notices.notify(connection, notices.ROLLOUT, rollout_id)
+
+
+def _another_runs() -> Conflict:
+    return Conflict("rollout_running", "another rollout to this group is at work; end or abort it first")
 
 
 def _moved_on(seen: Rollout) -> Conflict:

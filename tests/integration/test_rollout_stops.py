@@ -15,6 +15,8 @@ from tests.obedient import Habits
 from tests.rollout_rig import QUICK, RolloutRig, mails, rollout_rig
 from tests.servers import Broker, Database
 
+TWO_WAVES = (Wave(count=3), Wave(percent=100.0))
+
 
 async def test_canaries_that_refuse_stop_it_and_get_back_what_they_had(database: Database, broker: Broker) -> None:
     async with rollout_rig(database, broker, 40, Habits(failing_share=0.5)) as rig:
@@ -37,6 +39,64 @@ async def test_canaries_that_refuse_stop_it_and_get_back_what_they_had(database:
         assert tuple(entry) == ("rollout.stop", rollout_id)
         (group,) = await fetch(database, 'SELECT "values", rollout_id FROM remote.device_group')
         assert (group["values"], group["rollout_id"]) == ({}, None)
+
+
+async def test_canaries_that_are_all_away_let_nobody_else_be_told(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=1.0)) as rig:
+        rollout_id = await rig.begin(QUICK)
+        await rig.rounds_until(rollout_id, {"away": 3, "waiting": 7})
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).state == "running", "they may be there in a moment"
+        await fetch(database, "UPDATE remote.rollout SET wave_at = wave_at - interval '1 minute'")
+        found = await rig.lead(rollout_id, "paused")
+        assert found.stopped is not None
+        assert (found.stopped.code, found.stopped.count, found.stopped.of) == ("no_outcome", 3, 3)
+        assert found.counts == {"away": 3, "waiting": 7}
+        (mail,) = await mails(database)
+        assert "solar window" in mail["body"]
+        rig.fleet.come_back(rig.fleet.devices)
+        await rig.seen_by_platform()
+        await rig.rounds_until(rollout_id, {"done": 3, "waiting": 7})
+        await rig.move(rollout_id, "resume")
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 10}
+
+
+async def test_those_that_return_after_the_end_and_refuse_stop_it(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 20, Habits(offline_share=0.3)) as rig:
+        group_id = await rig.group()
+        rollout_id = await rig.begin(msgspec.structs.replace(QUICK, waves=TWO_WAVES), group=group_id)
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 14, "away": 6}
+        for device in (away := rig.fleet.offline):
+            rig.fleet.devices[device].failing = True
+        rig.fleet.come_back(away)
+        await rig.rounds_until(rollout_id, {"returned": 20})
+        found = await rig.lead(rollout_id, "aborted")
+        assert found.stopped is not None
+        assert (found.stopped.code, found.stopped.person_id) == ("rejected", None)
+        assert found.counts == {"returned": 20}
+        assert await rig.holders() == set()
+        await until(rig.nobody_runs)
+        (mail,) = await mails(database)
+        assert "It was completed" in mail["body"]
+        (group,) = await fetch(database, 'SELECT "values", rollout_id FROM remote.device_group')
+        assert (group["values"], group["rollout_id"]) == ({}, None)
+
+
+async def test_what_a_later_rollout_has_replaced_is_not_taken_back(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.3)) as rig:
+        group_id = await rig.group()
+        plan = msgspec.structs.replace(QUICK, waves=TWO_WAVES)
+        earlier = await rig.begin(plan, group=group_id)
+        await rig.lead(earlier, "completed")
+        for device in (away := rig.fleet.offline):
+            rig.fleet.devices[device].failing = True
+        rig.fleet.come_back(away)
+        later = await rig.begin(plan, group=group_id, values={"report_interval_s": 30.0})
+        await rig.move(later, "pause")
+        await rig.rounds_until(earlier, {"done": 7, "rejected": 3})
+        await rig.rounds_for(earlier, 3)
+        assert (await rig.look(earlier)).state == "completed"
+        assert await mails(database) == []
 
 
 async def test_at_noon_nobody_is_told(database: Database, broker: Broker) -> None:

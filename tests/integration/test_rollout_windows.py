@@ -11,6 +11,7 @@ from tests.rollout_rig import QUICK, KilledTwins, RolloutRig, rollout_rig
 from tests.servers import Broker, Database
 
 OPEN = SolarWindow(from_hour=0.0, until_hour=24.0)
+TWO_WAVES = msgspec.structs.replace(QUICK, waves=(Wave(count=3), Wave(percent=100.0)))  # in each somebody is there
 
 
 async def test_who_is_away_is_told_once_it_is_there_and_its_window_is_open(database: Database, broker: Broker) -> None:
@@ -82,7 +83,7 @@ async def test_a_later_rollout_is_not_undone_by_an_earlier_one(database: Databas
         away = set(rig.fleet.offline)
         earlier = await rig.begin(_windowed(OPEN))
         await rig.lead(earlier, "completed")
-        later = await rig.begin(QUICK, values={"active_power_limit_pct": 40.0})
+        later = await rig.begin(TWO_WAVES, values={"active_power_limit_pct": 40.0})
         assert (await rig.lead(later, "completed")).counts == {"done": 7, "away": 3}
         rig.fleet.come_back(away)
         await _seen(rig)
@@ -102,7 +103,7 @@ async def test_an_absent_one_that_is_revoked_is_gone(database: Database, broker:
 
 
 def _windowed(window: SolarWindow, **changes: object) -> RolloutPlan:
-    return msgspec.structs.replace(QUICK, window=window, **changes)
+    return msgspec.structs.replace(TWO_WAVES, window=window, **changes)
 
 
 async def _set_window(rig: RolloutRig, rollout_id: str, window: SolarWindow) -> None:

@@ -12,10 +12,11 @@ from fleet.rollouts import Rollout, Stop, StopCode
 from fleet.storage.mail import check_subject
 from fleet.targets import TargetQuery
 
+_KINDS = ("pause", "return", "abort", "recall", "fail")
 _CODES = [code for code in get_args(StopCode) if code != "person"]
 
 
-@pytest.mark.parametrize(("code", "kind", "language"), list(product(_CODES, ("pause", "return", "abort"), ("fr", "en"))))
+@pytest.mark.parametrize(("code", "kind", "language"), list(product(_CODES, _KINDS, ("fr", "en"))))
 def test_every_reason_has_its_words(code: StopCode, kind: str, language: str) -> None:
     stop = Stop(code, 0, 0, count=3, of=12, measured_pct=-12.34, limit_pct=-5.0)
     subject, body = letter(_rollout("Limite 70 %"), kind, stop, language, "https://portal.test")

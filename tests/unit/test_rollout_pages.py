@@ -66,6 +66,16 @@ def test_a_stop_in_french() -> None:
     )
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_wave_without_an_outcome_says_what_can_be_done_while_it_is_paused(language: Language) -> None:
+    found = Stop("no_outcome", NOW, 0, 4, 5)
+    paused = rollout_texts.stop(found, "paused", None, language)
+    assert ("4 sur 5" if language == "fr" else "4 of 5") in paused
+    assert ("créneau solaire" if language == "fr" else "solar window") in paused
+    later = rollout_texts.stop(found, "completed", None, language)
+    assert ("créneau solaire" if language == "fr" else "solar window") not in later
+
+
 @dataclass
 class Broken:
     """A plan that is refused, and the field of it that is to be named."""

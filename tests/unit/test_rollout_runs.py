@@ -21,9 +21,7 @@ def test_every_live_device_is_reached_and_the_counts_are_exact(seed: int, crashe
     failing = sum(thing.fails and thing.there for thing in run.things.values())
     assert counts == {"done": 1_000 - offline - failing, "away": offline, "rejected": failing}
     assert all(thing.holds and thing.tellings == 1 for thing in run.things.values()), "nobody is told twice"
-    for device, thing in run.things.items():  # those that were away come back, at different times
-        thing.there = True
-        run.hear(device)
+    run.come()
     run.step()
     assert run.counts() == {"done": 1_000 - (failed := sum(t.fails for t in run.things.values())), "rejected": failed}
 
@@ -91,6 +89,43 @@ def test_aborted_anywhere_it_gives_everything_back(aborted_at: int) -> None:
     assert run.counts()["returned"] == len(run.told_at)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_at_night_only_the_canaries_are_told(seed: int) -> None:
+    """Nobody is there; by day it goes on where it was, or stops at its canaries."""
+    for failing, state in ((0.0, "completed"), (1.0, "aborted")):
+        run = Simulation(PLAN, 200, seed, offline=1.0, failing=failing, crashes=0.02)
+        run.run(1_000)
+        assert (run.rollout.state, run.rollout.wave, len(run.told_at)) == ("paused", 0, 10)
+        assert run.rollout.stopped is not None
+        assert (run.rollout.stopped.code, run.rollout.stopped.count, run.rollout.stopped.of) == ("no_outcome", 10, 10)
+        run.come()
+        run.run(5)
+        if failing == 0.0:
+            assert (run.rollout.state, run.counts()["done"]) == ("paused", 10)
+            run._take("resume", None)
+        run.run(1_000)
+        assert run.rollout.state == state
+        assert run.counts() == ({"done": 200} if state == "completed" else {"returned": 10, "waiting": 190})
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("returns", [True, False])
+def test_those_that_come_after_the_end_and_refuse_stop_it(seed: int, returns: bool) -> None:
+    plan = msgspec.structs.replace(PLAN, return_on_abort=returns)
+    run = Simulation(plan, 200, seed, offline=0.4, failing=0.0, crashes=0.02)
+    run.run(1_500)
+    assert run.rollout.state == "completed"
+    for thing in run.things.values():
+        thing.fails = not thing.there
+    late = run.come()
+    for _ in range(100):
+        run.step()
+    assert run.rollout.state == "aborted"
+    assert run.rollout.stopped is not None
+    assert run.rollout.stopped.code == "rejected"
+    assert run.counts() == ({"returned": 200} if returns else {"done": 200 - late, "rejected": late})
+
+
 def test_few_that_fail_stop_nothing_below_the_minimum() -> None:
     plan = msgspec.structs.replace(PLAN, abort_at=(Threshold("rejected", 1.0, 3),))
     run = Simulation(plan, 200, 1, failing=0.0)
@@ -118,10 +153,7 @@ def test_with_a_window_nobody_is_told_who_is_away_or_while_it_is_shut(seed: int)
             was_shut_in.add(run.rollout.wave)
     assert run.rollout.state == "completed"
     assert len(was_shut_in) > 1
-    for device, thing in run.things.items():
-        thing.there = True
-        if thing.reported != thing.version:
-            run.hear(device)
+    run.come()
     run.is_open, run.flapping = True, 0.0
     for _ in range(300):
         run.step()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from fleet.errors import BadInput, Conflict
 from fleet.ids import DeviceId, SiteId
 from fleet.rollout_board import assigned, next_step, room
-from fleet.rollout_energy import EnergyFinding
 from fleet.rollout_facts import TargetFacts, judge
 from fleet.rollout_plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave, wave_sizes
 from fleet.rollout_turn import Turn, turn
@@ -21,7 +20,6 @@ from fleet.rollouts import (
     TARGET_EVENTS,
     TARGET_MOVES,
     TARGET_STATES,
-    Rollout,
     Stop,
     Target,
     TargetEvent,
@@ -29,10 +27,8 @@ from fleet.rollouts import (
     move,
     move_target,
 )
-from fleet.targets import TargetDevice, TargetQuery
-
-NOW = 1_790_000_000_000
-TWO_WAVES = (Wave(count=5), Wave(percent=100.0))
+from fleet.targets import TargetDevice
+from tests.rollout_cases import NOW, TWO_WAVES, finding, kind, made
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(STATES, EVENTS)))
@@ -42,7 +38,7 @@ def test_every_move_of_a_rollout(state: str, event: str) -> None:
         "paused": {"resume": "running", "return": "returning", "abort": "aborted", "complete": "completed"},
         "returning": {"abort": "aborted"},
         "aborted": {},
-        "completed": {},
+        "completed": {"recall": "returning", "fail": "aborted"},
     }[state].get(event)
     if wanted is None:
         with pytest.raises(Conflict, match=f"{state} cannot {event}") as refused:
@@ -164,6 +160,10 @@ def test_canaries_are_drawn_from_those_that_are_there() -> None:
     canaries = {device for device, wave in waves.items() if wave == 0}
     assert canaries <= {DeviceId(f"d-{number}") for number in range(10, 100, 10)}
     assert canaries != {device for device, wave in assigned(RolloutPlan(waves=TWO_WAVES), devices, "2").items() if wave == 0}
+    third = RolloutPlan(waves=(Wave(count=20), Wave(percent=40.0), Wave(percent=100.0)))
+    half = [_device(number, online=number % 2 == 0) for number in range(100)]
+    second = [device for device, wave in assigned(third, half, "salt").items() if wave == 1]
+    assert sum(int(device[2:]) % 2 for device in second) < 17, "12 or 13 are away, not all that the canaries were not"
     few = assigned(RolloutPlan(waves=TWO_WAVES), [_device(number, online=number < 2) for number in range(20)], "salt")
     assert {DeviceId("d-0"), DeviceId("d-1")} < {device for device, wave in few.items() if wave == 0}
 
@@ -180,7 +180,7 @@ def test_nobody_is_told_beyond_the_limit(per_minute: int, told: int) -> None:
     [(1, 0, False), (2, 18, True), (2, 19, False), (3, 27, True), (3, 28, False), (0, 9, False)],
 )
 def test_a_threshold_is_reached_exactly_at_its_limit(rejected: int, done: int, aborts: bool) -> None:
-    rollout = _rollout(RolloutPlan(waves=TWO_WAVES, abort_at=(Threshold("rejected", 10.0, 2),)))
+    rollout = made(RolloutPlan(waves=TWO_WAVES, abort_at=(Threshold("rejected", 10.0, 2),)))
     step = next_step(rollout, {0: {"rejected": rejected, "done": done, "pending": 1, "away": 7}}, None, NOW)
     assert (step is not None) == aborts
     if step is not None and step.stop is not None:
@@ -194,68 +194,67 @@ def test_a_threshold_is_reached_exactly_at_its_limit(rejected: int, done: int, a
 )
 def test_every_kind_of_fault_has_its_threshold(state: TargetState, code: str) -> None:
     plan = RolloutPlan(waves=TWO_WAVES, return_on_abort=False)
-    step = next_step(_rollout(plan), {0: {state: 3, "done": 2}}, None, NOW)
+    step = next_step(made(plan), {0: {state: 3, "done": 2}}, None, NOW)
     assert step is not None
     assert step.stop is not None
     assert (step.kind, step.stop.code, step.stop.measured_pct) == ("abort", code, 60.0)
-    paused = next_step(_rollout(plan, state="paused"), {0: {state: 3, "done": 2}}, None, NOW)
+    paused = next_step(made(plan, state="paused"), {0: {state: 3, "done": 2}}, None, NOW)
     assert paused is not None, "a rollout that somebody has paused stops as well"
 
 
 def test_a_rollout_goes_through_its_waves() -> None:
     plan = RolloutPlan(waves=TWO_WAVES, observe_s=60.0)
-    rollout = _rollout(plan)
+    rollout = made(plan)
     for blocking in ("waiting", "held", "telling", "pending"):
         assert next_step(rollout, {0: {blocking: 1, "done": 4}, 1: {"waiting": 5}}, None, NOW) is None
     tally = {0: {"away": 1, "done": 3, "skipped": 1}, 1: {"waiting": 5}}
-    assert _kind(rollout, tally) == "settle"
+    assert kind(rollout, tally) == "settle"
     settled = msgspec.structs.replace(rollout, settled_at=NOW - 59_999)
     assert next_step(settled, tally, None, NOW) is None
-    assert _kind(settled, tally, NOW + 1) == "advance"
+    assert kind(settled, tally, NOW + 1) == "advance"
     assert next_step(msgspec.structs.replace(settled, state="paused"), tally, None, NOW + 1) is None
-    over = _rollout(plan, wave=2)
-    assert _kind(over, {0: {"away": 1, "done": 4}, 1: {"done": 5}}) == "complete"
+    over = made(plan, wave=2)
+    assert kind(over, {0: {"away": 1, "done": 4}, 1: {"done": 5}}) == "complete"
     assert next_step(over, {1: {"telling": 1, "done": 4}}, None, NOW) is None
-    assert _kind(_rollout(plan, wave=1), {0: {"done": 5}}) == "advance", "a wave without devices is no wave"
-    forever = _rollout(msgspec.structs.replace(plan, continuous=True), wave=2)
+    assert kind(made(plan, wave=1), {0: {"done": 5}}) == "advance", "a wave without devices is no wave"
+    forever = made(msgspec.structs.replace(plan, continuous=True), wave=2)
     assert next_step(forever, {0: {"done": 5}}, None, NOW) is None
 
 
 def test_a_return_is_over_when_nobody_has_anything_left_to_give_back() -> None:
-    rollout = _rollout(RolloutPlan(waves=TWO_WAVES), state="returning")
+    rollout = made(RolloutPlan(waves=TWO_WAVES), state="returning")
     for left in ("telling", "returning", *_TOLD):
         assert next_step(rollout, {0: {left: 1, "returned": 4}}, None, NOW) is None
-    assert _kind(rollout, {0: {"returned": 3, "gone": 1, "not_returned": 1}, 1: {"waiting": 9}}) == "abort"
-    for state in ("aborted", "completed"):
-        assert next_step(_rollout(RolloutPlan(), state=state), {0: {"rejected": 5}}, None, NOW) is None
+    assert kind(rollout, {0: {"returned": 3, "gone": 1, "not_returned": 1}, 1: {"waiting": 9}}) == "abort"
+    assert next_step(made(RolloutPlan(), state="aborted"), {0: {"rejected": 5}}, None, NOW) is None
 
 
 def test_after_the_canaries_their_yield_decides() -> None:
     plan = RolloutPlan(waves=TWO_WAVES, observe_s=60.0, energy=EnergyOutcome(5.0, wait_max_s=3_600.0))
-    rollout = _rollout(plan, settled_at=NOW - 60_000)
+    rollout = made(plan, settled_at=NOW - 60_000)
     tally = {0: {"done": 5}, 1: {"waiting": 5}}
     assert next_step(rollout, tally, None, NOW) is None, "not looked at yet"
-    assert _kind(rollout, tally, energy=_finding("fine", -4.9)) == "advance"
-    assert next_step(rollout, tally, _finding("unknown", None), NOW) is None
-    dropped = next_step(rollout, tally, _finding("dropped", -12.0), NOW)
+    assert kind(rollout, tally, energy=finding("fine", -4.9)) == "advance"
+    assert next_step(rollout, tally, finding("unknown", None), NOW) is None
+    dropped = next_step(rollout, tally, finding("dropped", -12.0), NOW)
     assert dropped is not None
     assert dropped.stop is not None
     assert (dropped.kind, dropped.stop.code, dropped.stop.measured_pct) == ("return", "energy", -12.0)
     later = NOW + 3_600_000
-    unknown = next_step(rollout, tally, _finding("unknown", None), later)
+    unknown = next_step(rollout, tally, finding("unknown", None), later)
     assert unknown is not None
     assert unknown.stop is not None
     assert (unknown.kind, unknown.stop.code) == ("pause", "energy_unknown")
     resumed = msgspec.structs.replace(rollout, stopped=Stop("energy_unknown", later, 0))
-    assert _kind(resumed, tally, later, _finding("unknown", None)) == "advance", "somebody let it go on"
-    assert _kind(msgspec.structs.replace(rollout, wave=1), {1: {"done": 5}}) == "advance", "only the canaries are compared"
+    assert kind(resumed, tally, later, finding("unknown", None)) == "advance", "somebody let it go on"
+    assert kind(msgspec.structs.replace(rollout, wave=1), {1: {"done": 5}}) == "advance", "only the canaries are compared"
 
 
 def test_whom_a_window_keeps_waiting_does_not_keep_the_wave_unless_it_is_there() -> None:
-    rollout = _rollout(RolloutPlan(waves=TWO_WAVES))
+    rollout = made(RolloutPlan(waves=TWO_WAVES))
     assert next_step(rollout, {0: {"held": 1, "absent": 2, "done": 2}}, None, NOW) is None
-    assert _kind(rollout, {0: {"absent": 2, "done": 3}, 1: {"waiting": 5}}) == "settle"
-    assert _kind(_rollout(RolloutPlan(waves=TWO_WAVES), wave=2), {0: {"absent": 2, "done": 3}, 1: {"done": 5}}) == "complete"
+    assert kind(rollout, {0: {"absent": 2, "done": 3}, 1: {"waiting": 5}}) == "settle"
+    assert kind(made(RolloutPlan(waves=TWO_WAVES), wave=2), {0: {"absent": 2, "done": 3}, 1: {"done": 5}}) == "complete"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +274,7 @@ def test_whom_a_window_keeps_waiting_does_not_keep_the_wave_unless_it_is_there()
 def test_who_is_not_there_while_there_is_a_window_is_not_told(
     has_window: bool, state: TargetState, wave: int, there: bool, is_open: bool, event: str
 ) -> None:
-    rollout = _rollout(RolloutPlan(waves=TWO_WAVES, window=SolarWindow(5.0) if has_window else None), wave=1)
+    rollout = made(RolloutPlan(waves=TWO_WAVES, window=SolarWindow(5.0) if has_window else None), wave=1)
     target = Target(SiteId("s"), DeviceId("d"), wave, state, NOW)
     assert turn(rollout, target, Turn(True, there, is_open, False)) == event
     assert turn(rollout, target, Turn(False, there, is_open, False)) == "vanish"
@@ -324,18 +323,18 @@ _FACTS = TargetFacts(DeviceId("d"), True, True, False, NOW, True, 7, "applying",
 )
 def test_what_becomes_of_a_target(state: TargetState, facts: dict[str, object], event: str | None) -> None:
     target = Target(SiteId("s"), DeviceId("d"), 0, state, NOW - 250_000, NOW - 250_000, 7, True)
-    judgement = judge(_rollout(RolloutPlan()), target, msgspec.structs.replace(_FACTS, **facts), NOW)
+    judgement = judge(made(RolloutPlan()), target, msgspec.structs.replace(_FACTS, **facts), NOW)
     assert (judgement and judgement.event) == event
 
 
 def test_a_target_times_out_only_while_it_is_there() -> None:
     target = Target(SiteId("s"), DeviceId("d"), 0, "pending", NOW - 300_000, NOW - 900_000, 7, True)
-    judgement = judge(_rollout(RolloutPlan()), target, _FACTS, NOW)
+    judgement = judge(made(RolloutPlan()), target, _FACTS, NOW)
     assert judgement is not None
     assert judgement.event == "time_out"
-    assert judge(_rollout(RolloutPlan()), target, _FACTS, NOW - 1) is None
+    assert judge(made(RolloutPlan()), target, _FACTS, NOW - 1) is None
     asleep = msgspec.structs.replace(_FACTS, there=False, asleep=True)
-    slept = judge(_rollout(RolloutPlan()), target, asleep, NOW)
+    slept = judge(made(RolloutPlan()), target, asleep, NOW)
     assert slept is not None
     assert slept.event == "sleep"
 
@@ -343,11 +342,11 @@ def test_a_target_times_out_only_while_it_is_there() -> None:
 def test_who_is_done_is_watched_with_its_wave_and_for_its_own_time() -> None:
     target = Target(SiteId("s"), DeviceId("d"), 0, "done", NOW - 700_000, NOW - 900_000, 7, True)
     alerted = msgspec.structs.replace(_FACTS, alert="total_outage")
-    assert judge(_rollout(RolloutPlan()), target, alerted, NOW) is not None
-    assert judge(_rollout(RolloutPlan(), wave=1), target, alerted, NOW) is None
-    assert judge(_rollout(RolloutPlan(), wave=1), target, alerted, NOW - 200_000) is not None
+    assert judge(made(RolloutPlan()), target, alerted, NOW) is not None
+    assert judge(made(RolloutPlan(), wave=1), target, alerted, NOW) is None
+    assert judge(made(RolloutPlan(), wave=1), target, alerted, NOW - 200_000) is not None
     newcomer = msgspec.structs.replace(target, wave=4)
-    assert judge(_rollout(RolloutPlan(), wave=4), newcomer, alerted, NOW) is None
+    assert judge(made(RolloutPlan(), wave=4), newcomer, alerted, NOW) is None
 
 
 @given(
@@ -363,15 +362,8 @@ def test_a_judgement_is_always_a_legal_move(
     facts = TargetFacts(
         DeviceId("d"), registered, there, asleep, None, holds, 7, status, reported, rejected, "", alert  # type: ignore[arg-type]
     )  # fmt: skip
-    judgement = judge(_rollout(RolloutPlan()), target, facts, NOW)
+    judgement = judge(made(RolloutPlan()), target, facts, NOW)
     assert judgement is None or move_target(state, judgement.event)
-
-
-def _rollout(plan: RolloutPlan, state: str = "running", wave: int = 0, settled_at: int | None = None) -> Rollout:
-    return Rollout(
-        "r", "r", "inverter", None, None, TargetQuery(), {"a": 1.0}, plan, "", state, wave, NOW - 1_000_000, settled_at,  # type: ignore[arg-type]
-        None, None, {}, 10, 1, NOW, None, None,
-    )  # fmt: skip
 
 
 def _device(number: int, *, online: bool = True, health: str = "ok") -> TargetDevice:
@@ -379,12 +371,3 @@ def _device(number: int, *, online: bool = True, health: str = "ok") -> TargetDe
     return TargetDevice(
         SiteId("s"), name, name, "s", "inverter", "inverter", None, False, online, None, health, "in_sync", None, None  # type: ignore[arg-type]
     )  # fmt: skip
-
-
-def _finding(verdict: str, change_pct: float | None) -> EnergyFinding:
-    return EnergyFinding(verdict, NOW, change_pct, 5, 20, 1.0, 1.0, 1.0, 1.0)  # type: ignore[arg-type]
-
-
-def _kind(rollout: Rollout, tally: object, now: int = NOW, energy: EnergyFinding | None = None) -> str | None:
-    step = next_step(rollout, tally, energy, now)  # type: ignore[arg-type]
-    return step and step.kind
