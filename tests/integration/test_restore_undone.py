@@ -189,6 +189,19 @@ def test_a_way_back_that_fails_was_never_gone(full: Kept, tmp_path: Path, capsys
         assert files_of(full.settings) == before
 
 
+def test_without_room_nothing_is_set_aside(
+    full: Kept, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = asyncio.run(backup.back_up(full.settings, full.seal))
+    monkeypatch.setattr("actors.keeping.restore.RESTORE_GROWS_TO", 1e12)
+    asyncio.run(added_since(full.settings))
+    assert by_hand(full, full.settings, "--set-aside") == 1
+    assert "[no_room]" in capsys.readouterr().err
+    assert asyncio.run(organisations(full.settings)) == 1
+    assert made.file.exists()
+    assert not [path for path in tmp_path.rglob(".before-restore-*")]
+
+
 def test_what_was_restored_is_on_the_disk(full: Kept, target: KeepingSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file and its folders, before the rows say that all is there."""
     made = asyncio.run(backup.back_up(full.settings, full.seal))
