@@ -80,24 +80,26 @@ async def move_database(database: DatabaseSettings, undo: AsyncExitStack) -> str
         await _refuse_running(server, database)
         await server.execute(f'CREATE DATABASE "{fresh}"')
         try:
-            await mark(_named(database, fresh))
+            await mark(_named(database, fresh), AsyncExitStack())  # it is dropped with its mark
             await _swap(server, database.name, name, fresh)
         except BaseException:
-            await server.execute(f'DROP DATABASE "{fresh}"')
+            await _database_back(database, name, fresh)
             raise
         undo.push_async_callback(_database_back, database, name, fresh)
     return name
 
 
-async def mark(database: DatabaseSettings) -> None:
+async def mark(database: DatabaseSettings, undo: AsyncExitStack) -> None:
+    """As half restored: nothing starts with it."""
     connection = await connect(database)
     try:
         await whole.mark_half_restored(connection)
+        undo.push_async_callback(_unmark, database)
     finally:
         await connection.close()
 
 
-async def unmark(database: DatabaseSettings) -> None:
+async def _unmark(database: DatabaseSettings) -> None:
     connection = await connect(database)
     try:
         await whole.unmark(connection)
@@ -106,9 +108,11 @@ async def unmark(database: DatabaseSettings) -> None:
 
 
 async def _database_back(database: DatabaseSettings, name: str, fresh: str) -> None:
+    """Whether or not it was moved: who was interrupted may not know."""
     async with _server_of(database) as server:
-        await _swap(server, database.name, fresh, name)
-        await server.execute(f'DROP DATABASE "{fresh}"')
+        if await server.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
+            await _swap(server, database.name, fresh, name)
+        await server.execute(f'DROP DATABASE IF EXISTS "{fresh}"')
 
 
 async def _swap(server: DirectConnection, name: str, whither: str, instead: str) -> None:

@@ -110,12 +110,11 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener, how: Ho
     looked = await _looked(settings, file, opener, how)
     undo = AsyncExitStack()
     name = None
-    if how.set_aside:
-        name = await aside.move_database(settings.database, undo)
-    else:
-        await aside.mark(settings.database)
-        undo.push_async_callback(aside.unmark, settings.database)
     try:
+        if how.set_aside:
+            name = await aside.move_database(settings.database, undo)
+        else:
+            await aside.mark(settings.database, undo)
         for folder in looked.folders:
             if how.set_aside or folder.made_anew:
                 aside.move(folder, undo)

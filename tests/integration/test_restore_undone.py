@@ -199,7 +199,7 @@ def test_without_room_nothing_is_set_aside(
     assert "[no_room]" in capsys.readouterr().err
     assert asyncio.run(organisations(full.settings)) == 1
     assert made.file.exists()
-    assert not [path for path in tmp_path.rglob(".before-restore-*")]
+    assert not list(tmp_path.rglob(".before-restore-*"))
 
 
 def test_what_was_restored_is_on_the_disk(full: Kept, target: KeepingSettings, monkeypatch: pytest.MonkeyPatch) -> None:
