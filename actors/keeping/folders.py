@@ -93,7 +93,7 @@ class Unpacker:
 
     def sync(self) -> None:
         """Files, and the folders that name them, are on the disk afterwards, whatever happens to the power."""
-        os.sync()  # all at once; file by file each would wait for the disk. But only fsync tells of what could not be written
+        os.sync()  # all at once, since each by itself would wait for the disk; what cannot be written, fsync alone tells
         folders = {path.parent for path in (*self._written, *self._made)}
         for path in (*self._written, *sorted(folders)):
             descriptor = os.open(path, os.O_RDONLY)
