@@ -4,8 +4,8 @@
 # Run in a checkout of that release. What a release was started with (docker-compose.yml, deploy/) is kept beside its
 # number, so that going back starts the images of before with the files of before. The database stays: migrations only
 # add what code of the release before goes on without.
-#   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there; `release` leads to the
-#                    one that runs, to work in by hand
+#   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there and names at least SP_HOST;
+#                    `release` leads to the one that runs, to work in by hand
 #   SP_IMAGES        as in build-images.sh; what is not on this machine is pulled. Images of others are pulled each time:
 #                    they are mended under the same tags. Where no registry answers, those of this machine have to do
 #   SP_OWNER_DIR, SP_BACKUP_DIR   as in .env; default: owner, backups in SP_STATE
@@ -40,6 +40,8 @@ lasting() { # name, default: into .env, where whoever works here by hand finds i
 }
 
 remember() { # what this release and the next ones have in common
+    [ -n "${SP_HOST:-$(told SP_HOST)}" ] ||
+        { echo "deploy: $state/.env names no SP_HOST: bring the installation's own there, or this would start another one" >&2; exit 2; }
     [ -z "$(tail -c 1 "$state/.env")" ] || echo >>"$state/.env"
     lasting SP_OWNER_DIR "$state/owner"
     lasting SP_BACKUP_DIR "$state/backups"

@@ -31,7 +31,7 @@ say() {
 
 # The addresses behind host:port, as nginx's servers. A service that has none now is away, and no reason to stand still.
 servers() {
-    found=$(getent ahosts "${1%:*}" 2>/dev/null | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u)
+    found=$(timeout 2 getent ahosts "${1%:*}" 2>/dev/null | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u)
     for address in ${found:-127.0.0.1}; do
         [ -n "$found" ] && echo "server $address:${1##*:};" || echo "server $address:1;"
     done

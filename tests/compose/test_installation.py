@@ -105,7 +105,6 @@ def test_sftp_and_the_authority_reach_what_they_need(stack: Stack, record: Recor
 def test_the_doors_are_open_inwards_only(stack: Stack, record: Record) -> None:
     """Whoever takes one over finds no way out by it: the notifier, who mails, has one."""
     with outside() as host:
-        assert [name for name, port in stack.ports.items() if not host.reaches(port)] == []
         found = {}
         for network in ("egress", "edge"):
             found[network] = confinement.scanned_from(stack, network, [host.address], str(host.port))[host.address]

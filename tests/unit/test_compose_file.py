@@ -128,17 +128,19 @@ def test_three_ports_are_published_and_the_operators_on_loopback() -> None:
 def test_networks_let_through_what_is_needed() -> None:
     internal = {name for name, network in COMPOSE["networks"].items() if (network or {}).get("internal")}
     assert set(COMPOSE["networks"]) - internal == LEAD_OUTSIDE
-    assert on("edge") == {*PUBLISHED, "simulator", "doctor"}
+    assert on("edge") == {*PUBLISHED, "simulator"}
+    assert {network for name in on("edge") for network in networks_of(name)} - internal == {"edge"}, "no way out by it"
+    assert all(SERVICES[name]["dns_opt"] == ["ndots:1"] for name in on("edge")), "nor for what nobody here is called"
     assert networks_of("sftp") == {"edge", "data-sftp", "metrics-sftp"}
     assert networks_of("pki") == {"front-pki", "data-pki", "metrics-pki"}
     assert on("data-sftp") == {"postgres", "sftp"}
     assert on("data-pki") == {"postgres", "pki"}
-    assert on("metrics-sftp") == {"sftp", "prometheus"}
+    assert on("metrics-sftp") == {"sftp", "prometheus", "doctor"}
     assert on("metrics-pki") == {"pki", "prometheus"}
     assert on("front-pki") == {"gateway", "pki"}
     assert on("egress-customers") == {"importer", "web"}
     assert on("egress") == {"notifier", "alertmanager", "doctor"}
-    assert not on("ray") & on("edge") - {"doctor"}, "whoever is open to the outside is no part of Ray's cluster"
+    assert not on("ray") & on("edge"), "whoever is open to the outside is no part of Ray's cluster"
     assert all("networks" in service or service.get("network_mode") == "none" for service in SERVICES.values())
     assert {network for name in SERVICES for network in networks_of(name)} == set(COMPOSE["networks"])
 

@@ -21,7 +21,8 @@ def program(file: Path, *lines: str) -> Path:
 def state_with(folder: Path, *told: str) -> Path:
     state = folder / "state"
     state.mkdir()
-    (state / ".env").write_text("".join(f"{line}\n" for line in told))
+    named = told if any(line.startswith("SP_HOST=") for line in told) else ("SP_HOST=localhost", *told)
+    (state / ".env").write_text("".join(f"{line}\n" for line in named))
     return state
 
 
@@ -53,6 +54,15 @@ def test_what_an_owner_writes_for_compose_is_run_by_no_shell(tmp_path: Path) -> 
     assert (state / "seen").read_text() == "sun.example.org:none\n"
     assert (state / "current").read_text() == "1.2.3\n"
     assert not (tmp_path / "ran").exists()
+
+
+def test_whoever_has_brought_no_settings_starts_nothing(tmp_path: Path) -> None:
+    """With another .env than the installation's, its containers would be made anew for localhost."""
+    (state_with(tmp_path) / ".env").unlink()
+    done = deployed(tmp_path)
+    assert done.returncode == 2
+    assert "SP_HOST" in done.stderr
+    assert not calls(tmp_path, "up")
 
 
 def test_images_of_others_are_fetched_anew_before_the_start(tmp_path: Path) -> None:
@@ -99,6 +109,7 @@ def test_the_folder_of_what_runs_can_be_worked_in_by_hand(tmp_path: Path) -> Non
     assert (tmp_path / "owner").read_text() == "/srv/mine\n", "said as nothing at all, it would be the release's own folder"
     told = (state / "release" / ".env").read_text().splitlines()
     assert told == [
+        "SP_HOST=localhost",
         "SP_OWNER_DIR=/srv/mine",
         "COMPOSE_PROJECT_NAME=second",
         f"SP_BACKUP_DIR={state}/backups",
