@@ -123,7 +123,8 @@ class Lane:
                 await imports.note_progress(connection, job.number, bytes_read, rows_read)
                 await notices.notify(connection, notices.FILE, job.id)
 
-        await self._reader.read(ReadingJob(job.number, original, self._folder, context, serial, company), progress)
+        reading = ReadingJob(job.number, original, self._folder, context, serial, company, job.logger_serial)
+        await self._reader.read(reading, progress)
         return Spool(self._folder, job.number).summary
 
     async def _make_way(self, job: Job, summary: Summary) -> None:

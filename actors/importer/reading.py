@@ -28,7 +28,7 @@ _PIECES_A_LOOK: Final = 16 * 1024**2 // FILE_CHUNK_BYTES
 
 
 class ReadingJob(msgspec.Struct, frozen=True):
-    """own_serial: whose the rows are where the file does not tell."""
+    """own_serial: whose the rows are where the file does not tell, or names only the logger (logger_serial)."""
 
     number: int
     original: Path
@@ -36,6 +36,7 @@ class ReadingJob(msgspec.Struct, frozen=True):
     context: Context
     own_serial: str
     company_formats: list[CompanyFormat] = []
+    logger_serial: str | None = None
 
 
 class _Counted:
@@ -116,7 +117,7 @@ def _member(job: ReadingJob, member: Member, counted: _Counted, writer: SpoolWri
 
 def _serial(job: ReadingJob, known: FileFormat, told: str | None) -> str:
     """Of one device on this earth, as far as the file can tell."""
-    if told is None:
+    if told is None or told == job.logger_serial:
         return job.own_serial
     local = known.local is not None and known.local.fullmatch(told) is not None
     return serial_of_path(f"{job.own_serial}/{told}") if local or not is_serial(told) else told

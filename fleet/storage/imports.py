@@ -32,7 +32,7 @@ class Arrival(NamedTuple):
 
 class Job(msgspec.Struct, frozen=True):
     """A file with something to do. company: that keeps its site; else the site. stored_with: what its rows were stored with
-    before; None: it has none stored.
+    before; None: it has none stored. logger_serial: of the logger that sent it, where that measures nothing itself.
     """
 
     company: str
@@ -54,6 +54,7 @@ class Job(msgspec.Struct, frozen=True):
     timezone: str
     first_at: UnixMs | None
     last_at: UnixMs | None
+    logger_serial: str | None = None
 
 
 class SerialRows(msgspec.Struct, frozen=True):
@@ -98,8 +99,10 @@ _NEXT_JOB: Final = f"""
            f.id, f.site_id AS site, f.device_id AS device, f.via, f.name, f.size_bytes, f.sha256,
            (extract(epoch FROM f.received_at) * 1000)::bigint AS received_at, f.state, f.settings, f.stored_with, f.attempts,
            f.blocks, f.blocks_done, s.timezone, (extract(epoch FROM f.first_at) * 1000)::bigint AS first_at,
-           (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at
-    FROM imports.file f JOIN registry.site s ON s.id = f.site_id WHERE f.number = (SELECT number FROM oldest)
+           (extract(epoch FROM f.last_at) * 1000)::bigint AS last_at,
+           CASE WHEN jsonb_array_length(p.definition->'channels') = 0 THEN d.serial END AS logger_serial
+    FROM imports.file f JOIN registry.site s ON s.id = f.site_id LEFT JOIN registry.device d ON d.id = f.device_id
+    LEFT JOIN registry.profile p ON p.id = d.profile_id WHERE f.number = (SELECT number FROM oldest)
 """  # noqa: S608 - put together from constants
 _BACKLOG: Final = f"""
     SELECT count(*), coalesce(extract(epoch FROM now() - min(state_at))::float8, 0) FROM imports.file

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv
 from fleet.columns import DAY_MS
@@ -131,11 +132,15 @@ async def test_an_unknown_serial_waits_and_is_imported_once_a_device_has_it(data
             assert file["rows_waiting"] == 0
 
 
-async def test_rows_that_name_nobody_wait_until_somebody_says_whose_they_are(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("serial", ["", "LOG-77"], ids=["of nobody", "of the logger itself"])
+async def test_rows_that_name_no_device_wait_until_somebody_says_whose_they_are(
+    database: Database, tmp_path: Path, serial: str
+) -> None:
     """The logger that sent them measures nothing: with it they would be counted as known, and be gone."""
     async with intake(database, tmp_path) as here:
         await here.add_device("meter-1", "imported-meter", "SN-1")
-        await here.put("a.csv", b"time,import_energy_wh\n" + b"".join(b"%d,%d\n" % (t, wh) for t, _, wh in rising(10)))
+        await here.execute("UPDATE registry.device SET serial = 'LOG-77' WHERE id = $1", LOGGER)
+        await here.put("a.csv", own_csv(rising(10, serial)))
         async with running_importer(here):
             (file,) = await here.done(1)
             assert (file["state"], file["rows_new"], file["rows_same"], file["rows_waiting"]) == ("imported", 0, 0, 10)
