@@ -35,7 +35,7 @@ def load_power_w(seed: int, site: PlannedSite, at_s: Floats) -> Floats:
     """at_s: Unix seconds, ascending. Over a year it adds up to about site.annual_load_kwh."""
     habit = HABITS[site.use]
     wall_s = wall_clock_s(at_s, site.timezone)
-    first, last = int(wall_s.min() // QUARTER_S) - 1, int(wall_s.max() // QUARTER_S) + 1
+    first, last = int(np.min(wall_s) // QUARTER_S) - 1, int(np.max(wall_s) // QUARTER_S) + 1
     centres_s, kw_per_gwh = _profile(site.use, first, last)
     mean_w = np.interp(wall_s, centres_s, kw_per_gwh) * site.annual_load_kwh / 1e6 * 1000
     factor = np.ones_like(at_s)

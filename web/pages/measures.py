@@ -83,7 +83,8 @@ def label(measure: str, language: Language) -> str:
     found = _WITH_INDEX.fullmatch(measure)
     if found is None or found["base"] not in _INDEXED:
         return measure
-    return f"{say(language, _INDEXED[found['base']])} {found['index'].upper()}"
+    base = say(language, _INDEXED[found["base"]])
+    return f"{base} {found['index'].upper()}"
 
 
 def figure(measure: str, value: float | None, language: Language) -> Figure:
