@@ -83,8 +83,8 @@ def label(measure: str, language: Language) -> str:
     found = _WITH_INDEX.fullmatch(measure)
     if found is None or found["base"] not in _INDEXED:
         return measure
-    base = say(language, _INDEXED[found["base"]])
-    return f"{base} {found['index'].upper()}"
+    base, index = _INDEXED[found["base"]], found["index"].upper()
+    return f"{say(language, base)} {index}"
 
 
 def figure(measure: str, value: float | None, language: Language) -> Figure:
