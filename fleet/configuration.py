@@ -57,8 +57,10 @@ class Change(msgspec.Struct, frozen=True):
     own      set: the device's own values, all of them; those equal to what it would inherit are inherited
     version  return: the earlier version whose values shall come back
     layer    rollout: what it brings; rollout_return: what takes the place of the layer of `source`, None: nothing
-    below    rollout_return: sources of those that `layer` stood below
     expected the version that whoever wishes has seen; None: whatever it is (rollouts)
+    below    rollout_return: sources of those that `layer` stood below
+
+    Processes of two releases hand it to each other by the order of its fields: a new one comes last.
     """
 
     kind: ChangeKind
@@ -69,8 +71,8 @@ class Change(msgspec.Struct, frozen=True):
     version: int | None = None
     source: str = ""
     layer: Layer | None = None
-    below: tuple[str, ...] = ()
     rollout: str | None = None
+    below: tuple[str, ...] = ()
 
 
 class Desired(msgspec.Struct, frozen=True):

@@ -174,6 +174,12 @@ def test_a_rollout_that_asks_again_does_not_come_out_on_top() -> None:
     assert plan(state, first, SETTINGS, None, 1) is None
 
 
+def test_a_wish_of_the_release_before_is_understood() -> None:
+    """Between processes a wish goes by the order of its fields: what is new stands last."""
+    before = ("kind", "why", "person_id", "expected", "own", "version", "source", "layer", "rollout")
+    assert Change.__struct_fields__[: len(before)] == before
+
+
 def test_a_rollout_takes_away_only_what_it_brought() -> None:
     state = after(ConfigState(), change("rollout", source="a", layer=layer("a", limit_pct=70.0)))
     rollout = desired_of(state).layers[0].rollout
