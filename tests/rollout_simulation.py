@@ -124,6 +124,8 @@ class Simulation:
             self.rollout = change(self.rollout, wave=self.rollout.wave + 1, wave_at=self.now, settled_at=None)
         else:
             self.rollout = change(self.rollout, state=move(self.rollout.state, kind), stopped=stop or self.rollout.stopped)  # type: ignore[arg-type]
+            if kind == "resume":
+                self.rollout = change(self.rollout, wave_at=self.now)
 
     def _tell(self) -> None:
         if self.rollout.state not in ("running", "completed"):

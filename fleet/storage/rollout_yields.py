@@ -46,6 +46,9 @@ _PRODUCERS: Final = """
     SELECT site_id, id, place, installed_w, true AS canary FROM canary
     UNION ALL SELECT site_id, id, place, installed_w, false FROM neighbour
 """
+_FIRST_TOLD: Final = """
+    SELECT (extract(epoch FROM min(told_at)) * 1000)::bigint FROM remote.rollout_target WHERE rollout_id = $1
+"""
 _SLICES: Final = """
     WITH quarter AS (
         SELECT p.canary, p.id, date_bin('15 minutes', s.time, 'epoch') AS at,
@@ -78,10 +81,11 @@ async def look(connection: Connection, rollout: Rollout, now: UnixMs) -> EnergyF
     None when the rollout does not ask for it, or is not yet so far.
     """
     limit = rollout.plan.energy
-    if limit is None or rollout.settled_at is None or rollout.wave_at is None:
+    if limit is None or rollout.settled_at is None:
         return None
     start, end = _span(rollout.settled_at, now)
-    days = -(-(end - rollout.wave_at) // _DAY_MS)  # so many whole days back it is before anybody was told
+    told_at = await connection.fetchval(_FIRST_TOLD, rollout.id) or rollout.settled_at
+    days = max(-(-(end - told_at) // _DAY_MS), 1)  # so many whole days back it is before anybody was told
     rows = await connection.fetch(
         _PRODUCERS,
         rollout.id,

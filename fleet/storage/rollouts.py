@@ -79,8 +79,10 @@ _INSERT_TARGETS: Final = """
     SELECT $1, t.site_id, t.device_id, t.wave, 'waiting'
     FROM unnest($2::text[], $3::text[], $4::int[]) AS t (site_id, device_id, wave) ON CONFLICT DO NOTHING
 """
+# Let go on, its wave begins anew: while it was paused nobody could be told, so nobody's time to answer ran out.
 _MOVE: Final = """
     UPDATE remote.rollout SET state = $3, stopped = coalesce($4, stopped), revision = revision + 1,
+           wave_at = CASE WHEN $3 = 'running' THEN now() ELSE wave_at END,
            ended_at = CASE WHEN $3 IN ('aborted', 'completed') THEN now() END
     WHERE id = $1 AND revision = $2
 """

@@ -139,6 +139,10 @@ async def test_canaries_that_yield_less_than_their_neighbours_stop_it(
             database,
             "UPDATE remote.rollout SET settled_at = now() - interval '2 hours', wave_at = now() - interval '2 hours'",
         )
+        await fetch(
+            database,
+            "UPDATE remote.rollout_target SET told_at = now() - interval '2 hours' WHERE told_at IS NOT NULL",
+        )
         found = await rig.lead(rollout_id, state)
         assert found.energy is not None or state == "completed"
         if state == "aborted":

@@ -62,7 +62,7 @@ async def _find(
     after_w: dict[str, float],
     told_ms: int = NOW - 2 * HOUR_MS,
 ) -> EnergyFinding:
-    """What is said of a rollout whose canary was told two hours before NOW."""
+    """What is said of a rollout whose canary was told two hours before NOW; an hour later it was paused, and let go on."""
     await seed_fleet(database, FLEET)
     owner = await connect(database.owner)
     try:
@@ -78,8 +78,13 @@ async def _find(
         async with owner.transaction():
             await rollouts.add_rollout(owner, new, await targets.matching(owner, query, limit=100))
         await owner.execute("UPDATE remote.rollout_target SET wave = (device_id <> $1)::int", canary)
-        await owner.execute("UPDATE remote.rollout_target SET state = 'done', told_at = now() WHERE wave = 0")
-        rollout = msgspec.structs.replace(await rollouts.rollout(owner, "r1"), wave_at=told_ms, settled_at=NOW - 2 * HOUR_MS)
+        await owner.execute(
+            "UPDATE remote.rollout_target SET state = 'done', told_at = $1 WHERE wave = 0",
+            datetime.fromtimestamp(told_ms / 1000, UTC),
+        )
+        rollout = msgspec.structs.replace(
+            await rollouts.rollout(owner, "r1"), wave_at=NOW - HOUR_MS, settled_at=NOW - 2 * HOUR_MS
+        )
     finally:
         await owner.close()
     connection = await connect(database.sp_rollouts)
