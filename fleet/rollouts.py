@@ -86,7 +86,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("absent", "overrule"): "overruled",  # by a later rollout, which has told it meanwhile
     ("absent", "call_off"): "waiting",  # the rollout is aborted
     ("telling", "store"): "pending", ("telling", "store_away"): "away", ("telling", "refuse"): "skipped",
-    ("telling", "miss"): "absent",
+    ("telling", "miss"): "absent", ("telling", "overrule"): "overruled",  # its telling broke off; then as with an absent one
     ("telling", "return"): "returning", ("telling", "vanish"): "gone",
     ("pending", "report"): "done", ("pending", "reject"): "rejected", ("pending", "time_out"): "timed_out",
     ("pending", "silence"): "silent", ("pending", "alert"): "alerted", ("pending", "sleep"): "away",
@@ -134,7 +134,8 @@ class Rollout(msgspec.Struct, frozen=True):
 
     group       the saved group whose template they become; None: a rollout to a query
     wave        the one at work; len(plan.waves) once all are over
-    wave_at     since when; settled_at: since when all its devices have an outcome, and it is watched
+    wave_at     since when, or since it was let go on after a pause
+    settled_at  since when all devices of the wave have an outcome, and it is watched
     counts      target state → devices; in lists as of the last look. They always add up to `targets`
     energy      what the canaries yielded, as of the last look
     stopped     why it paused or aborted last

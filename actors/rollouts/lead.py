@@ -3,7 +3,7 @@
 Crash contract. Killed between any two statements, the next process that leads goes on as if nothing had been:
 - Whom it is about to tell is stored, with what the device had before, before a twin is asked; so the limit per minute and
   what an abort gives back stand whatever happens. Whoever was being told is asked again, which changes nothing: the twin
-  has the layer already, or gets it now.
+  has the layer already, or gets it now. If it has not, and a later rollout has told it meanwhile, it is asked no more.
 - Every write names the state that it follows from, so what another process has done meanwhile is not undone.
 - A rollout that somebody has moved is told no further: recording whom to tell locks its row at the revision that was seen.
   Whose telling broke off is left as it is while the rollout is paused or its window is shut; once it is aborted, it gets
@@ -149,9 +149,7 @@ class Lead:
         if rollout.state not in ("running", "completed"):
             return False
         wish = partial(asking.bringing, rollout)
-        broken_off = await rollout_targets.broken_off(connection, rollout, limit=ROLLOUT_TOLD_AT_ONCE_MAX, now=now)
-        again = [each.target for each in broken_off if is_open(rollout.plan.window, each.site, now)]
-        if await self._ask(connection, rollout, again, wish, asking.after_bringing):
+        if await self._bring_again(connection, rollout, wish, now):
             return True
         if rollout.state == "completed" and rollout.plan.window is None:
             return False
@@ -167,6 +165,16 @@ class Lead:
                 return True
         await self._ask(connection, rollout, [_being_told(each) for each in chosen], wish, asking.after_bringing)
         return bool(found)
+
+    async def _bring_again(self, connection: Connection, rollout: Rollout, wish: _Wish, now: UnixMs) -> bool:
+        """Those whose telling broke off, except whom a later rollout has told since. Whether there were any."""
+        broken_off = await rollout_targets.broken_off(connection, rollout, limit=ROLLOUT_TOLD_AT_ONCE_MAX, now=now)
+        overtaken = [_overruled(each.target) for each in broken_off if each.is_overtaken]
+        await rollout_targets.record_moves(connection, rollout.id, overtaken, now)
+        again = [
+            each.target for each in broken_off if not each.is_overtaken and is_open(rollout.plan.window, each.site, now)
+        ]
+        return await self._ask(connection, rollout, again, wish, asking.after_bringing) or bool(overtaken)
 
     async def _give_back(self, connection: Connection, rollout: Rollout) -> bool:
         """All that it brought; of one that is aborted, what it may have brought without anybody having heard so."""
@@ -191,6 +199,10 @@ class Lead:
 def _being_told(chosen: Candidate) -> Target:
     """As record_turns has just recorded it."""
     return msgspec.structs.replace(chosen.target, state="telling", was_there=chosen.there, before=chosen.before)
+
+
+def _overruled(target: Target) -> TargetMove:
+    return TargetMove(target.device, target.state, move_target(target.state, "overrule"))
 
 
 def _choose(

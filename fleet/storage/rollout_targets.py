@@ -25,7 +25,8 @@ class Candidate(msgspec.Struct, frozen=True):
 
     before       the layer of the same source that it has
     there        connected, and heard of
-    is_overtaken it is absent, and a later rollout that stands has told it: to the same group, or of the same settings
+    is_overtaken it is absent, or its telling broke off before its twin had it; and a later rollout that stands has told it:
+                 to the same group, or of the same settings
     """
 
     target: Target
@@ -83,7 +84,7 @@ _BACK: Final = f"""
 """  # noqa: S608 - put together from constants
 _CANDIDATES: Final = f"""
     SELECT {_TARGET}, d.id IS NOT NULL AS registered, {IS_THERE} AS there, v.layers,
-           t.state = 'absent' AND EXISTS (
+           (t.state = 'absent' OR (t.state = 'telling' AND NOT coalesce(v.layers @> $10::jsonb, false))) AND EXISTS (
                SELECT FROM remote.rollout_target lt JOIN remote.rollout later ON later.id = lt.rollout_id
                WHERE lt.device_id = t.device_id AND lt.state = ANY($7::text[]) AND later.id > $1
                    AND later.state IN ('running', 'paused', 'completed')
@@ -181,6 +182,7 @@ async def _candidates(
         sorted((*TOLD_STATES, "telling")),
         rollout.group,
         sorted(rollout.values),
+        [_ours(rollout)],
     )
     return [_candidate(row, rollout.source) for row in rows]
 
@@ -190,7 +192,7 @@ async def watched(connection: Connection, rollout: Rollout, *, after: str, limit
     states = sorted(WATCHED_STATES)
     watched_since = when(now - round(rollout.plan.observe_s * 1000))
     waves = [wave for wave in range(len(rollout.plan.waves)) if is_wave_watched(rollout, wave)]
-    ours = [{"source": rollout.source, "rollout": rollout.id}]
+    ours = [_ours(rollout)]
     rows = await connection.fetch(_WATCHED, rollout.id, rollout.profile, after, states, waves, watched_since, ours, limit)
     return [Watched(_target(row), _facts(row)) for row in rows]
 
@@ -268,8 +270,7 @@ async def return_strays(connection: Connection, rollout: Rollout, now: UnixMs) -
 
     They are to be returned once more. How many.
     """
-    ours = [{"source": rollout.source, "rollout": rollout.id}]
-    status = await connection.execute(_STRAYS, rollout.id, when(now), ours)
+    status = await connection.execute(_STRAYS, rollout.id, when(now), [_ours(rollout)])
     return int(status.rpartition(" ")[2])
 
 
@@ -277,6 +278,11 @@ async def clock(connection: Connection) -> UnixMs:
     """The database's: one for all processes that may lead rollouts, one after the other."""
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     return int(now.astimezone(UTC).timestamp() * 1000)
+
+
+def _ours(rollout: Rollout) -> dict[str, str]:
+    """What tells the layer that it brings from all others."""
+    return {"source": rollout.source, "rollout": rollout.id}
 
 
 def _target(row: asyncpg.Record) -> Target:

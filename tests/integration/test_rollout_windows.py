@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 
 from fleet.rollout_plan import RolloutPlan, SolarWindow, Wave
 from tests.fleet_rig import fetch
@@ -91,6 +92,43 @@ async def test_a_later_rollout_is_not_undone_by_an_earlier_one(database: Databas
         await rig.rounds_until(earlier, {"done": 7, "overruled": 3})
         await rig.rounds_until(later, {"done": 10})
         assert {device.running.values["active_power_limit_pct"] for device in rig.fleet.devices.values()} == {40.0}
+
+
+@pytest.mark.parametrize(
+    ("is_told", "counts"), [(False, {"done": 7, "overruled": 3}), (True, {"done": 10})], ids=["never_asked", "unheard"]
+)
+async def test_a_telling_that_broke_off_does_not_undo_a_later_rollout(
+    database: Database, broker: Broker, is_told: bool, counts: dict[str, int]
+) -> None:
+    """To the same group, where the later one takes the earlier one's place; or of the same settings, and it is on top."""
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.3)) as rig:
+        group_id = None if is_told else await rig.group()
+        earlier = await rig.begin(_windowed(OPEN), group=group_id)
+        await rig.lead(earlier, "completed")
+        rig.fleet.come_back(set(rig.fleet.offline))
+        await _seen(rig)
+        await _a_minute_later(rig)
+        await rig.lead_fragile(KilledTwins(rig.twins, after=0) if is_told else KilledTwins(rig.twins, before=0), 1_000)
+        assert (await rig.look(earlier)).counts == {"done": 7, "telling": 3}
+
+        await _set_window(rig, earlier, _shut())
+        later = await rig.begin(TWO_WAVES, group=group_id, values={"active_power_limit_pct": 40.0})
+        assert (await rig.lead(later, "completed")).counts == {"done": 10}
+        await _set_window(rig, earlier, OPEN)
+        await rig.rounds_until(earlier, counts)
+        assert (await rig.look(later)).counts == {"done": 10}
+        assert {device.running.values["active_power_limit_pct"] for device in rig.fleet.devices.values()} == {40.0}
+
+
+async def test_while_it_was_paused_nobodys_patience_ran_out(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10, Habits(offline_share=1.0)) as rig:
+        rollout_id = await rig.begin(_windowed(OPEN))
+        await rig.rounds_until(rollout_id, {"absent": 3, "waiting": 7})
+        await rig.move(rollout_id, "pause")
+        await fetch(database, "UPDATE remote.rollout SET wave_at = wave_at - interval '2 days'")
+        await rig.move(rollout_id, "resume")
+        await rig.rounds_for(rollout_id, 5)
+        assert (await rig.look(rollout_id)).state == "running", "its window may open tonight"
 
 
 async def test_an_absent_one_that_is_revoked_is_gone(database: Database, broker: Broker) -> None:

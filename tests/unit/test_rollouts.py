@@ -58,7 +58,7 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "telling": {
         "store": "pending", "store_away": "away", "refuse": "skipped", "miss": "absent", "return": "returning",
-        "vanish": "gone",
+        "vanish": "gone", "overrule": "overruled",
     },
     "pending": {
         "report": "done", "reject": "rejected", "time_out": "timed_out", "silence": "silent", "alert": "alerted",
