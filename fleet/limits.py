@@ -263,6 +263,7 @@ ARCHIVE_PIECE_BYTES = 4 * 1024 * 1024  # of rows, as one entry: what writing and
 ARCHIVE_DISK_FREE_MIN_BYTES = 512 * 1024 * 1024  # left to whoever else lives on that disk, PostgreSQL first
 ARCHIVE_SHRINKS_TO = 0.5  # of a database's size on its disk, indexes included; measured: a fifth, and less
 RESTORE_GROWS_TO = 2.0  # of the same: the rows, and their write-ahead log
+RESTORE_PATIENCE_S = 60.0  # for a PostgreSQL that starts again meanwhile, before what failed is left as it is
 PASSPHRASE_CHARS_MIN = 12
 SNAPSHOTS_KEPT = 3  # of those before upgrades; each is as large as a backup without files
 BUNDLE_BYTES_MAX = 10 * 1024 * 1024  # a support bundle still goes through every mail server

@@ -1,7 +1,8 @@
 """The journal of what was wished, sent and reported: each line holds the hash of the one before, so that none can be
 changed, taken out or put in without all that follow showing it.
 
-There is a chain per shard, which is the only one that writes to it; and one that only a restore writes to.
+There is a chain per shard, which is the only one that writes to it; and one per restore, which draws its number by lot: what
+an earlier restore wrote into the installation that was lost may stand in heads that were saved.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.telemetry import UnixMs
 
 GENESIS: Final = bytes(32)  # what the first line of a chain holds as the hash before it
-RESTORE_CHAIN: Final = 2**15 - 1  # above the number of any shard
+RESTORE_CHAINS: Final = range(2**14, 2**15)  # above the number of any shard
 _encoder = msgspec.json.Encoder(order="sorted")
 
 

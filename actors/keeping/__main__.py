@@ -22,6 +22,7 @@ from actors.local import audit
 from fleet.errors import FleetError
 from fleet.limits import BUNDLE_LOG_BYTES_MAX
 from fleet.settings import KeepingSettings, load
+from fleet.storage.database import AWAY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return audit.verify_in(told.database, save=chosen.save, against=chosen.against)
         for sentence in _done(chosen):
             print(sentence, flush=True)
-    except (FleetError, OSError) as error:
-        print(f"{chosen.command}: {error}", file=sys.stderr)
+    except (FleetError, *AWAY) as error:
+        print(f"{chosen.command}: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
 

@@ -9,6 +9,7 @@ hand. Lists go on above every number that can have been used: the authority sign
 
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import choice
 from typing import NamedTuple
 
 from cryptography import x509
@@ -20,6 +21,7 @@ from certs import crl, last_list, profiles
 from certs.authority import Pki, alone_in
 from certs.keys import PublicKey
 from fleet.errors import BadInput
+from fleet.receipts import RESTORE_CHAINS
 from fleet.storage import restored
 from fleet.storage.database import Connection
 
@@ -70,7 +72,7 @@ async def settle(connection: Connection, pki: Path, header: Header, newer: Newer
     await restored.forget_lists(connection)
     now = round(datetime.now(UTC).timestamp() * 1000)
     paused = await restored.pause_rollouts(connection, now)
-    cancelled = await restored.cancel_commands(connection, now)
+    cancelled = await restored.cancel_commands(connection, now, choice(RESTORE_CHAINS))
     number = None if authorities is None else _move_on(authorities, header, newer)
     return Aftermath(again, number, paused, cancelled)
 

@@ -1,24 +1,41 @@
 """What is in a restore's way is set aside, never deleted; each move is undone should the restore fail. Files: blocking."""
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 from actors.keeping.folders import ASIDE
 from actors.keeping.texts import text
 from fleet.errors import Conflict
+from fleet.limits import RESTORE_PATIENCE_S
 from fleet.settings import DatabaseSettings, KeptFolder
 from fleet.storage import whole
-from fleet.storage.database import DirectConnection, connect
+from fleet.storage.database import AWAY, DirectConnection, away, connect
 from fleet.storage.migrate import SERVICE_ROLES
 
+T = TypeVar("T")
+
+_PAUSE_S: Final = 0.5  # between two attempts at a PostgreSQL that is away
 _RUNNING: Final = """
     SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = $1 AND usename = ANY($2::text[]) ORDER BY usename
 """
+
+
+class Names(NamedTuple):
+    """Of databases. kept: that of what there was, once it is set aside; fresh: that of the one in its place, until it is."""
+
+    kept: str
+    fresh: str
+
+
+def names_for(database: DatabaseSettings) -> Names:
+    stamp = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    return Names(f"{database.name}_until_{stamp}", f"{database.name}_restoring_{stamp}")
 
 
 def refuse_taken(folder: KeptFolder) -> None:
@@ -69,32 +86,56 @@ async def refuse_running(database: DatabaseSettings) -> None:
         await _refuse_running(server, database)
 
 
-async def move_database(database: DatabaseSettings, undo: AsyncExitStack) -> str:
-    """Gives it another name, which is returned; an empty one, marked as half restored, has its name from then on.
+async def move_database(database: DatabaseSettings, names: Names, undo: AsyncExitStack) -> None:
+    """Gives it another name; an empty one, marked as half restored, has its name from then on.
 
     Both at one moment: whatever cuts this short, no service starts with an empty one. Raises Conflict (installation_runs).
     """
-    stamp = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    name, fresh = f"{database.name}_until_{stamp}", f"{database.name}_restoring_{stamp}"
     async with _server_of(database) as server:
         await _refuse_running(server, database)
-        await server.execute(f'CREATE DATABASE "{fresh}"')
-        try:
-            await mark(_named(database, fresh), AsyncExitStack())  # it is dropped with its mark
-            await _swap(server, database.name, name, fresh)
-        except BaseException:
-            await _database_back(database, name, fresh)
-            raise
-        undo.push_async_callback(_database_back, database, name, fresh)
-    return name
+        undo.push_async_callback(patiently, _database_back, database, names)  # first, as above
+        await server.execute(f'CREATE DATABASE "{names.fresh}"')
+        await mark(_named(database, names.fresh), AsyncExitStack())  # it is dropped with its mark
+        await _swap(server, database.name, names.kept, names.fresh)
 
 
 async def mark(database: DatabaseSettings, undo: AsyncExitStack) -> None:
-    """As half restored: nothing starts with it."""
+    """As half restored: nothing starts with it. undo: holds nothing yet.
+
+    Raises Conflict (half_restored): somebody else did, just now.
+    """
     connection = await connect(database)
     try:
-        await whole.mark_half_restored(connection)
-        undo.push_async_callback(_unmark, database)
+        undo.push_async_callback(patiently, _unmark, database)  # first: whatever cuts this short, it is remembered
+        try:
+            await whole.mark_half_restored(connection)
+        except Conflict:
+            undo.pop_all()  # somebody else's mark is theirs to drop
+            raise
+    finally:
+        await connection.close()
+
+
+async def patiently(work: Callable[..., Awaitable[T]], database: DatabaseSettings, *told: object) -> T:
+    """What may be done twice, until PostgreSQL, which may be starting again, lets it be done.
+
+    Raises Unavailable (database_away).
+    """
+    until = time.monotonic() + RESTORE_PATIENCE_S
+    while True:
+        try:
+            return await work(database, *told)
+        except AWAY as error:
+            if time.monotonic() >= until:
+                raise away(database, error) from error
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def mark_stands(database: DatabaseSettings) -> bool:
+    """False: whoever was to drop it has done so, though the answer may have been lost."""
+    connection = await connect(database)
+    try:
+        return await whole.mark_stands(connection)
     finally:
         await connection.close()
 
@@ -102,17 +143,18 @@ async def mark(database: DatabaseSettings, undo: AsyncExitStack) -> None:
 async def _unmark(database: DatabaseSettings) -> None:
     connection = await connect(database)
     try:
-        await whole.unmark(connection)
+        if await whole.mark_stands(connection):
+            await whole.unmark(connection)
     finally:
         await connection.close()
 
 
-async def _database_back(database: DatabaseSettings, name: str, fresh: str) -> None:
+async def _database_back(database: DatabaseSettings, names: Names) -> None:
     """Whether or not it was moved: who was interrupted may not know."""
     async with _server_of(database) as server:
-        if await server.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
-            await _swap(server, database.name, fresh, name)
-        await server.execute(f'DROP DATABASE IF EXISTS "{fresh}"')
+        if await server.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", names.kept):
+            await _swap(server, database.name, names.fresh, names.kept)
+        await server.execute(f'DROP DATABASE IF EXISTS "{names.fresh}"')
 
 
 async def _swap(server: DirectConnection, name: str, whither: str, instead: str) -> None:

@@ -7,12 +7,13 @@ Crash contract:
 - The rows come in one transaction, which reads the archive to its end, waits until the files are on the disk, and ends what
   must not come back. Its commit drops the mark.
 - What fails before that commit is undone: what was written is deleted, what was moved is moved back. After it nothing is.
+- Once the commit's word may have gone out, only the database knows which of both. It is waited for, if it starts again.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,13 +23,14 @@ import msgspec
 from actors.keeping import aftermath, aside, equality
 from actors.keeping.aftermath import Aftermath, NewerList
 from actors.keeping.archive import Reader, decoded, reading
+from actors.keeping.aside import Names
 from actors.keeping.backup import require_room
 from actors.keeping.folders import Unpacker
 from actors.keeping.manifest import FILES, MANIFEST, ROWS, Header, Manifest
 from actors.keeping.rows import Loader
 from actors.keeping.sealing import Opener
 from actors.keeping.texts import text
-from fleet.errors import BadInput, Conflict, FleetError
+from fleet.errors import BadInput, Conflict, FleetError, Unavailable
 from fleet.limits import RESTORE_GROWS_TO
 from fleet.settings import DatabaseSettings, KeepingSettings, KeptFolder
 from fleet.storage import migrate, whole
@@ -104,15 +106,15 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener, how: Ho
     """Into what is empty, or in the place of what there is. The schema stays that of the archive (see `migrate`).
 
     Raises as `look` does; BadInput (incomplete, not_equal, crl_foreign), Conflict (database_taken, folder_taken,
-    half_restored, installation_runs), Unavailable (no_room), OSError.
+    half_restored, installation_runs), Unavailable (no_room, not_undone), AWAY.
     """
     began = time.monotonic()
     looked = await _looked(settings, file, opener, how)
-    undo = AsyncExitStack()
-    name = None
+    undo, commit = AsyncExitStack(), _Commit()
+    names = aside.names_for(settings.database) if how.set_aside else None
     try:
-        if how.set_aside:
-            name = await aside.move_database(settings.database, undo)
+        if names is not None:
+            await aside.move_database(settings.database, names, undo)
         else:
             await aside.mark(settings.database, undo)
         for folder in looked.folders:
@@ -120,15 +122,20 @@ async def restore(settings: KeepingSettings, file: Path, opener: Opener, how: Ho
                 aside.move(folder, undo)
         unpacker = Unpacker(settings.folders, file)
         undo.callback(unpacker.take_back)
-        filled = await _filled(settings, file, opener, looked, unpacker, verify=how.verify)
-    except BaseException:
-        if await _mark_stands(settings.database):
-            await undo.aclose()
+        filled = await _filled(settings, reading(file, opener), looked, unpacker, commit, verify=how.verify)
+    except BaseException as error:
+        await _undone(settings.database, undo, commit, names, error)
         raise
     await _analyse(settings.database)
     seconds = time.monotonic() - began - (filled.verified_s or 0.0)
     return Restored(
-        looked.header, filled.manifest, sorted(unpacker.homeless), filled.after, seconds, filled.verified_s, name
+        looked.header,
+        filled.manifest,
+        sorted(unpacker.homeless),
+        filled.after,
+        seconds,
+        filled.verified_s,
+        names.kept if names is not None else None,
     )
 
 
@@ -168,6 +175,12 @@ async def _refuse_taken(database: DatabaseSettings) -> None:
         await connection.close()
 
 
+class _Commit:
+    """is_sent: its word may have gone out, and only the database knows what became of it."""
+
+    is_sent = False
+
+
 class _Filled(NamedTuple):
     manifest: Manifest
     after: Aftermath
@@ -175,18 +188,25 @@ class _Filled(NamedTuple):
 
 
 async def _filled(
-    settings: KeepingSettings, file: Path, opener: Opener, looked: _Looked, unpacker: Unpacker, *, verify: bool
+    settings: KeepingSettings,
+    archive: AbstractContextManager[Reader],
+    looked: _Looked,
+    unpacker: Unpacker,
+    commit: _Commit,
+    *,
+    verify: bool,
 ) -> _Filled:
-    """Everything up to the commit."""
+    """Everything, with the commit."""
     connection = await connect(settings.database)
     try:
         async with connection.transaction():
-            with reading(file, opener) as reader:
+            with archive as reader:
                 manifest = await _loaded(connection, reader, looked, unpacker)
             await _to_its_end(unpacker.sync)
             verified_s = await _verified(connection, settings.folders, manifest) if verify else None
             after = await aftermath.settle(connection, settings.pki, looked.header, looked.newer_list)
             await whole.unmark(connection)
+            commit.is_sent = True
     finally:
         await connection.close()
     return _Filled(manifest, after, verified_s)
@@ -242,18 +262,18 @@ async def _verified(connection: DirectConnection, kept: Sequence[KeptFolder], ma
     return time.monotonic() - began
 
 
-async def _mark_stands(database: DatabaseSettings) -> bool:
-    """False: the commit came through, and only its answer was lost; or nobody can tell, so that nothing may be undone."""
+async def _undone(
+    database: DatabaseSettings, undo: AsyncExitStack, commit: _Commit, names: Names | None, why: BaseException
+) -> None:
+    """Unless it was committed, and only the answer to that was lost. Raises Unavailable (not_undone), OSError."""
     try:
-        connection = await connect(database)
-    except (*AWAY, FleetError):
-        return False
-    try:
-        return await whole.mark_stands(connection)
-    except AWAY:
-        return False
-    finally:
-        await connection.close()
+        if not commit.is_sent or await aside.patiently(aside.mark_stands, database):
+            await undo.aclose()
+    except FleetError as error:
+        told = text("not_undone", why=str(why) or type(why).__name__, away=error)
+        if names is not None:
+            told += " " + text("not_undone_aside", name=names.kept)
+        raise Unavailable("not_undone", told) from why
 
 
 async def _analyse(database: DatabaseSettings) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from fleet.device_orders import Step
 from fleet.limits import ORDERS_AT_ONCE
-from fleet.receipts import RESTORE_CHAIN, Receipt
+from fleet.receipts import Receipt
 from fleet.rollouts import Stop, move
 from fleet.storage import audit, orders
 from fleet.storage.database import Connection
@@ -74,10 +74,10 @@ async def pause_rollouts(connection: Connection, now: UnixMs) -> list[str]:
     return sorted(row["name"] for row in rows)
 
 
-async def cancel_commands(connection: Connection, now: UnixMs) -> int:
+async def cancel_commands(connection: Connection, now: UnixMs, chain: int) -> int:
     """Those that were not sent yet, with their receipts: they may have been sent since, or taken back. How many.
 
-    The receipts have a chain of their own, so that the others still begin as they did in the installation that was lost.
+    chain: the receipts', their own, so that the others still begin as they did in the installation that was lost.
     """
     if not await _is_there(connection, "remote.command"):
         return 0
@@ -89,7 +89,7 @@ async def cancel_commands(connection: Connection, now: UnixMs) -> int:
             after = command.moved("cancel", now)
             steps.append(Step(command.site, command.device, commands=(after,), receipts=(receipt,)))
         await orders.save_steps(connection, steps)
-        await orders.save_receipts(connection, RESTORE_CHAIN, steps)
+        await orders.save_receipts(connection, chain, steps)
         cancelled += len(ids)
     return cancelled
 

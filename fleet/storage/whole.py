@@ -200,7 +200,11 @@ async def originals(connection: Connection) -> list[bytes]:
 
 
 async def mark_half_restored(connection: Connection) -> None:
-    await connection.execute(f"CREATE TABLE {_MARK} (since timestamptz NOT NULL DEFAULT now())")
+    """Raises Conflict (half_restored): somebody else has."""
+    try:
+        await connection.execute(f"CREATE TABLE {_MARK} (since timestamptz NOT NULL DEFAULT now())")
+    except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError):  # the latter: at the same moment
+        raise _half_restored() from None
 
 
 async def unmark(connection: Connection) -> None:
@@ -224,10 +228,14 @@ async def mark_stands(connection: Connection) -> bool:
 async def refuse_half_restored(connection: Connection) -> None:
     """Raises Conflict (half_restored)."""
     if await is_half_restored(connection):
-        raise Conflict(
-            "half_restored",
-            "a restore into this database was cut short; drop it, or take a new installation, and restore again",
-        )
+        raise _half_restored()
+
+
+def _half_restored() -> Conflict:
+    return Conflict(
+        "half_restored",
+        "a restore into this database was cut short; drop it, or take a new installation, and restore again",
+    )
 
 
 def _quoted(name: str) -> str:

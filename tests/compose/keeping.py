@@ -3,14 +3,14 @@
 import re
 from typing import Final
 
-from fleet.receipts import RESTORE_CHAIN
+from fleet.receipts import RESTORE_CHAINS
 from tests.compose.stack import Stack
 
 # What bringing back leaves exactly as it was; sessions and open commands end with the installation that was lost.
 KEPT: Final = (
     "accounts.organisation", "accounts.person", "registry.site", "registry.device", "registry.profile_version",
     "telemetry.sample", "imports.account", "imports.file", "pki.claim", "pki.certificate", "remote.config",
-    f"(SELECT * FROM remote.receipt WHERE chain <> {RESTORE_CHAIN})",  # noqa: S608 - a constant
+    f"(SELECT * FROM remote.receipt WHERE chain < {RESTORE_CHAINS.start})",  # noqa: S608 - a constant
 )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from actors.keeping import backup, words
 from actors.keeping.restore import How, Restored, restore
-from actors.local.audit import examined
+from actors.local.audit import Findings, examined
 from fleet.commands import IssuedCommand
 from fleet.device_orders import DeviceOrders
 from fleet.ids import DeviceId, SiteId
-from fleet.receipts import RESTORE_CHAIN, Head
+from fleet.receipts import RESTORE_CHAINS, Head
 from fleet.settings import DatabaseSettings
 from fleet.storage import orders, receipts, rollouts
 from fleet.storage.database import connect
@@ -94,10 +94,34 @@ def test_rollouts_and_commands_wait_for_a_person(
     assert states == [("c1", "sent"), ("c2", "cancelled"), ("c3", "cancelled")]
     found = asyncio.run(examined(target, heads))  # each step has its receipt, and what was saved then still stands
     assert found.is_whole
-    assert {chain.head.chain: chain.head.seq for chain in found.chains} == {0: 4, RESTORE_CHAIN: 2}
+    assert [chain.head.seq for chain in found.chains] == [4, 2]
+    assert [chain.head.chain in RESTORE_CHAINS for chain in found.chains] == [False, True]
 
     said = "\n".join(words.warnings(done))
     assert "1 rollouts that were under way are paused" in said
     assert "Limit" in said
     assert "2 commands that waited" in said
     postgres.drop_database(target.name)
+
+
+def test_a_later_restore_of_an_older_backup_rewrites_nothing(
+    database: Database, postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the heads that were saved after the first one, what that had written is cut off, as is all that came since."""
+    lots = iter(RESTORE_CHAINS)
+    monkeypatch.setattr("actors.keeping.aftermath.choice", lambda chains: next(lots))
+    rig = kept(postgres, database.owner, tmp_path)
+    asyncio.run(under_way(database))
+    made = asyncio.run(backup.back_up(rig.settings, rig.seal))
+
+    async def journal_of(target: DatabaseSettings, saved: list[Head]) -> Findings:
+        await restore(elsewhere(rig.settings, target, tmp_path / target.name), made.file, rig.opener)
+        return await examined(target, saved)
+
+    first, second = (empty_database(postgres, "restored") for _ in range(2))
+    saved = [chain.head for chain in asyncio.run(journal_of(first, [])).chains]
+    found = asyncio.run(journal_of(second, saved))
+    broken = [(chain.head.chain, chain.broken.code) for chain in found.chains if chain.broken is not None]
+    assert broken == [(RESTORE_CHAINS[0], "cut_end")]
+    for target in (first, second):
+        postgres.drop_database(target.name)
