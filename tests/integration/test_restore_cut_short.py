@@ -1,4 +1,4 @@
-"""A restore whose connection breaks, before or at its commit, or that is interrupted: it has happened wholly, or not at all."""
+"""A restore whose connection breaks, or that somebody interrupts: it has happened wholly, or not at all."""
 
 import asyncio
 import sys
