@@ -9,6 +9,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import mqtt5
@@ -76,13 +77,10 @@ class Recorder:
             served.load_verify_locations(folder / "trust" / trust)
         async with contextlib.AsyncExitStack() as stack:
             for name, port in (("device_port", self._broker.device_port), ("internal_port", self._broker.internal_port)):
-                server = await asyncio.start_server(self._serving(port), LOOPBACK, 0, ssl=served)
+                server = await asyncio.start_server(partial(self._serve, port), LOOPBACK, 0, ssl=served)
                 await stack.enter_async_context(server)
                 setattr(self, name, server.sockets[0].getsockname()[1])
             yield self
-
-    def _serving(self, port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], "asyncio.Future[None]"]:
-        return lambda reader, writer: asyncio.ensure_future(self._serve(port, reader, writer))
 
     async def _serve(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         subject = writer.get_extra_info("peercert")["subject"]

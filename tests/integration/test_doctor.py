@@ -78,6 +78,7 @@ def told(folder: Path, opens: Database, broker: Broker, **changed: Any) -> Docto
     passwords.mkdir(exist_ok=True)
     for role in SERVICE_ROLES:
         (passwords / role).write_text(f"test-{role}")
+    (folder / "backup-20261128T020000Z-0.1.0.tar.zst.age").touch()
     dead = free_port()
     whole = DoctorSettings(
         database=opens.sp_web,
