@@ -115,12 +115,7 @@ async def test_a_commit_whose_answer_does_not_come(
 
 
 async def test_who_interrupts_it_has_what_there_was(database: Database, postgres: Cluster, tmp_path: Path) -> None:
-    await seed_fleet(database, [("s", {"inverter-1": "inverter"})])
-    rig = kept(postgres, database.owner, tmp_path)
-    (tmp_path / "originals").mkdir()
-    (tmp_path / "originals" / "a").write_text("a")
-    made = await backup.back_up(rig.settings, rig.seal)
-    (tmp_path / "originals" / "a").write_text("since")
+    rig, archive = await lived_in(database, postgres, tmp_path)
     before = files_of(rig.settings)
     going: list[asyncio.Task[object]] = []
 
@@ -129,7 +124,7 @@ async def test_who_interrupts_it_has_what_there_was(database: Database, postgres
         return "goes on"
 
     async with Wire(rig.settings, _LAST, interrupted).settings() as wired:
-        going.append(asyncio.create_task(restore(wired, made.file, rig.opener, How(set_aside=True))))
+        going.append(asyncio.create_task(restore(wired, archive, rig.opener, How(set_aside=True))))
         with pytest.raises(asyncio.CancelledError):
             await going[0]
     assert files_of(rig.settings) == before
