@@ -57,13 +57,10 @@ _THEN: Final = {
     " restent :",
     ("fail", "en"): "It was completed; devices that have returned since made it fail. The devices that were changed stay"
     " so:",
-    (
-        "abort",
-        "fr",
-    ): "Les appareils déjà modifiés le restent, et ceux à qui c'est adressé mais qui sont hors ligne le seront à leur retour ;"
-    " les autres n'ont rien reçu :",
-    ("abort", "en"): "The devices that were changed stay so, and those told while offline will be when they return; the"
-    " others were told nothing:",
+    ("abort", "fr"): "Les appareils déjà modifiés le restent ; ceux qui étaient hors ligne à leur tour le seront à leur"
+    " retour ; les autres n'ont rien reçu :",
+    ("abort", "en"): "The devices that were changed stay so; those that were offline when their turn came will be when they"
+    " return; the others were told nothing:",
 }
 
 
