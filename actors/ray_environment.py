@@ -5,10 +5,13 @@ from typing import Final
 
 from fleet.settings import RaySettings
 
+_SWITCH: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # despite its name, what keeps a single Ray on 127.0.0.1 when it is "0"
+
 # A node that is gone is noticed after three attempts, within six seconds at most; shards work on while their cluster's head
 # is away; a machine that is busy while it starts is given time; and a node that is told to end does so; workers differ in
 # that, see actors.node.
 _CLUSTER: Final = {
+    _SWITCH: "1",  # said aloud: what a node inherits must not keep it on 127.0.0.1
     "RAY_worker_register_timeout_seconds": "180",
     "RAY_health_check_initial_delay_ms": "3000",
     "RAY_health_check_period_ms": "500",
@@ -33,9 +36,7 @@ def environment(settings: RaySettings) -> dict[str, str]:
     }
     if settings.cluster is not None:
         return common | _CLUSTER
-    return common | {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name, the switch that keeps a single Ray on 127.0.0.1
-    }
+    return common | {_SWITCH: "0"}
 
 
 def set_environment(settings: RaySettings) -> None:
