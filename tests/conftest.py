@@ -1,7 +1,9 @@
 """A whole run: the files that take longest begin first, so that none of them is all that is left at the end."""
 
 import gc
+import os
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -41,6 +43,15 @@ _LONGEST: Final = (
     "test_web_onboarding_shared.py",
 )
 _PLACES: Final = {name: place for place, name in enumerate(_LONGEST)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_environment_as_it_was() -> Iterator[None]:
+    """Who asks a Ray says so to its whole process; the next file's servers must not hear of it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
