@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors.ray_environment import set_environment
-from actors.ray_room import require_room, room
+from actors.cluster.ray_environment import set_environment
+from actors.cluster.ray_room import require_room, room
 from certs.tls import broker_context
 from fleet.errors import FleetError, Unavailable
-from fleet.folders import require_writable
-from fleet.logs import set_up_logs
-from fleet.metrics_port import open_metrics
-from fleet.process import keep_fresh, run_to_end, unless_stopped
-from fleet.secret_file import read_secret
+from fleet.runtime.folders import require_writable
+from fleet.runtime.logs import set_up_logs
+from fleet.runtime.metrics_port import open_metrics
+from fleet.runtime.process import keep_fresh, run_to_end, unless_stopped
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import TwinsSettings, load
 from fleet.storage.readiness import until_ready
 

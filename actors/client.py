@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
-from actors.ray_environment import set_environment
+from actors.cluster.ray_environment import set_environment
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import FleetError, Unavailable
 from fleet.ids import DeviceId, SiteId
@@ -17,7 +17,7 @@ from fleet.settings import RaySettings
 from fleet.telemetry import UnixMs
 from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 
-# Around an ask, by its name; yields the traceparent that goes with it (fleet.tracing).
+# Around an ask, by its name; yields the traceparent that goes with it (fleet.runtime.tracing).
 Asking = Callable[[str], AbstractContextManager[str | None]]
 
 

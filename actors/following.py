@@ -24,8 +24,8 @@ from actors.manual_ack import ManualAckSession, Received
 from actors.writer import Writer
 from fleet.ids import SiteId
 from fleet.placement import slot_of
+from fleet.runtime.tracing import Tracing
 from fleet.telemetry import Telemetry, UnixMs
-from fleet.tracing import Tracing
 
 _FOLLOWED_MAX: Final = 64  # at once; while as many are under way none is added
 _GIVEN_UP_S: Final = 60.0  # nobody may be connected to tell of it

@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import Gauge
 
 from actors import remote
-from actors.node_command import release
+from actors.cluster.node_command import release
 from fleet.placement import place
 from fleet.settings import TwinsSettings
 

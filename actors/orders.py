@@ -35,7 +35,7 @@ from fleet.limits import (
     SLICE_MESSAGES_MAX,
     SLICE_PUBLISHES_MAX,
 )
-from fleet.remote import CommandResult
+from fleet.order_messages import CommandResult
 from fleet.settings import DatabaseSettings
 from fleet.site import SiteTwin
 from fleet.storage import orders as orders_sql

@@ -3,7 +3,7 @@
 A shard is detached and named, so that it outlives whoever started it and anybody finds it by its name. Ray restarts it
 for ever after a crash; the constructor then claims the slots anew, which shuts out a predecessor that still breathes.
 
-Import it only after actors.ray_environment.set_environment: Ray reads its environment when it is imported.
+Import it only after actors.cluster.ray_environment.set_environment: Ray reads its environment when it is imported.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ import structlog
 from ray._private.state import state  # the public ray.nodes() does not tell which of them are about to leave
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.node_command import release
-from actors.own_node import OwnNode
+from actors.cluster.node_command import release
+from actors.cluster.own_node import OwnNode
 from actors.shard import TwinShard
 from fleet.errors import StaleOwner
-from fleet.logs import set_up_logs
+from fleet.runtime.logs import set_up_logs
 from fleet.settings import RaySettings, TwinsSettings
 
 NAMESPACE = "solarperform"
@@ -33,7 +33,7 @@ _THREAD_SWITCH_S = 0.001  # an ask passes through Ray's threads several times, a
 _ASKS_AT_ONCE = 200  # per shard; more wait in Ray's queue
 
 _NAME: Final = re.compile(r"twin-shard-(\d+)-of-(\d+)")  # tells everybody how many there are: it decides who has which slot
-_RELEASE: Final = "release-"  # how the resources begin that a cluster's workers offer; see actors.node_command
+_RELEASE: Final = "release-"  # how the resources begin that a cluster's workers offer; see actors.cluster.node_command
 _WHERE_TIMEOUT_S: Final = 3.0
 _PROCESS_TIMEOUT_S: Final = 8.0  # for one that starts on a busy node; afterwards it is started while the slots wait
 _FREE_TIMEOUT_S: Final = 20.0  # from a shard's end until its name is free again

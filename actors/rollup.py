@@ -13,8 +13,8 @@ from typing import NamedTuple
 import structlog
 
 from fleet.calendar import Span, day_bounds, days_between
-from fleet.clearsky import clear_sky
-from fleet.energy import Part, Recomputed, assemble, by_register, influence, window_of
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.day import Part, Recomputed, assemble, by_register, influence, window_of
 from fleet.errors import StaleOwner
 from fleet.ids import SiteId
 from fleet.limits import ROLLUP_DAYS_PER_ROUND, ROLLUP_SAMPLES_AT_ONCE

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fleet.folders import require_writable
-from fleet.logs import set_up_logs
-from fleet.metrics_port import open_metrics
-from fleet.process import keep_fresh, run_to_end, unless_stopped
+from fleet.runtime.folders import require_writable
+from fleet.runtime.logs import set_up_logs
+from fleet.runtime.metrics_port import open_metrics
+from fleet.runtime.process import keep_fresh, run_to_end, unless_stopped
 from fleet.settings import GuardSettings, ImporterSettings, NotifierSettings, RolloutsSettings, SftpSettings, load
 from fleet.storage.readiness import until_ready
 

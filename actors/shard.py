@@ -36,7 +36,6 @@ from certs.tls import broker_context, broker_fault
 from fleet import topics
 from fleet.columns import BulkReport, ColumnBlock
 from fleet.errors import BadInput, NotFound, StaleOwner, Unavailable
-from fleet.follow import tracing_of
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     BATCH_AGE_MAX_S,
@@ -49,6 +48,7 @@ from fleet.limits import (
 )
 from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.placement import slots_of
+from fleet.runtime.follow import tracing_of
 from fleet.settings import TwinsSettings
 from fleet.site import SiteTwin
 from fleet.storage import intake as intake_sql

@@ -1,4 +1,4 @@
-"""What the authority tells Prometheus, where its settings say so (fleet.metrics_port)."""
+"""What the authority tells Prometheus, where its settings say so (fleet.runtime.metrics_port)."""
 
 from collections.abc import Iterator
 

@@ -12,8 +12,8 @@ from certs.authority import Pki
 from certs.lists import Lists
 from fleet.errors import NotFound, Unavailable
 from fleet.ids import device_id
-from fleet.logs import set_up_logs
-from fleet.process import run_to_end
+from fleet.runtime.logs import set_up_logs
+from fleet.runtime.process import run_to_end
 from fleet.settings import PkiSettings, load
 from fleet.storage import audit, certificates, enrolled, revocations
 from fleet.storage.certificates import Entry

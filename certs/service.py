@@ -21,10 +21,10 @@ from certs.figures import OwnCertificates
 from certs.listener import Context, Server
 from certs.lists import Lists
 from fleet.errors import FleetError
-from fleet.folders import alone_with, require_writable
 from fleet.limits import EST_POOL_CONNECTIONS
-from fleet.metrics_port import open_metrics
-from fleet.process import keep_fresh
+from fleet.runtime.folders import alone_with, require_writable
+from fleet.runtime.metrics_port import open_metrics
+from fleet.runtime.process import keep_fresh
 from fleet.settings import PkiSettings
 from fleet.storage import lists as lists_ledger
 from fleet.storage import notices

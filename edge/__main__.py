@@ -20,7 +20,7 @@ from edge.load import Load, LoadReport, LoadSettings
 from edge.plan import make_fleet
 from edge.wiring import Certificates
 from fleet.errors import BadInput, FleetError
-from fleet.plan import FleetPlan
+from fleet.fleet_plan import FleetPlan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

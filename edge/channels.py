@@ -8,7 +8,7 @@ import numpy as np
 from edge.curtailment import Curtailment
 from edge.noise import Floats, bell, field_seed
 from edge.site_model import SiteModel, SiteReadings
-from fleet.plan import PlannedDevice, PlannedSite
+from fleet.fleet_plan import PlannedDevice, PlannedSite
 from fleet.profiles import DeviceProfile
 from fleet.telemetry import Sample, UnixMs
 

@@ -8,7 +8,7 @@ import msgspec
 from edge.channels import DeviceModel
 from edge.site_model import SiteModel
 from fleet import profiles
-from fleet.plan import FleetPlan, HistoryBlock, PlannedSite
+from fleet.fleet_plan import FleetPlan, HistoryBlock, PlannedSite
 from fleet.telemetry import UnixMs
 
 

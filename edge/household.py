@@ -10,7 +10,7 @@ import pandas as pd
 from demandlib.bdew import G25, H25, L25
 
 from edge.noise import Floats, bell, field_seed
-from fleet.plan import PlannedSite
+from fleet.fleet_plan import PlannedSite
 
 QUARTER_S: Final = 900
 SLOW_S, MIDDLE_S, FAST_S = 8 * 3600.0, 2700.0, 600.0  # a mood of the day, a wash, a kettle

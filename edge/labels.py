@@ -6,8 +6,8 @@ from typing import Final, get_args
 from edge.faults import KINDS, USUAL_DEVICE, FaultLabel, load_labels, save_labels
 from edge.limits import DEMO_FAULT_S, FAULT_S
 from fleet.errors import BadInput
+from fleet.fleet_plan import FleetPlan
 from fleet.ids import SiteId
-from fleet.plan import FleetPlan
 from fleet.profiles import DeviceKind
 from fleet.telemetry import UnixMs
 

@@ -15,8 +15,8 @@ from edge.outbox import Outbox
 from edge.spool import MemorySpool
 from edge.wiring import Certificates, make_link
 from fleet.errors import BadInput, Unavailable
+from fleet.fleet_plan import FleetPlan
 from fleet.ids import DeviceId
-from fleet.plan import FleetPlan
 from fleet.telemetry import State, UnixMs
 
 # Three measures per sample; the first varies, the second is a counter.

@@ -20,11 +20,11 @@ from edge.session import Delivered
 from edge.spool import Spool, held
 from fleet import topics
 from fleet.configuration import settings_of
+from fleet.device_setting import check_values
 from fleet.errors import BadInput, FleetError
 from fleet.ids import DeviceId, SiteId
+from fleet.order_messages import Command, CommandResult, ConfigValue, DesiredConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
-from fleet.remote import Command, CommandResult, ConfigValue, DesiredConfig, ReportedConfig
-from fleet.setting import check_values
 from fleet.telemetry import Sample, State, UnixMs
 
 log = structlog.get_logger()

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from fleet.command_catalog import checked
+from fleet.device_setting import Setting, check_values, defaults_of
 from fleet.errors import BadInput
+from fleet.order_messages import Command, ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
-from fleet.remote import Command, ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
-from fleet.setting import Setting, check_values, defaults_of
 from fleet.telemetry import UnixMs
 
 INTERVAL: Final = "report_interval_s"

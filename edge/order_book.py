@@ -11,7 +11,7 @@ from edge.limits import AGENT_COMMANDS_KEPT
 from edge.spool import DiskSpool
 from fleet.errors import Unavailable
 from fleet.ids import DeviceId, SiteId
-from fleet.remote import Command, CommandResult, CommandStatus, ReportedConfig
+from fleet.order_messages import Command, CommandResult, CommandStatus, ReportedConfig
 from fleet.telemetry import UnixMs
 
 _TABLES = (

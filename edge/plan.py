@@ -4,8 +4,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 from edge.places import PLACES, Place
+from fleet.fleet_plan import FleetPlan, PlannedDevice, PlannedSite, SiteUse
 from fleet.ids import device_id, site_id
-from fleet.plan import FleetPlan, PlannedDevice, PlannedSite, SiteUse
 from fleet.telemetry import UnixMs
 
 GRID_MS: Final = 300_000  # the model's step; history_from lies on it

@@ -33,7 +33,7 @@ from edge.site_model import SiteModel
 from edge.spool import DiskSpool
 from edge.wiring import Certificates, make_link
 from fleet import profiles
-from fleet.plan import FleetPlan, PlannedDevice
+from fleet.fleet_plan import FleetPlan, PlannedDevice
 from fleet.telemetry import State, UnixMs
 
 log = structlog.get_logger()

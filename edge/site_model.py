@@ -17,7 +17,7 @@ from edge.household import load_power_w
 from edge.noise import Floats
 from edge.plan import GRID_MS
 from edge.weather import Place, weather
-from fleet.plan import PlannedSite
+from fleet.fleet_plan import PlannedSite
 from fleet.telemetry import UnixMs
 
 BLOCK_STEPS: Final = 1152  # four days: large enough for numpy, small enough to keep for a thousand sites (~100 KB)

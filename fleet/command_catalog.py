@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
+from fleet.device_setting import Setting, check_values, defaults_of, refusal
 from fleet.errors import BadInput
 from fleet.limits import COMMAND_ARGS_BYTES_MAX, SEQUENCE_MAX
+from fleet.order_messages import ConfigValue
 from fleet.profiles import DeviceProfile
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, check_values, defaults_of, refusal
 
 
 class CommandSpec(msgspec.Struct, frozen=True):

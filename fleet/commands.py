@@ -13,7 +13,7 @@ import msgspec
 from fleet.errors import Conflict
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import COMMAND_ANSWER_GRACE_S, COMMAND_RESEND_S
-from fleet.remote import Command, CommandResult, CommandStatus
+from fleet.order_messages import Command, CommandResult, CommandStatus
 from fleet.telemetry import UnixMs
 
 CommandState = Literal["queued", "sent", "accepted", "succeeded", "failed", "timed_out", "expired", "cancelled"]

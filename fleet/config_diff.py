@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged, told_values
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, SettingProblem, check_values, is_same
+from fleet.device_setting import Setting, SettingProblem, check_values, is_same
+from fleet.order_messages import ConfigValue
 
 
 class ValueChange(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from fleet.device_setting import Setting, check_values, defaults_of, is_same, refusal
 from fleet.errors import BadInput, Conflict
 from fleet.limits import (
     CONFIG_LAYERS_MAX,
@@ -20,9 +21,8 @@ from fleet.limits import (
     SETTING_TEXT_CHARS_MAX,
     SETTINGS_PER_DEVICE_MAX,
 )
+from fleet.order_messages import ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
-from fleet.remote import ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
-from fleet.setting import Setting, check_values, defaults_of, is_same, refusal
 from fleet.telemetry import UnixMs
 
 Values = dict[str, ConfigValue]

@@ -20,10 +20,10 @@ from fleet.limits import (
     DEVICE_MESSAGES_BURST,
     DEVICE_MESSAGES_PER_S,
 )
+from fleet.order_messages import Command, CommandResult, DesiredConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
 from fleet.rate import TokenBucket
 from fleet.receipts import Receipt
-from fleet.remote import Command, CommandResult, DesiredConfig, ReportedConfig
 from fleet.telemetry import UnixMs
 
 _RECEIPT_OF: Final = {

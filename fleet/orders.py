@@ -6,9 +6,9 @@ import msgspec
 
 from fleet.commands import CommandState
 from fleet.configuration import Change, ConfigStatus
+from fleet.device_setting import RefusedValues, SettingProblem
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, Unavailable
 from fleet.ids import DeviceId, SiteId
-from fleet.setting import RefusedValues, SettingProblem
 from fleet.telemetry import UnixMs
 
 

@@ -8,11 +8,11 @@ import msgspec
 
 from fleet.command_catalog import CATALOG
 from fleet.configuration import settings_of
+from fleet.device_setting import Setting, check_values, defaults_of
 from fleet.errors import BadInput, Conflict
 from fleet.ids import device_id
 from fleet.limits import MEASURES_PER_SAMPLE_MAX, PROFILE_BYTES_MAX, SETTING_KEY_CHARS_MAX, SETTINGS_PER_DEVICE_MAX
 from fleet.profiles import DeviceProfile
-from fleet.setting import Setting, check_values, defaults_of
 
 _LABEL_CHARS_MAX: Final = 80
 _HELP_CHARS_MAX: Final = 300

@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from fleet.device_setting import Setting
 from fleet.errors import BadInput
 from fleet.measures import REGISTERS, is_measure
-from fleet.setting import Setting
 
 DeviceKind = Literal["inverter", "meter", "battery", "sensor", "gateway"]
 

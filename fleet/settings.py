@@ -64,7 +64,7 @@ class RaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster  "host:port" of the head of a Ray cluster in which every process is a node; address_file says nothing then.
              None: the twins' process starts a Ray for this machine alone
     node_address  this process's own in the cluster's network; None: the one from which the head is reached
-    first_port    of the hundred that its node listens on; see actors.node_command
+    first_port    of the hundred that its node listens on; see actors.cluster.node_command
     """
 
     address_file: Path

@@ -15,7 +15,14 @@ PACKAGES: Final = {
     "aiomqtt", "paho", "mqtt5", "msgspec", "cryptography", "_cffi_backend", "structlog", "pymodbus", "sunspec2", "serial",
     "typing_extensions",
 }  # fmt: skip
-SERVER_PARTS: Final = ("fleet.storage", "fleet.sun", "fleet.clearsky", "edge.simulator", "edge.site_model", "edge.load")
+SERVER_PARTS: Final = (
+    "fleet.storage",
+    "fleet.sun",
+    "fleet.energy",
+    "edge.simulator",
+    "edge.site_model",
+    "edge.load",
+)
 
 
 class NothingElse(MetaPathFinder):

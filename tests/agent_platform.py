@@ -14,8 +14,8 @@ from actors.broker_files import CRL, replace
 from certs.tls import client_context
 from fleet import settings, topics
 from fleet.ids import DeviceId
+from fleet.order_messages import CommandResult, ReportedConfig
 from fleet.profiles import DeviceProfile, shipped
-from fleet.remote import CommandResult, ReportedConfig
 from fleet.telemetry import PlatformAck, Sample, State, Telemetry
 from tests.agent_rig import AgentProcess, link
 from tests.authority import SITE, Authority, authority, make_claim

@@ -1,7 +1,7 @@
 """A device's profile with settings of every kind."""
 
+from fleet.device_setting import Choice, Setting
 from fleet.profiles import DeviceProfile
-from fleet.setting import Choice, Setting
 
 PROFILE = DeviceProfile(
     id="box", kind="gateway", label_fr="Boîtier", label_en="Box", channels=(), site_registers=(), interval_s=10,

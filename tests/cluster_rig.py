@@ -22,12 +22,12 @@ from typing import Any
 import msgspec
 import psutil
 
+from actors.cluster.node_command import worker_command
+from actors.cluster.ray_environment import environment
 from actors.local import demo
-from actors.node_command import worker_command
-from actors.ray_environment import environment
 from edge.plan import make_fleet
 from fleet import settings as files
-from fleet.plan import FleetPlan
+from fleet.fleet_plan import FleetPlan
 from fleet.profiles import shipped
 from fleet.settings import NodeSettings, RaySettings, RedisSettings, TwinsSettings
 from fleet.storage import bootstrap
@@ -67,7 +67,7 @@ class Cluster:
     def start_node(self, number: int, shards_max: int = 4) -> "subprocess.Popen[bytes]":
         told = NodeSettings(self.ray(number), shards_max, self.redis)
         role = "head" if number == HEAD else "worker"
-        return self._start(number, told, "actors.node", role)
+        return self._start(number, told, "actors.cluster.node", role)
 
     def start_stranger(self, number: int) -> None:
         """A worker of another release: only what it offers differs."""

@@ -5,8 +5,8 @@ import time
 
 from actors.client import Twins
 from fleet.errors import FleetError
+from fleet.fleet_plan import PlannedSite
 from fleet.placement import shard_of, slot_of
-from fleet.plan import PlannedSite
 from fleet.views import ShardStats
 from tests.cluster_rig import ASKER, FIRST_WORKER, KEEPER, Cluster, cluster
 from tests.fleet_rig import Device, fetch, until

@@ -11,7 +11,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from actors.shard import TwinShard
 from fleet.ids import DeviceId
-from fleet.remote import DesiredConfig, ReportedConfig
+from fleet.order_messages import DesiredConfig, ReportedConfig
 from fleet.storage.database import open_pool
 from tests.box_profile import PROFILE
 from tests.fleet_rig import Device, running_shard, twins_settings, until

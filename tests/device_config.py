@@ -3,9 +3,9 @@
 from typing import Any
 
 from fleet.configuration import Change, ConfigState, Desired, Layer, Values, adopted, plan
+from fleet.device_setting import Setting
+from fleet.order_messages import RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
-from fleet.remote import RejectedConfig, ReportedConfig
-from fleet.setting import Setting
 
 
 def setting(key: str, default: Any, kind: Any = "number", **fields: Any) -> Setting:

@@ -188,7 +188,8 @@ class WebProcess:
             trusted_proxies=(LOOPBACK,),
         )
         settings.save(self.folder / "web.json", wanted)
-        command = [sys.executable, "-m", "tests.web_process", str(self.folder / "web.json"), str(self.folder / "no-twins")]
+        words = [str(self.folder / "web.json"), str(self.folder / "no-twins")]
+        command = [sys.executable, "-m", "tests.crash.web_process", *words]
         with (self.folder / "web.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         assert self._process.stdin is not None

@@ -22,11 +22,11 @@ from edge.obeying import answer, factory_config, understood
 from edge.session import Delivered, Hello
 from fleet import topics
 from fleet.configuration import settings_of
+from fleet.device_setting import Setting
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
+from fleet.order_messages import Command, CommandResult, ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile, shipped
-from fleet.remote import Command, CommandResult, ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
-from fleet.setting import Setting
 from fleet.settings import BrokerSettings
 from fleet.telemetry import State, UnixMs
 from tests.fleet_rig import until

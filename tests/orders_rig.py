@@ -10,8 +10,8 @@ import msgspec
 from actors.shard import TwinShard
 from fleet.configuration import Change
 from fleet.ids import DeviceId, SiteId
+from fleet.order_messages import CommandResult, ReportedConfig
 from fleet.orders import CommandWish, ConfigWish
-from fleet.remote import CommandResult, ReportedConfig
 from fleet.storage.database import connect
 from fleet.telemetry import State
 from tests.fleet_rig import Device, fetch, until

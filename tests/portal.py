@@ -8,7 +8,7 @@ from typing import Any, cast
 from httpx import ASGITransport, AsyncClient, Response
 
 from fleet.calendar import day_bounds, quarter_starts
-from fleet.energy import Recomputed, SiteDay
+from fleet.energy.day import Recomputed, SiteDay
 from fleet.storage.database import open_pool
 from fleet.views import AlertView
 from tests.servers import Database

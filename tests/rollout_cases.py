@@ -1,9 +1,9 @@
 """Rollouts that stand somewhere, for tests of what they do next."""
 
-from fleet.rollout_board import next_step
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollout_plan import RolloutPlan, Wave
-from fleet.rollouts import Rollout
+from fleet.rollouts.board import next_step
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.lifecycle import Rollout
+from fleet.rollouts.plan import RolloutPlan, Wave
 from fleet.targets import TargetQuery
 
 NOW = 1_790_000_000_000

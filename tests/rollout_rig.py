@@ -13,8 +13,8 @@ from actors.rollouts.conductor import Conductor
 from fleet.configuration import Change, Values
 from fleet.ids import DeviceId
 from fleet.orders import ConfigAnswer, ConfigWish
-from fleet.rollout_plan import RolloutPlan, Wave
-from fleet.rollouts import Rollout, Stop
+from fleet.rollouts.lifecycle import Rollout, Stop
+from fleet.rollouts.plan import RolloutPlan, Wave
 from fleet.storage import rollout_steps, rollouts, targets
 from fleet.storage.database import DirectConnection, connect
 from fleet.storage.rollouts import NewRollout

@@ -1,4 +1,4 @@
-"""A rollout over devices that exist in memory only, second by second, by the decisions of fleet.rollout_board alone."""
+"""A rollout over devices that exist in memory only, second by second, by the decisions of fleet.rollouts.board alone."""
 
 import random
 from collections import Counter
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from fleet.ids import DeviceId, SiteId
-from fleet.rollout_board import Tally, assigned, next_step, room, totals
-from fleet.rollout_facts import TargetFacts, judge
-from fleet.rollout_plan import RolloutPlan
-from fleet.rollout_turn import Turn, turn
-from fleet.rollouts import Rollout, Target, TargetEvent, TargetState, move, move_target
+from fleet.rollouts.board import Tally, assigned, next_step, room, totals
+from fleet.rollouts.facts import TargetFacts, judge
+from fleet.rollouts.lifecycle import Rollout, Target, TargetEvent, TargetState, move, move_target
+from fleet.rollouts.plan import RolloutPlan
+from fleet.rollouts.turn import Turn, turn
 from fleet.targets import TargetDevice, TargetQuery
 
 START = 1_790_000_000_000

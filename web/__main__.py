@@ -19,12 +19,12 @@ from actors.client import Twins
 from certs.tls import broker_context
 from fleet import settings as files
 from fleet.errors import BadInput, Unavailable
-from fleet.folders import full
-from fleet.follow import tracing_of
 from fleet.limits import WEB_POOL_CONNECTIONS
-from fleet.logs import set_up_logs
-from fleet.process import run_to_end, unless_stopped
-from fleet.secret_file import read_secret
+from fleet.runtime.folders import full
+from fleet.runtime.follow import tracing_of
+from fleet.runtime.logs import set_up_logs
+from fleet.runtime.process import run_to_end, unless_stopped
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import WebSettings
 from fleet.storage import pull_secrets
 from fleet.storage.database import open_pool

@@ -8,12 +8,12 @@ import msgspec
 
 from fleet import command_catalog
 from fleet.command_catalog import CommandSpec
+from fleet.device_setting import RefusedValues
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import BULK_TARGETS_MAX, CONFIRM_TARGETS
+from fleet.order_messages import ConfigValue
 from fleet.profiles import DeviceProfile
-from fleet.remote import ConfigValue
-from fleet.setting import RefusedValues
 from fleet.storage import commands as stored
 from fleet.storage import groups
 from fleet.storage.database import Connection

@@ -12,8 +12,8 @@ from fleet.config_diff import preview
 from fleet.configuration import Change, ChangeKind, Values, plan
 from fleet.errors import Conflict
 from fleet.ids import DeviceId
+from fleet.order_messages import ConfigValue
 from fleet.orders import ConfigAnswer, ConfigWish
-from fleet.remote import ConfigValue
 from fleet.storage import audit, configs, notices, orders, registry
 from fleet.storage.configs import DeviceConfig
 from fleet.storage.database import Connection

@@ -6,8 +6,8 @@ import msgspec
 
 from fleet.config_diff import differences, origins_of, wished
 from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift, inherited
-from fleet.remote import ConfigValue, RejectedConfig
-from fleet.setting import Setting
+from fleet.device_setting import Setting
+from fleet.order_messages import ConfigValue, RejectedConfig
 from fleet.storage.configs import ChangeRow, DeviceConfig
 from fleet.telemetry import UnixMs
 

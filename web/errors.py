@@ -15,8 +15,8 @@ from litestar.exceptions import (
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from fleet.device_setting import RefusedValues
 from fleet.errors import BadInput, Conflict, FleetError, NotFound, StaleOwner, Unavailable
-from fleet.setting import RefusedValues
 from web.if_match import etag
 from web.language import Language, language_of
 from web.rollout_texts import plan_problem

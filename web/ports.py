@@ -60,7 +60,7 @@ ConnectTwins = Callable[[], Awaitable[Twins]]  # raises Unavailable
 
 
 class Follower(Protocol):
-    """What traces requests: fleet.tracing.Tracing, which nobody imports who is not told to."""
+    """What traces requests: fleet.runtime.tracing.Tracing, which nobody imports who is not told to."""
 
     def request(self, method: str, request_id: str) -> AbstractContextManager[Any]:
         """Around one request; yields its OpenTelemetry span."""

@@ -11,10 +11,10 @@ from litestar import Request, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fleet import reach
 from fleet.errors import BadInput, NotFound, Unavailable
 from fleet.file_limits import SSH_KEY_LINE_CHARS_MAX
 from fleet.ids import DeviceId
+from fleet.runtime import reach
 from fleet.storage import audit, drop_accounts, host_keys, pull_secrets, pull_sources, registry
 from fleet.storage.pull_sources import HostName, Port, PullForm, PullSource
 from web.device_ids import parse_device

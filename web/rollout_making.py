@@ -9,9 +9,9 @@ import msgspec
 from fleet.configuration import Values
 from fleet.errors import Conflict, NotFound
 from fleet.limits import BULK_TARGETS_MAX
-from fleet.rollout_board import stopping
-from fleet.rollout_plan import RolloutPlan
-from fleet.rollouts import Rollout, RolloutEvent, Stop
+from fleet.rollouts.board import stopping
+from fleet.rollouts.lifecycle import Rollout, RolloutEvent, Stop
+from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import audit, rollouts
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import NewRollout

@@ -7,12 +7,12 @@ import msgspec
 
 from fleet.config_diff import differences
 from fleet.configuration import Values, settings_of
+from fleet.device_setting import Setting, check_values, defaults_of, refusal
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import BULK_TARGETS_MAX, CONFIRM_TARGETS, GROUP_PREVIEW_DEVICES
-from fleet.remote import ConfigValue
-from fleet.rollout_plan import RolloutPlan, wave_sizes
-from fleet.setting import Setting, check_values, defaults_of, refusal
+from fleet.order_messages import ConfigValue
+from fleet.rollouts.plan import RolloutPlan, wave_sizes
 from fleet.storage import groups, own_values, profile_versions, targets
 from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow

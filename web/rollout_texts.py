@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from fleet.rollouts import RolloutState, Stop, StopCode, TargetState
+from fleet.rollouts.lifecycle import RolloutState, Stop, StopCode, TargetState
 from web.language import Language
 
 # What the states of targets come to, in the order of a bar.
@@ -191,7 +191,7 @@ _ALL_CANARIES: Final = _Words("les témoins", "the canaries")
 _LIMIT: Final = _Words("limite {limit}", "limit {limit}")
 _SOMEBODY: Final = _Words("quelqu’un", "somebody")
 
-# Field of a plan (as fleet.rollout_plan names it in what it raises) → what it asks for; {0}: the bounds. The longest fits.
+# Field of a plan (as fleet.rollouts.plan names it in what it raises) → what it asks for; {0}: the bounds. The longest fits.
 _PLAN: Final[Mapping[str, _Words]] = {
     "waves": _Words(
         "Vagues : chacune va plus loin que la précédente (5, 10 %, 50 %), et la dernière atteint tout le monde (100 %).",
@@ -267,7 +267,7 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
 
 
 def plan_problem(detail: str, language: Language) -> str:
-    """detail: what fleet.rollout_plan says: "per_minute: 1 to 3000, not 0"."""
+    """detail: what fleet.rollouts.plan says: "per_minute: 1 to 3000, not 0"."""
     field = max((each for each in _PLAN if detail.startswith(f"{each}:")), key=len, default=None)
     if field is None:
         return detail

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from fleet.rollout_board import Tally
-from fleet.rollout_plan import wave_sizes
-from fleet.rollouts import MOVES, Rollout, RolloutEvent, TargetState
+from fleet.rollouts.board import Tally
+from fleet.rollouts.lifecycle import MOVES, Rollout, RolloutEvent, TargetState
+from fleet.rollouts.plan import wave_sizes
 from fleet.storage.rollouts import RolloutRow
 from web import rollout_texts
 from web.language import Language

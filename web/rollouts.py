@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent
 
 from fleet.limits import PAGE_ITEMS, ROLLOUT_WAVES_MAX
-from fleet.rollouts import RolloutState, TargetState
+from fleet.rollouts.lifecycle import RolloutState, TargetState
 from fleet.storage import notices, rollout_lists, rollouts
 from fleet.storage.rollout_lists import TargetCursor, TargetLine
 from web.language import language_of

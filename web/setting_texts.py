@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from fleet.setting import ProblemCode, SettingProblem
+from fleet.device_setting import ProblemCode, SettingProblem
 from web.language import Language
 
 _FRENCH: Final[Mapping[ProblemCode, str]] = {

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from actors.cluster.ray_room import room
 from actors.doctor import machine_checks, probes
 from actors.doctor.finding import Check, Finding
 from actors.doctor.settings import DoctorSettings
 from actors.doctor.texts import text, told
-from actors.ray_room import room
 
 _RENEWED_WITHIN_S: Final = 20 * 86_400  # ours live 90 days and are renewed at two thirds
 _GUARDED: Final = "/api/v1/sites"

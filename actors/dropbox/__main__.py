@@ -7,7 +7,7 @@ import asyncssh
 
 from actors.dropbox.server import DropBox
 from actors.service import on_stop, run_service
-from fleet.folders import alone_with, require_writable
+from fleet.runtime.folders import alone_with, require_writable
 from fleet.settings import SftpSettings
 
 

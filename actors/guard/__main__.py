@@ -5,7 +5,7 @@ import sys
 from actors.guard.guard import Guard
 from actors.service import on_stop, run_service
 from certs.tls import broker_context
-from fleet.folders import alone_with, require_writable
+from fleet.runtime.folders import alone_with, require_writable
 from fleet.settings import GuardSettings
 
 

@@ -7,8 +7,8 @@ import structlog
 from actors.client import Twins
 from actors.importer.importer import Importer
 from actors.service import run_service, until_stopped
-from fleet.folders import alone_with, full
-from fleet.secret_file import read_secret
+from fleet.runtime.folders import alone_with, full
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import ImporterSettings
 from fleet.storage import pull_secrets
 

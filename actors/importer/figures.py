@@ -1,4 +1,4 @@
-"""What the importer counts for Prometheus; told where its settings say so (fleet.metrics_port)."""
+"""What the importer counts for Prometheus; told where its settings say so (fleet.runtime.metrics_port)."""
 
 from prometheus_client import Counter, Gauge
 

@@ -18,7 +18,6 @@ from actors.importer.storing import Storing
 from actors.importer.taking import Taking
 from actors.importer.turns import Turns
 from actors.puller.puller import Puller
-from fleet import reach
 from fleet.errors import FleetError, Unavailable
 from fleet.file_limits import (
     FILES_KEEP_DAYS,
@@ -31,6 +30,7 @@ from fleet.file_limits import (
     PULL_LOOK_S,
     PULLS_AT_ONCE,
 )
+from fleet.runtime import reach
 from fleet.settings import ImporterSettings
 from fleet.storage import import_retention, imports, notices
 from fleet.storage.database import AWAY, DirectConnection, connect, open_pool

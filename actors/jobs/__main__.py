@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from actors.jobs import keys
-from fleet.logs import set_up_logs
-from fleet.process import run_to_end
+from fleet.runtime.logs import set_up_logs
+from fleet.runtime.process import run_to_end
 from fleet.settings import DemoSettings, MigrateSettings, load
 
 log = structlog.get_logger("jobs")

@@ -12,8 +12,8 @@ import structlog
 from actors.local import demo, demo_files
 from certs.authority import Pki, alone_in
 from fleet.errors import Unavailable
+from fleet.fleet_plan import FleetPlan
 from fleet.limits import DEMO_HISTORY_DAYS, DEMO_HISTORY_STEP_S
-from fleet.plan import FleetPlan
 from fleet.settings import DemoSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect

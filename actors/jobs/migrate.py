@@ -7,8 +7,8 @@ import structlog
 from actors.keeping import upgrade
 from actors.local.layout import keep_secret
 from fleet import profiles
-from fleet.process import unless_stopped
-from fleet.secret_file import read_secret
+from fleet.runtime.process import unless_stopped
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import KeepingSettings, MigrateSettings
 from fleet.storage import bootstrap
 from fleet.storage.database import connect

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 from argon2 import PasswordHasher
 
-from fleet.plan import FleetPlan, PlannedSite
+from fleet.fleet_plan import FleetPlan, PlannedSite
 from fleet.storage import bootstrap
 from fleet.storage.bootstrap import NewOrganisation, NewPerson, OwnedSite
 from fleet.storage.database import Connection

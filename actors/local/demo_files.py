@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from fleet.fleet_plan import FleetPlan
 from fleet.ids import DeviceId, SiteId
-from fleet.plan import FleetPlan
 from fleet.storage import bootstrap, drop_passwords
 from fleet.storage.database import Connection
 

@@ -17,10 +17,10 @@ from actors.client import Twins
 from actors.clock import now_ms
 from fleet.columns import ColumnBlock
 from fleet.errors import FleetError, Unavailable
+from fleet.fleet_plan import HistoryBlock
 from fleet.ids import SiteId
 from fleet.limits import BULK_SAMPLES_MAX
-from fleet.logs import set_up_logs
-from fleet.plan import HistoryBlock
+from fleet.runtime.logs import set_up_logs
 from fleet.settings import TwinsSettings, load
 
 SITES_AT_ONCE = 4

@@ -16,7 +16,7 @@ from actors.local.mosquitto import MosquittoServer
 from actors.local.postgres import SUPERUSER, PostgresServer
 from actors.local.texts import text
 from fleet import profiles
-from fleet.plan import FleetPlan
+from fleet.fleet_plan import FleetPlan
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 from fleet.storage.migrate import SERVICE_ROLES, migrate

@@ -7,8 +7,8 @@ from actors.local.machine import Machine
 from actors.local.postgres import SUPERUSER
 from actors.local.servers import Servers
 from actors.local.texts import text
+from fleet.fleet_plan import FleetPlan
 from fleet.limits import DEMO_HISTORY_DAYS, DEMO_HISTORY_STEP_S
-from fleet.plan import FleetPlan
 from fleet.storage import bootstrap
 from fleet.storage.database import connect
 

@@ -21,7 +21,7 @@ from actors.local.servers import Servers
 from actors.local.simulation import Simulation
 from actors.local.texts import text
 from fleet.errors import Conflict
-from fleet.plan import FleetPlan
+from fleet.fleet_plan import FleetPlan
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):

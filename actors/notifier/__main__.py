@@ -5,7 +5,7 @@ import sys
 from actors.notifier.carriers import carrier_of
 from actors.notifier.notifier import Notifier
 from actors.service import on_stop, run_service
-from fleet.folders import require_writable
+from fleet.runtime.folders import require_writable
 from fleet.settings import NotifierSettings
 
 

@@ -10,7 +10,7 @@ import aiosmtplib
 
 from fleet.errors import BadInput, Unavailable
 from fleet.limits import MAIL_TIMEOUT_S
-from fleet.secret_file import read_secret
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import NotifierSettings, SmtpSettings
 from fleet.storage.mail import address_of
 

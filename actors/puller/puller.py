@@ -15,7 +15,6 @@ from pathlib import Path
 import structlog
 
 from actors.puller.visit import Visit
-from fleet import reach
 from fleet.errors import FleetError
 from fleet.file_limits import (
     DROP_DISK_FREE_MIN_BYTES,
@@ -26,6 +25,7 @@ from fleet.file_limits import (
     PULL_VISIT_S,
     PULLS_OF_COMPANY_MAX,
 )
+from fleet.runtime import reach
 from fleet.storage import pull_secrets, pull_sources
 from fleet.storage.database import Pool
 from fleet.storage.pull_sources import DuePull, PulledFile
@@ -34,7 +34,8 @@ log = structlog.get_logger("puller")
 
 
 class Puller:
-    """pool: of the role sp_importer. folder: the drop box's. networks: private ones that may be fetched from (fleet.reach).
+    """pool: of the role sp_importer. folder: the drop box's. networks: private ones that may be fetched from; see
+    fleet.runtime.reach.
 
     arrived: told each time that a file lies in pulled/.
     """

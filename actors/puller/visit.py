@@ -21,7 +21,6 @@ from actors.dropbox.algorithms import MODERN
 from actors.dropbox.box import Usage
 from actors.dropbox.names import Name, file_name
 from actors.dropbox.refused import Refused
-from fleet import reach
 from fleet.errors import BadInput, FleetError, Unavailable
 from fleet.file_limits import (
     DROP_KEEPALIVE_S,
@@ -36,6 +35,7 @@ from fleet.file_limits import (
     PULL_WAITING_BYTES_MAX,
     PULL_WAITING_FILES_MAX,
 )
+from fleet.runtime import reach
 from fleet.storage.pull_sources import DuePull, PulledFile, wanted
 
 log = structlog.get_logger("puller")

@@ -5,7 +5,7 @@ import sys
 from actors.client import Twins
 from actors.rollouts.conductor import Conductor
 from actors.service import run_service, until_stopped
-from fleet.secret_file import read_secret
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import RolloutsSettings
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from fleet.configuration import Change
 from fleet.orders import ConfigAnswer, ConfigWish, OrderProblem
-from fleet.rollouts import Rollout, Target, TargetEvent, move_target
+from fleet.rollouts.lifecycle import Rollout, Target, TargetEvent, move_target
 from fleet.storage.rollout_targets import TargetMove
 
 _GONE = frozenset(("unknown_site", "unknown_device", "device_revoked", "behind_gateway"))

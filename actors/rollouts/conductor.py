@@ -15,7 +15,7 @@ from actors.rollouts.door import ConnectTwins, Door
 from actors.rollouts.lead import Lead
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import COMMIT_TIMEOUT_S, ROLLOUT_FOLLOW_S, ROLLOUT_STEP_S
-from fleet.rollouts import OPEN_STATES, Rollout
+from fleet.rollouts.lifecycle import OPEN_STATES, Rollout
 from fleet.settings import DatabaseSettings
 from fleet.storage import rollout_steps, rollouts
 from fleet.storage.database import AWAY, DirectConnection, connect

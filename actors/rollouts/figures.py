@@ -1,4 +1,4 @@
-"""What the process that leads rollouts counts for Prometheus; told where its settings say so (fleet.metrics_port)."""
+"""What the process that leads rollouts counts for Prometheus; told where its settings say so."""
 
 from prometheus_client import Counter, Gauge
 

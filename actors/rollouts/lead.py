@@ -29,12 +29,12 @@ from fleet.limits import (
     ROLLOUT_TOLD_AT_ONCE_MAX,
 )
 from fleet.orders import ConfigAnswer, ConfigWish
-from fleet.rollout_board import Step, Tally, needs_energy, next_step, room
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollout_facts import judge
-from fleet.rollout_turn import Turn, turn
-from fleet.rollout_window import is_open
-from fleet.rollouts import Rollout, Target, TargetState, move_target
+from fleet.rollouts.board import Step, Tally, needs_energy, next_step, room
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.facts import judge
+from fleet.rollouts.lifecycle import Rollout, Target, TargetState, move_target
+from fleet.rollouts.turn import Turn, turn
+from fleet.rollouts.window import is_open
 from fleet.storage import audit, rollout_steps, rollout_targets, rollout_yields, rollouts
 from fleet.storage.database import Connection
 from fleet.storage.rollout_targets import Candidate, TargetMove

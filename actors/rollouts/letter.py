@@ -6,7 +6,7 @@ import structlog
 
 from fleet.errors import BadInput
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX
-from fleet.rollouts import Rollout, Stop
+from fleet.rollouts.lifecycle import Rollout, Stop
 from fleet.storage.database import Connection
 from fleet.storage.mail import queue_mail
 from fleet.storage.rollout_steps import creator

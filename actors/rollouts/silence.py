@@ -1,4 +1,4 @@
-"""Which devices' silence is put down to the rollout: fleet.rollout_silence says why not all of them."""
+"""Which devices' silence is put down to the rollout: fleet.rollouts.silence says why not all of them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import structlog
 
 from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_SILENCE_LOOK_S, ROLLOUT_SILENCE_PUT_OFF_S_MAX
-from fleet.rollout_facts import gone_since
-from fleet.rollout_silence import is_common
-from fleet.rollouts import Rollout
+from fleet.rollouts.facts import gone_since
+from fleet.rollouts.lifecycle import Rollout
+from fleet.rollouts.silence import is_common
 from fleet.storage.database import Connection
 from fleet.storage.rollout_absences import absences
 from fleet.storage.rollout_targets import Watched

@@ -45,7 +45,7 @@ from edge.session import Hello
 from edge.spool import DiskSpool, held
 from fleet import topics
 from fleet.errors import Conflict, FleetError
-from fleet.remote import Command, CommandStatus, ConfigValue, DesiredConfig
+from fleet.order_messages import Command, CommandStatus, ConfigValue, DesiredConfig
 from fleet.telemetry import RateNotice, State, UnixMs
 
 log = structlog.get_logger()

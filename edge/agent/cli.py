@@ -24,7 +24,7 @@ from edge.agent.texts import text
 from edge.agent.trust import read_fingerprint
 from edge.limits import AGENT_ENROL_PATIENCE_S
 from fleet.errors import BadInput, FleetError, Unavailable
-from fleet.logs import set_up_logs
+from fleet.runtime.logs import set_up_logs
 
 FAILED, REFUSED, UNTRUSTED, UNREACHABLE, CLOCK, OTHER_CLAIM, NOT_ENROLLED, INTERRUPTED = 1, 3, 4, 5, 6, 7, 8, 130
 _CODES = {

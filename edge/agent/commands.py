@@ -14,8 +14,8 @@ from edge.limits import AGENT_COMMAND_DETAIL_CHARS_MAX
 from edge.obeying import understood
 from fleet.errors import BadInput, FleetError
 from fleet.limits import COMMAND_DETAIL_BYTES_MAX
+from fleet.order_messages import Command
 from fleet.profiles import DeviceProfile
-from fleet.remote import Command
 from fleet.telemetry import UnixMs
 
 log = structlog.get_logger()

@@ -17,9 +17,9 @@ from edge.limits import AGENT_REPORT_INTERVAL_MAX_S, AGENT_REPORT_INTERVAL_MIN_S
 from edge.obeying import INTERVAL, LIMIT, answer
 from fleet import profiles
 from fleet.configuration import Values, settings_of
+from fleet.device_setting import Setting, check_values, defaults_of, is_same
+from fleet.order_messages import ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile
-from fleet.remote import ConfigValue, DesiredConfig, RejectedConfig, ReportedConfig
-from fleet.setting import Setting, check_values, defaults_of, is_same
 
 log = structlog.get_logger()
 

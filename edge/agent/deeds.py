@@ -19,8 +19,8 @@ from edge.outbox import Outbox
 from edge.spool import Spool, held
 from fleet.errors import FleetError
 from fleet.limits import COMMAND_DETAIL_BYTES_MAX
+from fleet.order_messages import Command
 from fleet.profiles import DeviceProfile, shipped
-from fleet.remote import Command
 from fleet.telemetry import UnixMs
 
 _EVERYBODYS = ("blink", "read_info", "restart", "resend", "take_log")

@@ -9,7 +9,7 @@ import structlog
 from edge.agent.line_file import LineFile
 from edge.limits import AGENT_COMMAND_LINES_MAX, AGENT_COMMANDS_KEPT
 from fleet.errors import Unavailable
-from fleet.remote import Command, CommandResult, CommandStatus
+from fleet.order_messages import Command, CommandResult, CommandStatus
 from fleet.telemetry import UnixMs
 
 log = structlog.get_logger()

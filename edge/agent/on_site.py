@@ -13,9 +13,9 @@ from edge.agent import files, presence
 from edge.agent.configuration import Configuration, SiteChanges
 from edge.agent.home import Home
 from edge.agent.texts import text
+from fleet.device_setting import Setting, SettingProblem, check_values, is_same
 from fleet.errors import BadInput
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, SettingProblem, check_values, is_same
+from fleet.order_messages import ConfigValue
 
 _YES, _NO = ("true", "yes", "on", "1", "oui", "vrai"), ("false", "no", "off", "0", "non", "faux")
 

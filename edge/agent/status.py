@@ -10,7 +10,7 @@ from edge.agent.configuration import CONFIG_FILE, site_changes
 from edge.agent.home import Home, Identity
 from edge.agent.texts import text
 from edge.spool import DiskSpool
-from fleet.remote import ConfigValue, ReportedConfig
+from fleet.order_messages import ConfigValue, ReportedConfig
 
 
 def lines(home: Home, now: datetime) -> Iterator[str]:

@@ -7,7 +7,7 @@ import msgspec
 
 from fleet.errors import BadInput
 from fleet.limits import COMMAND_DETAIL_BYTES_MAX, PAYLOAD_BYTES_MAX
-from fleet.remote import CommandResult, ReportedConfig
+from fleet.order_messages import CommandResult, ReportedConfig
 from fleet.telemetry import Seq, State, Stream, Telemetry
 
 T = TypeVar("T")

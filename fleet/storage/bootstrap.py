@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from fleet.fleet_plan import PlannedSite
 from fleet.ids import DeviceId, SiteId
 from fleet.placement import slot_of
-from fleet.plan import PlannedSite
 from fleet.profiles import DeviceProfile
 from fleet.storage.database import Connection
 

@@ -7,9 +7,9 @@ import asyncpg
 import msgspec
 
 from fleet.configuration import STATUSES, ConfigState, ConfigStatus, Desired, Layer, Values, settings_of
+from fleet.device_setting import Setting
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import DeviceProfile
-from fleet.setting import Setting
 from fleet.storage import orders
 from fleet.storage.database import Connection
 from fleet.storage.registry import no_device

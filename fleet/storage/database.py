@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from fleet.errors import BadInput, FleetError, Unavailable
-from fleet.secret_file import read_secret
+from fleet.runtime.secret_file import read_secret
 from fleet.settings import DatabaseSettings
 
 if TYPE_CHECKING:  # generic for the type checker only

@@ -8,7 +8,7 @@ import msgspec
 from asyncpg import Record
 
 from fleet.calendar import QUARTER_MS, Span, Step, day_bounds, days_between, local_day, steps
-from fleet.energy import Recomputed, SiteDay
+from fleet.energy.day import Recomputed, SiteDay
 from fleet.errors import BadInput
 from fleet.ids import SiteId
 from fleet.limits import ENERGY_STEPS_MAX

@@ -4,16 +4,17 @@ import asyncio
 
 import asyncssh
 
-from fleet import reach, ssh_keys
+from fleet import ssh_keys
 from fleet.errors import BadInput, Unavailable
 from fleet.file_limits import PULL_CONNECT_S
+from fleet.runtime import reach
 from fleet.ssh_keys import SshKey
 
 HOST_KEY_ALGORITHMS = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
 
 
 async def current(host: str, port: int, networks: reach.Networks) -> SshKey:
-    """networks: private ones that may be reached all the same (fleet.reach).
+    """networks: private ones that may be reached all the same (fleet.runtime.reach).
 
     Raises BadInput (host_not_allowed, bad_ssh_key, weak_ssh_key), Unavailable (server_away).
     """

@@ -6,8 +6,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from fleet.corrections import Segment, Source, segments
-from fleet.cut_counters import Cut
-from fleet.energy import ceiling_w
+from fleet.energy.cut_counters import Cut
+from fleet.energy.day import ceiling_w
 from fleet.ids import DeviceId, SiteId
 from fleet.measures import DAY_COUNTER_OF, INTERVAL_OF, LENGTH_OF, REGISTERS
 from fleet.profiles import DeviceProfile

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from fleet.calendar import Span
 from fleet.corrections import Clock, ClockPiece
-from fleet.counters import GAP_MAX_MS, NEIGHBOURS
+from fleet.energy.counters import GAP_MAX_MS, NEIGHBOURS
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import FUTURE_SKEW_MAX_S, RETENTION_DAYS
 from fleet.storage.database import Connection

@@ -15,8 +15,8 @@ from fleet.commands import OPEN_STATES, IssuedCommand, LateAnswer
 from fleet.configuration import ConfigState, Desired, Layer, Reported
 from fleet.device_orders import Step
 from fleet.ids import DeviceId, SiteId
+from fleet.order_messages import RejectedConfig
 from fleet.receipts import GENESIS, Line, chained
-from fleet.remote import RejectedConfig
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 

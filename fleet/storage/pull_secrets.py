@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fleet.errors import BadInput
 from fleet.file_limits import PULL_SECRET_CHARS_MAX
-from fleet.secret_file import read_secret
+from fleet.runtime.secret_file import read_secret
 
 
 class SealedKey(NamedTuple):

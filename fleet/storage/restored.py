@@ -7,7 +7,7 @@ from typing import Final
 from fleet.device_orders import Step
 from fleet.limits import ORDERS_AT_ONCE
 from fleet.receipts import Receipt
-from fleet.rollouts import Stop, move
+from fleet.rollouts.lifecycle import Stop, move
 from fleet.storage import audit, orders
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs

@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from fleet.limits import ROLLOUT_HEARD_LATE_S, ROLLOUT_OTHERS_COMPARED_MAX
-from fleet.rollout_silence import Absences
-from fleet.rollouts import TOLD_STATES, Rollout
+from fleet.rollouts.lifecycle import TOLD_STATES, Rollout
+from fleet.rollouts.silence import Absences
 from fleet.storage.database import Connection
 from fleet.storage.rollout_targets import HEARD_AT, IS_THERE
 from fleet.storage.rollouts import when

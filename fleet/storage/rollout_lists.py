@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from fleet.ids import DeviceId, SiteId
-from fleet.rollouts import TargetState
+from fleet.rollouts.lifecycle import TargetState
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 

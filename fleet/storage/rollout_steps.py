@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from fleet.limits import BULK_TARGETS_MAX
-from fleet.rollout_board import Tally, totals
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollouts import Rollout
+from fleet.rollouts.board import Tally, totals
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.lifecycle import Rollout
 from fleet.storage import targets
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import add_targets, when

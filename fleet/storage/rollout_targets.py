@@ -10,9 +10,9 @@ import msgspec
 from fleet.configuration import Layer
 from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
-from fleet.rollout_facts import TargetFacts, is_wave_watched
-from fleet.rollout_window import SiteNow
-from fleet.rollouts import TOLD_STATES, WATCHED_STATES, Former, Rollout, Target, TargetState, former
+from fleet.rollouts.facts import TargetFacts, is_wave_watched
+from fleet.rollouts.lifecycle import TOLD_STATES, WATCHED_STATES, Former, Rollout, Target, TargetState, former
+from fleet.rollouts.window import SiteNow
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import when
 from fleet.telemetry import UnixMs

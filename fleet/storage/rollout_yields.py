@@ -1,4 +1,4 @@
-"""What the canaries of a rollout and their neighbours produced, now and before: for fleet.rollout_energy."""
+"""What the canaries of a rollout and their neighbours produced, now and before: for fleet.rollouts.energy."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,8 +11,8 @@ from fleet.limits import (
     ROLLOUT_NEIGHBOUR_KM_MAX,
     ROLLOUT_NEIGHBOURS_COMPARED_MAX,
 )
-from fleet.rollout_energy import EnergyFinding, Slice, energy_finding
-from fleet.rollouts import Rollout
+from fleet.rollouts.energy import EnergyFinding, Slice, energy_finding
+from fleet.rollouts.lifecycle import Rollout
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import when
 from fleet.telemetry import UnixMs

@@ -10,9 +10,18 @@ import msgspec
 from fleet.configuration import Values
 from fleet.errors import Conflict, NotFound
 from fleet.limits import ROLLOUT_FOLLOWED_DAYS
-from fleet.rollout_board import Tally, assigned
-from fleet.rollout_plan import RolloutPlan
-from fleet.rollouts import OPEN_STATES, WATCHED_STATES, Rollout, RolloutEvent, RolloutState, Stop, TargetState, move
+from fleet.rollouts.board import Tally, assigned
+from fleet.rollouts.lifecycle import (
+    OPEN_STATES,
+    WATCHED_STATES,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    Stop,
+    TargetState,
+    move,
+)
+from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import notices
 from fleet.storage.database import Connection
 from fleet.targets import TargetDevice, TargetQuery

@@ -11,16 +11,16 @@ from typing import Final, NamedTuple
 from asyncpg import Record
 
 from fleet.calendar import Span
-from fleet.counters import GAP_MAX_MS, NEIGHBOURS
-from fleet.day_counters import midnight_before
-from fleet.energy import CounterSeries, DayCounterSeries, IntervalSeries, Neighbours, Series
+from fleet.energy.counters import GAP_MAX_MS, NEIGHBOURS
+from fleet.energy.day import CounterSeries, DayCounterSeries, IntervalSeries, Neighbours, Series
+from fleet.energy.day_counters import midnight_before
+from fleet.energy.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, IntervalNeighbours, intervals, neighbours
 from fleet.ids import SiteId
-from fleet.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, IntervalNeighbours, intervals, neighbours
 from fleet.storage.database import Connection
 from fleet.storage.metered import Channel, Counter, MeteredSite
 from fleet.telemetry import UnixMs
 
-_NEAR_MS: Final = 2 * 86_400_000  # more than fleet.energy.EXPECTED_MS
+_NEAR_MS: Final = 2 * 86_400_000  # more than fleet.energy.day.EXPECTED_MS
 _FAR_MS: Final = 2 * GAP_MAX_MS  # the neighbours of the last sample before the longest gap
 
 # $1 site, $2 devices, $3 positions of the counters, $4 $5 the window, $6 $7 how far around, $8 how many on each side

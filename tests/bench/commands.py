@@ -13,7 +13,7 @@ from actors.local.demo import logins
 from certs.tls import client_context
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
-from fleet.remote import Command, CommandResult
+from fleet.order_messages import Command, CommandResult
 from fleet.telemetry import State
 from tests.bench.figures import Figure, figure, note, percentile
 from tests.bench.ingest import CONNECTIONS, SITES, summary

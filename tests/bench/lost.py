@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from tests.agent_platform import platform
 from tests.bench.figures import Figure, figure, note, print_figure
-from tests.crash_rig import PARTS
-from tests.crash_verdict import stormed
+from tests.crash.crash_rig import PARTS
+from tests.crash.crash_verdict import stormed
 from tests.servers import postgres_server, server_folder
 
 RUNS = 1_000

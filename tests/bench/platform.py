@@ -27,8 +27,8 @@ from actors.local import demo
 from actors.local.ports import LOOPBACK, free_port
 from edge.plan import make_fleet
 from fleet import settings
+from fleet.fleet_plan import FleetPlan
 from fleet.ids import DeviceId
-from fleet.plan import FleetPlan
 from fleet.profiles import shipped
 from fleet.settings import (
     GuardSettings,

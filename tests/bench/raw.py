@@ -13,8 +13,8 @@ from fleet.codecs.registry import decode_raw
 from fleet.codecs.sparkplug_wire import payload as protobuf
 from fleet.telemetry import RawMessage
 from tests.bench.figures import Figure, figure
-from tests.mqtt_lessons import TAUGHT, T
-from tests.mqtt_samples import MESSAGES
+from tests.samples.mqtt_lessons import TAUGHT, T
+from tests.samples.mqtt_samples import MESSAGES
 
 _SECONDS = 1.0
 _ROUND = 200  # messages between two looks at the clock

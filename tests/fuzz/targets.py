@@ -28,10 +28,10 @@ from fleet.measures import is_measure
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
 from tests.file_reading import RECEIVED, Reading, read
-from tests.file_samples import FILES
-from tests.mqtt_lessons import TAUGHT
-from tests.mqtt_samples import MESSAGES
-from tests.packed import gzipped, zipped
+from tests.samples.file_samples import FILES
+from tests.samples.mqtt_lessons import TAUGHT
+from tests.samples.mqtt_samples import MESSAGES
+from tests.samples.packed import gzipped, zipped
 
 _NOW: Final = 1_782_036_007_123
 _ZONES: Final = (None, None, "+01:00", "Europe/Paris", "America/St_Johns", "Pacific/Apia", "Nowhere/AtAll")

@@ -23,7 +23,7 @@ from fleet.errors import FleetError, Unavailable
 from fleet.telemetry import RawMessage, Sample
 from tests.fleet_rig import until
 from tests.house_broker import HouseBroker, house_broker, talking
-from tests.sparkplug_node import Metric, payload
+from tests.samples.sparkplug_node import Metric, payload
 from tests.sunspec_device import LOOPBACK, SunSpecDevice, common, meter, mppt, three_phase_inverter
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet.remote import CommandResult, DesiredConfig
+from fleet.order_messages import CommandResult, DesiredConfig
 from tests.agent_platform import Heard, Platform, hearing, platform
 from tests.integration.test_agent_run import command, config, until
 from tests.servers import Database

@@ -11,7 +11,7 @@ import pytest
 from edge.agent.agent import RESTART_CODE
 from edge.spool import DiskSpool
 from fleet.ids import DeviceId
-from fleet.remote import Command, CommandResult, DesiredConfig
+from fleet.order_messages import Command, CommandResult, DesiredConfig
 from tests.acked import check_acked, stored_rows
 from tests.agent_platform import Heard, Platform, hearing, platform
 from tests.agent_rig import AgentProcess

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.remote import DesiredConfig
+from fleet.order_messages import DesiredConfig
 from tests.agent_platform import Platform, hearing, platform
 from tests.servers import Database
 

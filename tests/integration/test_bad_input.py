@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 from fleet.codecs.files.reading import Refusal
 from fleet.codecs.files.refusals import words
 from fleet.columns import DAY_MS
-from tests.enedis_files import AUTUMN, PRM, intervals, r4x, r4x_curve, r63_csv
 from tests.file_reading import at
-from tests.file_samples import FILES
 from tests.fleet_rig import fetch
 from tests.importer_rig import Intake, intake, running_importer
-from tests.packed import gzipped, zipped
+from tests.samples.enedis_files import AUTUMN, PRM, intervals, r4x, r4x_curve, r63_csv
+from tests.samples.file_samples import FILES
+from tests.samples.packed import gzipped, zipped
 from tests.servers import Database
 
 NOW: Final = time.time_ns() // 1_000_000

@@ -8,8 +8,8 @@ from fleet.telemetry import RawMessage, Telemetry
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.integration.test_faults_shard import shard_process
 from tests.integration.test_gateways import now_ms, readings_of
+from tests.samples.sparkplug_node import DOUBLE, INT64, Metric, payload
 from tests.servers import Broker, Database, Pki
-from tests.sparkplug_node import DOUBLE, INT64, Metric, payload
 
 SITES = [("s-one", {"g-one": "gateway", "i-roof": "opendtu-inverter", "i-barn": "opendtu-inverter"})]
 CONFIG = {

@@ -11,11 +11,11 @@ import pytest
 from actors.local.load_history import columns
 from actors.shard import TwinShard
 from fleet.corrections import Correction, CorrectionKind
-from fleet.energy import SiteDay
+from fleet.energy.day import SiteDay
 from fleet.errors import BadInput, Conflict, NotFound, StaleOwner
+from fleet.fleet_plan import HistoryBlock
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
-from fleet.plan import HistoryBlock
 from fleet.storage import corrections, energy, samples
 from fleet.storage import lease as leases
 from fleet.storage.database import acting_as, connect, open_pool

@@ -20,8 +20,8 @@ from edge.plan import make_fleet
 from edge.spool import DiskSpool
 from edge.wiring import Certificates, make_link
 from fleet import topics
+from fleet.fleet_plan import FleetPlan
 from fleet.ids import DeviceId, SiteId, device_id, site_id
-from fleet.plan import FleetPlan
 from fleet.telemetry import PlatformAck, State, Telemetry
 from tests.integration.test_local_mosquitto import as_platform
 from tests.servers import Broker

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from edge.plan import make_fleet
-from fleet.plan import FleetPlan
-from fleet.remote import Command as Order
-from fleet.remote import CommandResult, DesiredConfig, ReportedConfig
+from fleet.fleet_plan import FleetPlan
+from fleet.order_messages import Command as Order
+from fleet.order_messages import CommandResult, DesiredConfig, ReportedConfig
 from fleet.telemetry import State, Telemetry
 from tests.integration.test_obedient import Heard, eventually, hearing
 from tests.servers import Broker

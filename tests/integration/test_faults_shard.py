@@ -113,7 +113,7 @@ def shard_process(settings: TwinsSettings, folder: Path) -> Iterator["subprocess
     file = folder / "twins.json"
     save(file, settings)
     with (folder / "shard.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "tests.shard_process", str(file)], stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, "-m", "tests.crash.shard_process", str(file)], stdout=log, stderr=log)
     try:
         yield process
     finally:

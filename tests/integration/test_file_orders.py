@@ -11,13 +11,13 @@ import pytest
 
 from actors.rollup import Rollup
 from fleet.calendar import day_bounds
-from fleet.energy import SiteDay
+from fleet.energy.day import SiteDay
 from fleet.storage import energy
 from fleet.storage import lease as leases
 from fleet.storage.database import Pool, open_pool
 from tests.fleet_rig import fetch, until
-from tests.fortnight import DAYS, INVERTER, PARIS, PRM, SOLAR_LOG, Fortnight, exports
 from tests.importer_rig import SITE, Intake, intake, running_importer
+from tests.samples.fortnight import DAYS, INVERTER, PARIS, PRM, SOLAR_LOG, Fortnight, exports
 from tests.servers import Database
 
 NOW: Final = datetime.now(UTC)

@@ -11,7 +11,7 @@ import msgspec
 
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
-from fleet.remote import Command, CommandResult, DesiredConfig, ReportedConfig
+from fleet.order_messages import Command, CommandResult, DesiredConfig, ReportedConfig
 from fleet.telemetry import State, Telemetry
 from tests.fleet_rig import until
 from tests.integration.test_local_mosquitto import as_platform

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.local import debian
 from actors.local.ports import LOOPBACK, free_port
 from fleet.errors import BadInput, Unavailable
-from fleet.metrics_port import open_metrics
+from fleet.runtime.metrics_port import open_metrics
 from fleet.settings import MetricsSettings, NotifierSettings, save
 from tests.fleet_rig import until
 from tests.servers import Database, Pki

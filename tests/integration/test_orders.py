@@ -10,8 +10,8 @@ import pytest
 from actors.shard import TwinShard
 from fleet.configuration import Change, Layer
 from fleet.errors import BadInput
+from fleet.order_messages import Command, DesiredConfig, RejectedConfig
 from fleet.orders import ConfigWish
-from fleet.remote import Command, DesiredConfig, RejectedConfig
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.orders_rig import (
     GATEWAY,

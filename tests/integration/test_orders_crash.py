@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent_platform import Platform, platform
-from tests.crash_rig import PARTS
-from tests.crash_verdict import stormed
+from tests.crash.crash_rig import PARTS
+from tests.crash.crash_verdict import stormed
 from tests.servers import Database
 
 

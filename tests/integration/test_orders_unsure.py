@@ -4,7 +4,7 @@ import pytest
 
 from actors import order_asks, order_book
 from fleet.errors import Unavailable
-from fleet.remote import Command
+from fleet.order_messages import Command
 from fleet.storage.database import connect
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.orders_rig import GATEWAY, SITE, answer, come, command, nothing_is_written, told, until_state

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fleet.commands import STATES
-from fleet.remote import Command
+from fleet.order_messages import Command
 from tests.command_rig import CommandRig, command_rig
 from tests.command_rows import add_batch, add_command
 from tests.fleet_rig import Device

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from fleet.rollouts import STATES, TARGET_STATES, StopCode
+from fleet.rollouts.lifecycle import STATES, TARGET_STATES, StopCode
 from tests.portal import Portal, Seen, log_in, read
 from tests.servers import Database
 from tests.web_app import ALPHA, BETA, NOW, Web, seed

@@ -17,10 +17,11 @@ from actors.dropbox import box
 from actors.local.ports import LOOPBACK
 from actors.puller import visit as visit_module
 from actors.puller.puller import Puller
-from fleet import pull_problems, reach
+from fleet import pull_problems
 from fleet.errors import BadInput, Unavailable
 from fleet.file_limits import PULLS_OF_COMPANY_MAX
 from fleet.ids import DeviceId, SiteId
+from fleet.runtime import reach
 from fleet.storage import drop_accounts, host_keys, pull_secrets, pull_sources
 from fleet.storage.database import Pool, connect, open_pool
 from fleet.storage.pull_sources import PullForm

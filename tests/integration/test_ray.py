@@ -8,7 +8,7 @@ import pytest
 from actors.client import Twins
 from fleet.errors import NotFound, Unavailable
 from fleet.ids import SiteId
-from fleet.tracing import Tracing
+from fleet.runtime.tracing import Tracing
 from tests.bench.platform import Platform, platform
 from tests.fleet_rig import Device, until
 from tests.trace_collector import Collector, collector

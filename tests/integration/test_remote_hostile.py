@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 
 import fleet.device
 from actors.shard import TwinShard
-from fleet.remote import Command
+from fleet.order_messages import Command
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings
 from tests.integration.test_web_access import filled
 from tests.orders_rig import (

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors.rollouts.conductor import Conductor
-from fleet.rollout_plan import Wave
+from fleet.rollouts.plan import Wave
 from fleet.storage import rollout_steps
 from fleet.storage.database import connect
 from tests.fleet_rig import fetch, first, until

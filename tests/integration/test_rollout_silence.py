@@ -2,7 +2,7 @@
 
 import msgspec
 
-from fleet.rollout_plan import Threshold, Wave
+from fleet.rollouts.plan import Threshold, Wave
 from tests.fleet_rig import fetch
 from tests.rollout_rig import QUICK, RolloutRig, rollout_rig
 from tests.servers import Broker, Database

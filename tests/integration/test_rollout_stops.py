@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from fleet.rollout_plan import EnergyOutcome, SolarWindow, Threshold, Wave
+from fleet.rollouts.plan import EnergyOutcome, SolarWindow, Threshold, Wave
 from fleet.storage.database import connect
 from fleet.telemetry import Sample, Telemetry
 from tests.fleet_rig import fetch, until

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from fleet.rollout_plan import RolloutPlan, SolarWindow, Wave
+from fleet.rollouts.plan import RolloutPlan, SolarWindow, Wave
 from tests.fleet_rig import fetch
 from tests.obedient import Habits
 from tests.rollout_rig import QUICK, KilledTwins, RolloutRig, rollout_rig

@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollout_plan import EnergyOutcome, RolloutPlan, Wave
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.plan import EnergyOutcome, RolloutPlan, Wave
 from fleet.storage import rollout_yields, rollouts, targets
 from fleet.storage.database import connect
 from fleet.storage.rollouts import NewRollout

@@ -6,7 +6,7 @@ import msgspec
 
 from fleet.configuration import Change, Values
 from fleet.ids import SiteId
-from fleet.rollout_plan import RolloutPlan, Threshold, Wave
+from fleet.rollouts.plan import RolloutPlan, Threshold, Wave
 from fleet.storage.database import connect
 from tests.fleet_rig import fetch, until
 from tests.obedient import Habits

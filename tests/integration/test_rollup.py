@@ -8,7 +8,7 @@ import pytest
 
 from actors.rollup import Rollup, RollupReport
 from fleet.calendar import QUARTER_MS, day_bounds, local_day
-from fleet.energy import SiteDay, total_wh
+from fleet.energy.day import SiteDay, total_wh
 from fleet.errors import BadInput, StaleOwner
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import shipped

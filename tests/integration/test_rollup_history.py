@@ -8,7 +8,7 @@ import pytest
 
 from actors.rollup import Rollup
 from fleet.calendar import QUARTER_MS, day_bounds, local_day
-from fleet.energy import SiteDay, total_wh
+from fleet.energy.day import SiteDay, total_wh
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import ROLLUP_DAYS_PER_ROUND
 from fleet.profiles import shipped

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from certs.authority import Pki as Authorities
 from fleet.errors import BadInput
-from fleet.folders import alone_with
+from fleet.runtime.folders import alone_with
 from fleet.settings import SmtpSettings
 from fleet.storage.database import connect
 from tests import small_disk

@@ -12,11 +12,11 @@ from actors.batch import Entry
 from actors.following import ACK, Followed, Following
 from actors.manual_ack import Received
 from fleet.errors import BadInput
-from fleet.follow import tracing_of
 from fleet.ids import SiteId
 from fleet.placement import slot_of
+from fleet.runtime.follow import tracing_of
+from fleet.runtime.tracing import Tracing
 from fleet.settings import TracingSettings, TwinsSettings
-from fleet.tracing import Tracing
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.servers import Broker, Database, Pki
 from tests.trace_collector import Collector, Told, collector
@@ -161,7 +161,7 @@ def test_without_settings_nothing_of_opentelemetry_is_imported() -> None:
 
 
 def test_settings_without_the_package_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "fleet.tracing")
+    monkeypatch.delitem(sys.modules, "fleet.runtime.tracing")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(BadInput, match="extra `otel`") as refused:
         tracing_of(TracingSettings("http://127.0.0.1:4318/v1/traces"), "shard")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fleet.limits import COMMAND_EXPIRES_MAX_S, COMMAND_EXPIRES_MIN_S, COMMAND_WAIT_S_MAX, IDEMPOTENCY_KEY_CHARS_MAX
-from fleet.remote import Command
+from fleet.order_messages import Command
 from tests.command_rig import CommandRig, command_rig
 from tests.fleet_rig import Device, until
 from tests.orders_rig import answer, come, commands_told, told, until_letter

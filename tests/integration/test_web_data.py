@@ -5,7 +5,7 @@ import io
 from datetime import date
 
 from fleet.calendar import day_bounds, quarter_starts
-from fleet.energy import Recomputed, SiteDay
+from fleet.energy.day import Recomputed, SiteDay
 from fleet.measures import REGISTERS
 from fleet.placement import slot_of
 from fleet.profiles import shipped

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleet.limits import CONFIRM_TARGETS
-from fleet.rollouts import STATES
+from fleet.rollouts.lifecycle import STATES
 from fleet.storage import notices
 from tests.web_app import ALPHA, BETA, Web, listen
 

@@ -13,10 +13,10 @@ from edge.agent.configuration import CONFIG_FILE, Configuration, SiteChanges, kn
 from edge.agent.home import Home
 from edge.agent.inputs import InputSettings, MqttSettings, SimulatedSettings, SunspecSettings
 from edge.obeying import INTERVAL
+from fleet.device_setting import Setting
 from fleet.errors import BadInput
+from fleet.order_messages import DesiredConfig, ReportedConfig
 from fleet.profiles import shipped
-from fleet.remote import DesiredConfig, ReportedConfig
-from fleet.setting import Setting
 
 SETTINGS = (
     *known_keys("nobody-ships-this", ["mqtt"], 60.0),

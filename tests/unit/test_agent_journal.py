@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge.agent.journal import Entry, Journal
 from edge.agent.line_file import LineFile
 from edge.limits import AGENT_COMMAND_LINES_MAX
-from fleet.remote import Command
+from fleet.order_messages import Command
 
 LATER = 10**15
 

@@ -11,7 +11,7 @@ from edge.agent.inputs import NoLimit, SimulatedSettings, Sink
 from edge.agent.keeping import Inputs, Keeper
 from edge.obeying import INTERVAL
 from fleet.errors import Unavailable
-from fleet.remote import DesiredConfig
+from fleet.order_messages import DesiredConfig
 from fleet.telemetry import RawMessage, Sample
 
 

@@ -13,11 +13,11 @@ from edge.agent.journal import Entry, Journal
 from edge.agent.log_tail import LogTail
 from edge.agent.power_limit import PowerLimit
 from edge.limits import AGENT_LOG_LINE_CHARS_MAX, AGENT_LOG_LINES_KEPT
+from fleet.device_setting import Setting
 from fleet.errors import Unavailable
 from fleet.limits import COMMAND_DETAIL_BYTES_MAX
+from fleet.order_messages import Command
 from fleet.profiles import DeviceProfile
-from fleet.remote import Command
-from fleet.setting import Setting
 
 NOW = 1_790_000_000_000
 LATER = NOW + 60_000

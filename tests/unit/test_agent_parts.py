@@ -27,8 +27,8 @@ from fleet import claim_code
 from fleet.errors import BadInput, Unavailable
 from fleet.ids import device_id, site_id
 from fleet.limits import SAMPLES_PER_MESSAGE_MAX
+from fleet.order_messages import Command
 from fleet.profiles import DeviceProfile
-from fleet.remote import Command
 from fleet.telemetry import RawMessage, Sample, State, Telemetry
 
 SITE, DEVICE = site_id("s-1"), device_id("s-1-gw")

@@ -11,8 +11,8 @@ from edge.agent.inputs import NoLimit, SimulatedSettings
 from edge.agent.inputs.simulated import OBEYED, SimulatedInput, told
 from edge.agent.inputs.simulated_house import FREE, House, Registers, Told
 from fleet.configuration import settings_of
+from fleet.device_setting import defaults_of
 from fleet.profiles import shipped
-from fleet.setting import defaults_of
 
 NOON = 1_750_000_000_000
 HOUR = 3_600_000

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from edge.agent.inputs.sparkplug import Births, rebirth, sequence_number
 from edge.limits import SPARKPLUG_ASK_AGAIN_S, SPARKPLUG_NODES_MAX
 from fleet.codecs.sparkplug_wire import payload as read
-from tests.sparkplug_node import INT32, Metric, payload
+from tests.samples.sparkplug_node import INT32, Metric, payload
 
 T = 1_782_036_000_000
 MINUTE = round(SPARKPLUG_ASK_AGAIN_S * 1000)

@@ -13,8 +13,8 @@ from fleet.codecs.files.reading import Context, FileFormat
 from fleet.codecs.files.unpack import members
 from fleet.file_limits import FILE_HEAD_BYTES
 from tests.file_reading import RECEIVED, Reading, read
-from tests.file_samples import FILES, Sample
-from tests.packed import gzipped, zipped
+from tests.samples.file_samples import FILES, Sample
+from tests.samples.packed import gzipped, zipped
 
 # Formats that say their encoding themselves, or whose standard does, are not saved in another one.
 _UTF_8_ONLY = {"enedis-r6x-json", "enedis-data-connect", "enedis-r4x", "enedis-r50", "enedis-r151", "enedis-r171", "fronius"}

@@ -14,7 +14,7 @@ from fleet.limits import MEMORY_BYTES_PER_SENDER_MAX, MEMORY_ENTRIES_PER_SENDER_
 from fleet.storage.codec_memory import Lesson
 from fleet.telemetry import RawMessage, Telemetry
 from tests.factories import NOON, device_twin, site_twin
-from tests.sparkplug_node import DOUBLE, Metric, payload
+from tests.samples.sparkplug_node import DOUBLE, Metric, payload
 
 
 def test_what_was_learned_is_told_once() -> None:

@@ -11,7 +11,7 @@ from fleet.codecs.memory import Memory
 from fleet.codecs.registry import decode_raw
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage, UnixMs
-from tests.sparkplug_node import DOUBLE, INT64, Metric, payload
+from tests.samples.sparkplug_node import DOUBLE, INT64, Metric, payload
 
 T: Final = 1_782_036_000_000
 Rows = dict[tuple[str | None, UnixMs], dict[str, float | None]]

@@ -9,7 +9,7 @@ from fleet.codecs.memory import Memory
 from fleet.codecs.registry import decode_raw
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage
-from tests.sparkplug_node import BOOLEAN, DOUBLE, FLOAT, INT32, INT64, UINT64, Metric, payload
+from tests.samples.sparkplug_node import BOOLEAN, DOUBLE, FLOAT, INT32, INT64, UINT64, Metric, payload
 
 T = 1_700_000_000_000
 NOW = T + 300_000  # when all of it arrives, where nothing else is said

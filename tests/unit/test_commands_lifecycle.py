@@ -24,7 +24,7 @@ from fleet.commands import (
 from fleet.errors import Conflict
 from fleet.ids import device_id, site_id
 from fleet.limits import COMMAND_ANSWER_GRACE_S, COMMAND_RESEND_S
-from fleet.remote import CommandResult, CommandStatus
+from fleet.order_messages import CommandResult, CommandStatus
 
 STATUSES: tuple[CommandStatus, ...] = ("accepted", "succeeded", "failed")
 EXPIRES_AT = 10_000

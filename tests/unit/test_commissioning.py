@@ -18,9 +18,9 @@ from fleet.commissioning import (
     Refusal,
     checks,
 )
+from fleet.commissioning.plane import clear_plane_w_m2, clear_tracking_w_m2
 from fleet.corrections import Correction, Corrector
 from fleet.ids import DeviceId
-from fleet.plane import clear_plane_w_m2, clear_tracking_w_m2
 from fleet.profiles import DeviceProfile
 from fleet.sun import azimuth_deg, clear_sky_ghi_w_m2, elevation_deg
 from fleet.telemetry import UnixMs

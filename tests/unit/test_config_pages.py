@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from fleet.config_diff import differences, preview
 from fleet.configuration import STATUSES, Change, ChangeKind, ConfigState, Layer, Values, adopted, plan
+from fleet.device_setting import ProblemCode, Setting, SettingProblem, refusal
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId
+from fleet.order_messages import ConfigValue
 from fleet.orders import OrderProblem
-from fleet.remote import ConfigValue
-from fleet.setting import ProblemCode, Setting, SettingProblem, refusal
 from fleet.storage.configs import DeviceConfig
 from tests.box_profile import DEFAULTS, PROFILE
 from web.config_views import ConfigView, config_view

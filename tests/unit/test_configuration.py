@@ -25,13 +25,13 @@ from fleet.configuration import (
     sent,
     settings_of,
 )
+from fleet.device_setting import RefusedValues
 from fleet.errors import BadInput, Conflict
 from fleet.limits import (
     CONFIG_LAYERS_MAX,
 )
-from fleet.remote import RejectedConfig, ReportedConfig
-from fleet.rollouts import former
-from fleet.setting import RefusedValues
+from fleet.order_messages import RejectedConfig, ReportedConfig
+from fleet.rollouts.lifecycle import former
 from tests.device_config import DEFAULTS, PROFILE, SETTINGS, after, change, desired_of, layer, said, setting
 
 # What there is to set

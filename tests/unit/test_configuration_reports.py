@@ -27,7 +27,7 @@ from fleet.limits import (
     SETTING_TEXT_CHARS_MAX,
     SETTINGS_PER_DEVICE_MAX,
 )
-from fleet.remote import RejectedConfig, ReportedConfig
+from fleet.order_messages import RejectedConfig, ReportedConfig
 from tests.device_config import DEFAULTS, PROFILE, SETTINGS, after, change, said
 
 

@@ -11,7 +11,6 @@ from msgspec import structs
 
 from actors.batch import Entry, at, collect
 from fleet.calendar import QUARTER_MS, Span, day_bounds, quarter_starts
-from fleet.clearsky import clear_sky
 from fleet.corrections import (
     Correction,
     CorrectionKind,
@@ -22,9 +21,10 @@ from fleet.corrections import (
     corrector,
     segments,
 )
-from fleet.counters import NEIGHBOURS, count
-from fleet.cut_counters import Cut, count_cut
-from fleet.energy import CounterEvent, CounterSeries, SiteDay, ceiling_w, recompute_day
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.counters import NEIGHBOURS, count
+from fleet.energy.cut_counters import Cut, count_cut
+from fleet.energy.day import CounterEvent, CounterSeries, SiteDay, ceiling_w, recompute_day
 from fleet.ids import DeviceId, SiteId
 from fleet.profiles import shipped
 from tests.factories import NOON, device_twin, profile, site_twin, telemetry

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.counters import GAP_MAX_MS, NEIGHBOURS, Count, count
+from fleet.energy.counters import GAP_MAX_MS, NEIGHBOURS, Count, count
 
 T0 = 1_780_000_000_000
 CEILING_W = 12_000.0  # 33.3 Wh in 10 s

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, day_bounds
-from fleet.clearsky import clear_sky
-from fleet.counters import NEIGHBOURS, Count
-from fleet.cut_counters import Cut, count_segments
-from fleet.day_counters import count_days, midnight_before
-from fleet.quarters import quarters
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.counters import NEIGHBOURS, Count
+from fleet.energy.cut_counters import Cut, count_segments
+from fleet.energy.day_counters import count_days, midnight_before
+from fleet.energy.quarters import quarters
 
 PARIS = "Europe/Paris"
 START, END = day_bounds(date(2026, 6, 21), PARIS)

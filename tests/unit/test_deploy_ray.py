@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from actors.node_command import WORKER_PORTS, release, worker_command
-from actors.ray_environment import environment
+from actors.cluster.node_command import WORKER_PORTS, release, worker_command
+from actors.cluster.ray_environment import environment
 from fleet.settings import ImporterSettings, NodeSettings, RaySettings, RolloutsSettings, TwinsSettings, WebSettings, load
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_every_pod_runs_our_command_with_settings_that_are_there() -> None:
         python, flag, module, *words, option, file = container["command"]
         assert (python, flag, option) == ("python", "-m", "--settings")
         settings = SETTINGS / Path(file).name
-        if module == "actors.node":
+        if module == "actors.cluster.node":
             assert words in (["head"], ["worker"])
             load(settings, NodeSettings, {})
         else:
@@ -200,7 +200,7 @@ def test_ray_up_starts_the_same_workers_on_networks_that_reach_them() -> None:
     created, *connected = [
         each for each in told["worker_start_ray_commands"] if "docker create" in each or "connect" in each
     ]
-    assert created.endswith("python -m actors.node worker --settings /etc/solarperform/node.json")
+    assert created.endswith("python -m actors.cluster.node worker --settings /etc/solarperform/node.json")
     assert {"--read-only", "--init"} <= set(created.split())
     size = re.search(r"--shm-size (\d+)m", created)
     assert size is not None

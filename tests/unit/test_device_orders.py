@@ -7,8 +7,8 @@ from fleet.configuration import Change
 from fleet.device_orders import DeviceOrders
 from fleet.ids import device_id, site_id
 from fleet.limits import COMMAND_RESEND_S, CONFIG_RESEND_S, SETTING_TEXT_CHARS_MAX
+from fleet.order_messages import RejectedConfig, ReportedConfig
 from fleet.profiles import shipped
-from fleet.remote import RejectedConfig, ReportedConfig
 
 SITE, DEVICE = site_id("s-1"), device_id("d-1")
 PROFILE = next(profile for profile in shipped() if profile.id == "gateway")

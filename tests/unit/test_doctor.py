@@ -7,11 +7,11 @@ from string import Formatter
 
 import pytest
 
-from actors import ray_room
+from actors.cluster import ray_room
+from actors.cluster.ray_room import Room
 from actors.doctor import database_checks, door_checks
 from actors.doctor.finding import Check, Finding, examined
 from actors.doctor.texts import ENGLISH, FRENCH, told
-from actors.ray_room import Room
 from certs.tls import broker_fault
 from fleet.errors import BadInput, FleetError, Unavailable
 from fleet.limits import CRL_ALARM_BEFORE_S, SLOTS

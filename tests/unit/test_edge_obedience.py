@@ -23,7 +23,7 @@ from edge.spool import DiskSpool
 from fleet import profiles, topics
 from fleet.configuration import settings_of
 from fleet.limits import COMMAND_DETAIL_BYTES_MAX
-from fleet.remote import Command, CommandResult, DesiredConfig, ReportedConfig
+from fleet.order_messages import Command, CommandResult, DesiredConfig, ReportedConfig
 from fleet.telemetry import State
 
 NOW = 1_782_036_000_000  # noon in summer

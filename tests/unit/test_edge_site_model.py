@@ -14,7 +14,7 @@ from edge.plan import DAY_MS, GRID_MS, make_fleet
 from edge.site_model import BLOCK_STEPS, SiteModel
 from edge.weather import Place, weather
 from fleet import profiles
-from fleet.plan import PlannedSite
+from fleet.fleet_plan import PlannedSite
 from fleet.telemetry import UnixMs
 
 PROFILES = {profile.id: profile for profile in profiles.shipped()}

@@ -11,7 +11,7 @@ import pytest
 from edge.plan import DAY_MS, GRID_MS, make_fleet
 from edge.site_model import SiteModel
 from edge.weather import Place, sun
-from fleet.plan import PlannedSite
+from fleet.fleet_plan import PlannedSite
 from fleet.sun import elevation_deg
 
 PARIS = ZoneInfo("Europe/Paris")

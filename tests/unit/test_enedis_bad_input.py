@@ -15,7 +15,7 @@ from fleet.codecs.files.reading import Content, Context, Refusal, Rows, Unreadab
 from fleet.file_limits import FILE_CHUNK_BYTES
 from fleet.measures import is_measure
 from fleet.serials import is_serial
-from tests.enedis_files import (
+from tests.samples.enedis_files import (
     AUTUMN,
     CALENDAR,
     PARIS,

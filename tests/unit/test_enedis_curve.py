@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from fleet.codecs.files.reading import Unreadable
-from tests.enedis_files import (
+from tests.samples.enedis_files import (
     AUTUMN,
     PARIS,
     PRM,

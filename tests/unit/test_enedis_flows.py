@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fleet.codecs.files.reading import Unreadable
-from tests.enedis_files import (
+from tests.samples.enedis_files import (
     AUTUMN,
     OTHER_PRM,
     PARIS,

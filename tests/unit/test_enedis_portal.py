@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from fleet.codecs.files.reading import Unreadable
-from tests.enedis_files import (
+from tests.samples.enedis_files import (
     AUTUMN,
     CALENDAR,
     PARIS,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, days_between, local_day, quarter_starts
-from fleet.clearsky import clear_sky
-from fleet.counters import NEIGHBOURS
-from fleet.energy import (
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.counters import NEIGHBOURS
+from fleet.energy.day import (
     CounterSeries,
     Neighbours,
     SiteDay,

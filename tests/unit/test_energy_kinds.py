@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, Span, day_bounds, days_between, local_day, quarter_starts
-from fleet.clearsky import clear_sky
-from fleet.counters import NEIGHBOURS
-from fleet.cut_counters import Cut
-from fleet.day_counters import midnight_before
-from fleet.energy import (
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.counters import NEIGHBOURS
+from fleet.energy.cut_counters import Cut
+from fleet.energy.day import (
     CounterEvent,
     CounterSeries,
     DayCounterSeries,
@@ -28,8 +27,9 @@ from fleet.energy import (
     total_wh,
     window_of,
 )
+from fleet.energy.day_counters import midnight_before
+from fleet.energy.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, IntervalNeighbours, intervals, neighbours
 from fleet.ids import DeviceId, SiteId
-from fleet.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, IntervalNeighbours, intervals, neighbours
 
 PARIS, SITE, DAY = "Europe/Paris", SiteId("site-1"), date(2026, 6, 21)
 START, END = day_bounds(DAY, PARIS)

@@ -12,7 +12,7 @@ from fleet.codecs.files.guess_names import meaning
 from fleet.codecs.files.reading import Context, ReadingSettings
 from fleet.codecs.files.wide_csv import WideCsv, faults
 from tests.file_reading import RECEIVED, at
-from tests.wide_samples import SAMPLES, told, values
+from tests.samples.wide_samples import SAMPLES, told, values
 
 NOON = at("2024-07-01T12:00:00+02:00")
 

@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fleet.calendar import QUARTER_MS, day_bounds
-from fleet.clearsky import clear_sky
-from fleet.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, Interval, Spread, intervals, neighbours, spread
-from fleet.quarters import ESTIMATED, MEASURED, MISSING
+from fleet.energy.clearsky import clear_sky
+from fleet.energy.intervals import AFTER_MS, BEFORE_MS, INTERVAL_MAX_MS, Interval, Spread, intervals, neighbours, spread
+from fleet.energy.quarters import ESTIMATED, MEASURED, MISSING
 
 START, END = day_bounds(date(2026, 6, 21), "Europe/Paris")
 FIRST, COUNT = START // QUARTER_MS, 96

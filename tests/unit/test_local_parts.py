@@ -15,9 +15,9 @@ from actors.local.layout import Layout
 from actors.local.load_history import columns
 from actors.local.progress import Progress
 from actors.local.system import Ready, System
+from fleet.fleet_plan import HistoryBlock, PlannedSite, SiteUse
 from fleet.ids import device_id, site_id
 from fleet.limits import BULK_SAMPLES_MAX, PASSWORD_CHARS_MIN
-from fleet.plan import HistoryBlock, PlannedSite, SiteUse
 from fleet.settings import SmtpSettings
 from fleet.telemetry import Sample
 

@@ -15,8 +15,8 @@ from fleet.profiles import shipped
 from fleet.serials import serial_of_path
 from fleet.telemetry import RawMessage, Telemetry, UnixMs
 from tests.factories import device_twin, profile, site_twin
-from tests.mqtt_lessons import TAUGHT
-from tests.mqtt_samples import MESSAGES
+from tests.samples.mqtt_lessons import TAUGHT
+from tests.samples.mqtt_samples import MESSAGES
 from web.pages.profile_choice import likely_profiles
 
 Said = tuple[str, RawMessage]  # with the format's name

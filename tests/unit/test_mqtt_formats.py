@@ -14,7 +14,7 @@ from fleet.measures import is_measure
 from fleet.profiles import shipped
 from fleet.serials import is_serial
 from fleet.telemetry import RawMessage
-from tests.mqtt_samples import MESSAGES
+from tests.samples.mqtt_samples import MESSAGES
 
 T = 1_782_036_007_123
 EACH = [(codec, topic, payload) for codec, messages in MESSAGES.items() for topic, payload in messages]

@@ -8,7 +8,7 @@ import pytest
 from fleet.codecs.registry import decode_raw
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage, Sample
-from tests.mqtt_samples import GROTT, SBFSPOT, WEBDYN
+from tests.samples.mqtt_samples import GROTT, SBFSPOT, WEBDYN
 
 T = 1_782_036_007_123
 ON_THE_GRID = 1_782_036_000_000

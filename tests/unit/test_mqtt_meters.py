@@ -8,7 +8,7 @@ import pytest
 from fleet.codecs.registry import decode_raw
 from fleet.errors import BadInput
 from fleet.telemetry import RawMessage, Sample
-from tests.mqtt_samples import BERNAERTS, EM, PLUG, TASMOTA_ENERGY, TELEINFO2MQTT, TIC, ZLINKY
+from tests.samples.mqtt_samples import BERNAERTS, EM, PLUG, TASMOTA_ENERGY, TELEINFO2MQTT, TIC, ZLINKY
 
 T = 1_782_036_007_123  # arrival: 2026-06-21 10:00:07 UTC
 ON_THE_GRID = 1_782_036_000_000

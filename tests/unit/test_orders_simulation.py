@@ -11,10 +11,10 @@ from fleet.configuration import settings_of
 from fleet.ids import DeviceId
 from fleet.receipts import Verifier
 from fleet.telemetry import UnixMs
-from tests.order_simulation import PARTS, STORM_MS, Broker, Database, PartName, World
-from tests.simulated_clients import Clients, Web
-from tests.simulated_device import SimulatedDevice
-from tests.simulated_shard import Shard
+from tests.order_simulation.clients import Clients, Web
+from tests.order_simulation.device import SimulatedDevice
+from tests.order_simulation.shard import Shard
+from tests.order_simulation.world import PARTS, STORM_MS, Broker, Database, PartName, World
 
 SEEDS = 1_200
 BLOCKS = 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import web
 from fleet.calendar import quarter_starts
 from fleet.detectors import RULES
-from fleet.energy import SiteDay
+from fleet.energy.day import SiteDay
 from fleet.ids import SiteId
 from fleet.views import HEALTH_ORDER
 from web.i18n import say, translations

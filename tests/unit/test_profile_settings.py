@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from edge.limits import AGENT_REPORT_INTERVAL_MAX_S, AGENT_REPORT_INTERVAL_MIN_S
 from fleet.command_catalog import CATALOG, commands_of
 from fleet.configuration import settings_of
+from fleet.device_setting import Choice, Setting, check_values, defaults_of
 from fleet.errors import BadInput
 from fleet.profile_changes import check_profile
 from fleet.profiles import DeviceProfile, shipped
-from fleet.setting import Choice, Setting, check_values, defaults_of
 from web.pages.profiles import definition_of, typed_of
 
 PROFILES = {profile.id: profile for profile in shipped()}

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from fleet import reach
 from fleet.errors import BadInput, Unavailable
+from fleet.runtime import reach
 
 OURS = [
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1", "255.255.255.255",

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from fleet.codecs.files import registry
-from tests.enedis_files import AUTUMN, CALENDAR, curve, index, intervals
 from tests.file_reading import read
-from tests.wide_samples import SAMPLES
+from tests.samples.enedis_files import AUTUMN, CALENDAR, curve, index, intervals
+from tests.samples.wide_samples import SAMPLES
 
 FILES = {
     **{name: text for name, text in SAMPLES.items() if name != "solarperform-csv"},  # whose times are of two kinds

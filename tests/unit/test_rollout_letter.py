@@ -7,8 +7,8 @@ import pytest
 
 from actors.rollouts.letter import letter
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX
-from fleet.rollout_plan import RolloutPlan
-from fleet.rollouts import Rollout, Stop, StopCode
+from fleet.rollouts.lifecycle import Rollout, Stop, StopCode
+from fleet.rollouts.plan import RolloutPlan
 from fleet.storage.mail import check_subject
 from fleet.targets import TargetQuery
 

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from fleet.rollout_board import next_step
-from fleet.rollout_plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold
-from fleet.rollouts import Stop, TargetState
+from fleet.rollouts.board import next_step
+from fleet.rollouts.lifecycle import Stop, TargetState
+from fleet.rollouts.plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold
 from tests.rollout_cases import NOW, TWO_WAVES, finding, kind, made
 
 

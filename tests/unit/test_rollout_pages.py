@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import BadInput
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollout_plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
-from fleet.rollouts import STATES, TARGET_STATES, Stop, StopCode
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.lifecycle import STATES, TARGET_STATES, Stop, StopCode
+from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
 from fleet.targets import TargetQuery
 from web import rollout_texts
 from web.language import Language

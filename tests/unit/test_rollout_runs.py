@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fleet.rollout_plan import RolloutPlan, SolarWindow, Threshold, Wave
+from fleet.rollouts.plan import RolloutPlan, SolarWindow, Threshold, Wave
 from tests.rollout_simulation import Simulation
 
 WAVES = (Wave(count=10), Wave(percent=10.0), Wave(percent=50.0), Wave(percent=100.0))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.rollout_silence import Absences, is_common
+from fleet.rollouts.silence import Absences, is_common
 
 
 @pytest.mark.parametrize(

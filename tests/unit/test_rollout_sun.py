@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleet.rollout_energy import Slice, energy_finding
-from fleet.rollout_plan import EnergyOutcome, SolarWindow
-from fleet.rollout_window import SiteNow, is_open, share_of_peak_pct
+from fleet.rollouts.energy import Slice, energy_finding
+from fleet.rollouts.plan import EnergyOutcome, SolarWindow
+from fleet.rollouts.window import SiteNow, is_open, share_of_peak_pct
 
 NOON = round(datetime(2026, 6, 21, 12, 0, tzinfo=UTC).timestamp() * 1000)  # 14:00 in Paris
 NIGHT = round(datetime(2026, 6, 21, 23, 0, tzinfo=UTC).timestamp() * 1000)  # 01:00

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from fleet.errors import BadInput, Conflict
 from fleet.ids import DeviceId, SiteId
-from fleet.rollout_board import assigned, next_step, room
-from fleet.rollout_facts import TargetFacts, judge
-from fleet.rollout_plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave, wave_sizes
-from fleet.rollout_turn import Turn, turn
-from fleet.rollouts import (
+from fleet.rollouts.board import assigned, next_step, room
+from fleet.rollouts.facts import TargetFacts, judge
+from fleet.rollouts.lifecycle import (
     EVENTS,
     MOVES,
     STATES,
@@ -27,6 +25,8 @@ from fleet.rollouts import (
     move,
     move_target,
 )
+from fleet.rollouts.plan import EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave, wave_sizes
+from fleet.rollouts.turn import Turn, turn
 from fleet.targets import TargetDevice
 from tests.rollout_cases import NOW, TWO_WAVES, finding, kind, made
 

@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.command_catalog import CATALOG, checked, commands_of
-from fleet.errors import BadInput
-from fleet.limits import COMMAND_ARGS_BYTES_MAX, SETTING_TEXT_CHARS_MAX, SETTINGS_PER_DEVICE_MAX
-from fleet.profiles import DeviceProfile
-from fleet.setting import (
+from fleet.device_setting import (
     Choice,
     RefusedValues,
     Setting,
@@ -23,6 +20,9 @@ from fleet.setting import (
     range_of,
     refusal,
 )
+from fleet.errors import BadInput
+from fleet.limits import COMMAND_ARGS_BYTES_MAX, SETTING_TEXT_CHARS_MAX, SETTINGS_PER_DEVICE_MAX
+from fleet.profiles import DeviceProfile
 
 
 def setting(key: str, kind: Any = "number", default: Any = 0.0, **fields: Any) -> Setting:

@@ -18,10 +18,10 @@ from fleet.codecs.files import registry
 from fleet.codecs.files.reading import Context, FileFormat, ReadingSettings
 from fleet.ids import DeviceId
 from tests.file_reading import RECEIVED, Reading, read
-from tests.file_samples import FILES
 from tests.fuzz.mutations import SIZE_MAX, mutated
 from tests.fuzz.targets import TARGETS, as_file, as_unknown_export
-from tests.packed import gzipped, zipped
+from tests.samples.file_samples import FILES
+from tests.samples.packed import gzipped, zipped
 
 RAWS = [sample.raw for sample in FILES.values()]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv, wide_format
 from tests.file_reading import at
-from tests.wide_samples import told, values
+from tests.samples.wide_samples import told, values
 
 POWER = Column("Power (kW)", "pv_power_w")
 TIME = TimeCells(at=("Time",))

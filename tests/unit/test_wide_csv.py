@@ -7,7 +7,7 @@ import pytest
 
 from fleet.codecs.files.wide_csv import Column, TimeCells, WideCsv, faults, wide_format
 from tests.file_reading import at
-from tests.wide_samples import AUTUMN, SPRING, clock, instants, told, values
+from tests.samples.wide_samples import AUTUMN, SPRING, clock, instants, told, values
 
 POWER = Column("Power (kW)", "pv_power_w")
 TIME = TimeCells(at=("Time",))

@@ -5,7 +5,7 @@ import pytest
 from fleet.codecs.files import huawei, sma_csv, solar_log_csv
 from fleet.codecs.files.reading import FileFormat, ReadingSettings
 from tests.file_reading import Reading, at, read
-from tests.wide_samples import (
+from tests.samples.wide_samples import (
     AUTUMN,
     HUAWEI,
     HUAWEI_COLUMNS,

@@ -5,7 +5,7 @@ import pytest
 from fleet.codecs.files import enphase, own_csv, schneider, shelly_csv
 from fleet.codecs.files.reading import FileFormat, ReadingSettings
 from tests.file_reading import Reading, at, read
-from tests.wide_samples import AUTUMN, ENPHASE, OWN, SCHNEIDER, SHELLY, SPRING, clock, instants, values
+from tests.samples.wide_samples import AUTUMN, ENPHASE, OWN, SCHNEIDER, SHELLY, SPRING, clock, instants, values
 
 NOON = at("2024-07-01T12:00:00+02:00")
 HOUR, MINUTE = 3_600_000, 60_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fleet.codecs.files import enphase, huawei, own_csv, registry, schneider, shelly_csv, sma_csv, solar_log_csv
 from fleet.codecs.files.reading import FileFormat, ReadingSettings
 from tests.file_reading import Reading, read
-from tests.wide_samples import AUTUMN, SAMPLES, SBFSPOT_SPOT, SCHNEIDER, SMA_CSV1, SMA_MONTH, SPRING, clock, instants
+from tests.samples.wide_samples import AUTUMN, SAMPLES, SBFSPOT_SPOT, SCHNEIDER, SMA_CSV1, SMA_MONTH, SPRING, clock, instants
 
 _ODD = st.sampled_from([b"", b";", b",", b"\n", b'"', b"\r", b"\0", b"\xff", b"_", b"inf", b"-", b"9" * 20])
 Said = set[tuple[str | None, int, str, float]]

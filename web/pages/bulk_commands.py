@@ -10,9 +10,9 @@ from litestar.response import Redirect
 
 from fleet.command_catalog import CATALOG, CommandSpec
 from fleet.commands import OPEN_STATES
+from fleet.device_setting import defaults_of
 from fleet.errors import FleetError, NotFound
 from fleet.limits import BATCH_COMMANDS_SHOWN, COMMAND_EXPIRES_S, PAGE_ITEMS
-from fleet.setting import defaults_of
 from fleet.storage import command_batches, groups, target_choices
 from fleet.storage import commands as stored
 from fleet.storage.command_batches import BatchRow

@@ -7,7 +7,7 @@ import msgspec
 from fleet.command_catalog import CommandSpec
 from fleet.errors import BadInput
 from fleet.limits import COMMAND_EXPIRES_S
-from fleet.remote import ConfigValue
+from fleet.order_messages import ConfigValue
 from web.command_selection import Selection
 from web.pages.command_words import VALIDITIES
 from web.pages.forms import Fields, request_id_of

@@ -7,8 +7,8 @@ import msgspec
 
 from fleet.command_catalog import CATALOG, CommandSpec
 from fleet.commands import OPEN_STATES, CommandState
-from fleet.remote import CommandStatus
-from fleet.setting import Setting
+from fleet.device_setting import Setting
+from fleet.order_messages import CommandStatus
 from fleet.storage.commands import CommandRow
 from fleet.telemetry import UnixMs
 from web.i18n import N_, say

@@ -9,11 +9,11 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from fleet.command_catalog import CATALOG, CommandSpec
+from fleet.device_setting import check_values, defaults_of
+from fleet.device_setting import refusal as refusal_of
 from fleet.errors import BadInput, FleetError
 from fleet.limits import COMMAND_EXPIRES_S, PAGE_ITEMS
-from fleet.remote import ConfigValue
-from fleet.setting import check_values, defaults_of
-from fleet.setting import refusal as refusal_of
+from fleet.order_messages import ConfigValue
 from fleet.storage import commands as stored
 from fleet.storage import registry
 from fleet.storage.commands import CommandRow

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from fleet.configuration import Values
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, SettingProblem, defaults_of, is_same
+from fleet.device_setting import Setting, SettingProblem, defaults_of, is_same
+from fleet.order_messages import ConfigValue
 from web.config_views import ConfigView, OriginView
 from web.i18n import N_, say
 from web.language import Language

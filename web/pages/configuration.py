@@ -10,8 +10,8 @@ from litestar.response import Redirect
 
 from fleet.config_diff import ValueChange, preview
 from fleet.configuration import Change, Values
+from fleet.device_setting import RefusedValues, SettingProblem
 from fleet.errors import BadInput, FleetError
-from fleet.setting import RefusedValues, SettingProblem
 from fleet.storage import configs, receipt_lists, registry
 from fleet.storage.configs import DeviceConfig
 from fleet.storage.receipt_lists import ReceiptRow

@@ -1,4 +1,4 @@
-"""What a site's days add up to, and how they are drawn: pure, from fleet.energy's days."""
+"""What a site's days add up to, and how they are drawn: pure, from fleet.energy.day's days."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -6,8 +6,8 @@ from datetime import date
 import msgspec
 
 from fleet.calendar import QUARTER_MS, day_bounds
-from fleet.energy import SiteDay, consumption_by_quarter, consumption_wh
-from fleet.quarters import CORRECTED, ESTIMATED, MEASURED, MISSING
+from fleet.energy.day import SiteDay, consumption_by_quarter, consumption_wh
+from fleet.energy.quarters import CORRECTED, ESTIMATED, MEASURED, MISSING
 from fleet.telemetry import UnixMs
 
 _PV, _IMPORT, _EXPORT = "pv_energy_wh", "import_energy_wh", "export_energy_wh"

@@ -8,10 +8,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from fleet.device_setting import Setting
 from fleet.errors import BadInput, FleetError
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import GROUP_NAME_CHARS_MAX, PAGE_ITEMS
-from fleet.setting import Setting
 from fleet.storage import groups, profile_versions, target_choices, targets
 from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow

@@ -12,9 +12,9 @@ from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from fleet.configuration import Values
+from fleet.device_setting import RefusedValues, Setting
 from fleet.errors import BadInput, FleetError
-from fleet.rollout_plan import RolloutPlan
-from fleet.setting import RefusedValues, Setting
+from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import groups, profile_versions
 from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow

@@ -10,10 +10,10 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from fleet.codecs.registry import CODECS
+from fleet.device_setting import Setting
 from fleet.errors import BadInput, FleetError
 from fleet.limits import SETTING_KEY_CHARS_MAX
 from fleet.profiles import DeviceProfile
-from fleet.setting import Setting
 from fleet.storage import profile_versions
 from fleet.storage.profile_versions import ProfileRow, ProfileVersion
 from web.errors import Problem, problem_of

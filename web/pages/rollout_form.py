@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from fleet.errors import BadInput
-from fleet.rollout_plan import FAULT_KINDS, EnergyOutcome, FaultKind, RolloutPlan, SolarWindow, Threshold, Wave
+from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, FaultKind, RolloutPlan, SolarWindow, Threshold, Wave
 from web.i18n import N_
 from web.pages.forms import NOT_A_NUMBER, Errors, Fields, number
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from fleet.limits import ROLLOUT_FOLLOWED_DAYS
-from fleet.rollout_energy import EnergyFinding
-from fleet.rollout_plan import FaultKind, RolloutPlan, Threshold, Wave
-from fleet.rollouts import RolloutState, TargetState
+from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.lifecycle import RolloutState, TargetState
+from fleet.rollouts.plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.targets import TargetQuery
 from fleet.telemetry import UnixMs
 from web import rollout_texts

@@ -8,10 +8,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
+from fleet.device_setting import Setting
 from fleet.errors import FleetError, NotFound
 from fleet.limits import PAGE_ITEMS, ROLLOUT_WAVES_MAX
-from fleet.rollouts import OPEN_STATES, STATES
-from fleet.setting import Setting
+from fleet.rollouts.lifecycle import OPEN_STATES, STATES
 from fleet.storage import profile_versions, rollout_lists, rollouts
 from fleet.storage.profile_versions import ProfileRow
 from fleet.storage.rollout_lists import TargetCursor, TargetLine

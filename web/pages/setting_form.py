@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from fleet.configuration import Values
-from fleet.remote import ConfigValue
-from fleet.setting import Setting
+from fleet.device_setting import Setting
+from fleet.order_messages import ConfigValue
 from web.pages.forms import Fields, number
 
 PREFIX = "set."  # of the names of controls, before the key

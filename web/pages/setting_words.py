@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from babel.numbers import format_decimal
 
-from fleet.remote import ConfigValue
-from fleet.setting import Setting, range_of
+from fleet.device_setting import Setting, range_of
+from fleet.order_messages import ConfigValue
 from web.i18n import N_, say
 from web.language import Language
 from web.pages.figures import NO_VALUE

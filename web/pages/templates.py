@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from fleet.configuration import settings_of
-from fleet.remote import ConfigValue
-from fleet.setting import Setting
+from fleet.device_setting import Setting
+from fleet.order_messages import ConfigValue
 from fleet.storage import groups, profile_versions, targets
 from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow

@@ -14,7 +14,7 @@ from edge.agent.inputs.settings import (
     SimulatedSettings,
     SunspecSettings,
 )
-from fleet.remote import ConfigValue
+from fleet.order_messages import ConfigValue
 from fleet.telemetry import RawMessage, Sample
 
 

@@ -16,8 +16,8 @@ from edge.agent.inputs.simulated_house import FREE, House, Powers, Registers, To
 from edge.obeying import EXPORT_LIMITED, EXPORT_MAX
 from fleet.errors import BadInput, Unavailable
 from fleet.measures import REGISTERS
+from fleet.order_messages import ConfigValue
 from fleet.profiles import DeviceProfile, shipped
-from fleet.remote import ConfigValue
 from fleet.telemetry import Sample, UnixMs
 
 log = structlog.get_logger()

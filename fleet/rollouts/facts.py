@@ -1,0 +1,97 @@
+"""What is known of a target that was told, and what that means for it."""
+
+import msgspec
+
+from fleet.configuration import ConfigStatus
+from fleet.ids import DeviceId
+from fleet.rollouts.lifecycle import TARGET_MOVES, Rollout, Target, TargetEvent
+from fleet.telemetry import UnixMs
+
+
+class TargetFacts(msgspec.Struct, frozen=True):
+    """As of one look at the database.
+
+    registered  it can still be told something: not retired, not revoked, not behind a gateway
+    there       connected, and heard of; asleep: it is night, and it is one that sleeps
+    heard_at    when it was last heard of; for one that is not there, about when it went
+    holds       what the rollout brings is part of the configuration in force
+    version     of that; reported_version, rejected_version, rejected_why: what the device says
+    alert       the rule of an alert that it raised since it was told; None: none
+    """
+
+    device: DeviceId
+    registered: bool
+    there: bool
+    asleep: bool
+    heard_at: UnixMs | None
+    holds: bool
+    version: int
+    status: ConfigStatus
+    reported_version: int | None
+    rejected_version: int | None
+    rejected_why: str
+    alert: str | None
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    event: TargetEvent
+    problem: str = ""
+
+
+def judge(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
+    """What has become of a target since it was told; None: nothing new. Always a move that TARGET_MOVES has."""
+    for judgement in (_of_registry(facts), _of_report(target, facts), _of_presence(rollout, target, facts, now)):
+        if judgement is not None and (target.state, judgement.event) in TARGET_MOVES:
+            return judgement
+    return None
+
+
+def gone_since(target: Target, facts: TargetFacts) -> UnixMs:
+    """Of one that is not there: about when it went, and not before it was told."""
+    return max(facts.heard_at or 0, target.told_at or target.state_at)
+
+
+def is_wave_watched(rollout: Rollout, wave: int) -> bool:
+    return rollout.state in ("running", "paused") and rollout.wave <= wave < len(rollout.plan.waves)
+
+
+def _of_registry(facts: TargetFacts) -> Judgement | None:
+    if not facts.registered:
+        return Judgement("vanish")
+    return None if facts.holds else Judgement("overrule")
+
+
+def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
+    if target.state == "silent" and not facts.there:  # what it had said before it went
+        return None
+    version = target.version or 0
+    reported = facts.reported_version is not None and facts.reported_version >= version
+    if reported and (facts.status == "in_sync" or facts.version > version):  # with something newer wished since, it has
+        return Judgement("report")  # still said that it took this one
+    if reported and facts.status == "drifted":
+        return Judgement("reject", "drifted")
+    if facts.status == "rejected" and facts.rejected_version is not None and facts.rejected_version >= version:
+        return Judgement("reject", facts.rejected_why)
+    return None
+
+
+def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
+    if not _is_watched(rollout, target, now):
+        return None
+    if target.state == "away":
+        return Judgement("come") if facts.there else None
+    if facts.there:
+        if facts.alert is not None:
+            return Judgement("alert", facts.alert)
+        overdue = now - target.state_at >= rollout.plan.timeout_s * 1000
+        return Judgement("time_out") if target.state == "pending" and overdue else None
+    if facts.asleep:
+        return Judgement("sleep")
+    return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None
+
+
+def _is_watched(rollout: Rollout, target: Target, now: UnixMs) -> bool:
+    """One that is done is watched as long as its wave is, and at least for its own time."""
+    if target.state != "done" or is_wave_watched(rollout, target.wave):
+        return True
+    return now - target.state_at < rollout.plan.observe_s * 1000
