@@ -103,12 +103,12 @@ class Twins:
         return rows
 
     async def change_configs(self, wishes: Sequence[ConfigWish]) -> list[ConfigAnswer]:
-        """See actors.orders; one answer per wish, in order."""
+        """See actors.order_asks; one answer per wish, in order."""
         answers: list[ConfigAnswer] = await self._ask_in_order("change_configs", wishes)
         return answers
 
     async def issue_commands(self, wishes: Sequence[CommandWish]) -> list[CommandAnswer]:
-        """See actors.orders; one answer per wish, in order."""
+        """See actors.order_asks; one answer per wish, in order."""
         answers: list[CommandAnswer] = await self._ask_in_order("issue_commands", wishes)
         return answers
 

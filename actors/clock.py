@@ -1,4 +1,4 @@
-"""The one place where the long-running parts read the clock; the domain is told the time."""
+"""The wall clock in the platform's unit of time; the domain is told the time."""
 
 import time
 

@@ -1,6 +1,6 @@
 """python -m actors.health: the health check of the images' processes. 0 = well. Standard library only: it runs often.
 
-file FILE              its process has become ready, and its event loop has turned since (see actors.service.keep_fresh)
+file FILE              its process has become ready, and its event loop has turned since (see fleet.runtime.process)
 http PORT PATH         the answer is 2xx; asked by the loopback name, which every allowed host may be told as
 processes NAME ...     programs of these names run in this container, as Ray's own do
 """

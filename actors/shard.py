@@ -10,7 +10,7 @@ import random
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import aiomqtt
 import psutil
@@ -60,6 +60,26 @@ from fleet.views import AlertView, ShardStats, SiteLive, SiteSummary
 log = structlog.get_logger()
 
 _RECONNECT_MAX_S = 10.0
+
+# What actors.client asks for by name: methods of TwinShard, whose docstrings name the part that answers.
+ASKS: Final = frozenset(
+    {
+        "acknowledge_alert",
+        "cancel_command",
+        "change_configs",
+        "corrected",
+        "forget_site",
+        "issue_commands",
+        "place_waiting",
+        "retract_file",
+        "roll_up",
+        "site_live",
+        "site_summaries",
+        "stats",
+        "stop",
+        "store_columns",
+    }
+)
 
 
 class TwinShard:
@@ -266,7 +286,9 @@ class TwinShard:
         return self._lease.epoch
 
     async def answer(self, question: str, arguments: Sequence[Any], traceparent: str | None) -> Any:
-        """One of the asks below, by its name. traceparent: of the trace that it belongs to, in W3C's form."""
+        """traceparent: of the trace that it belongs to, in W3C's form. Raises LookupError when it is none of ASKS."""
+        if question not in ASKS:
+            raise LookupError(f"a shard is not asked for {question!r}")
         asked = getattr(self, question)(*arguments)
         if traceparent is None or self._tracing is None:
             return await asked

@@ -92,15 +92,6 @@ def broker_fault(broker: BrokerSettings, error: BaseException | str) -> Unavaila
     return Unavailable("broker_away", f"{where} does not answer: {said}")
 
 
-def server_context(*, ca_file: Path, cert_file: Path, key_file: Path) -> ssl.SSLContext:
-    """For a server that asks every client for a certificate below `ca_file`. Raises BadInput (bad_tls_files)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    _load(context, ca_file, cert_file, key_file)
-    return context
-
-
 def _load(context: ssl.SSLContext, ca_file: Path, cert_file: Path, key_file: Path) -> None:
     try:
         context.load_verify_locations(ca_file)

@@ -1,4 +1,4 @@
-"""What each process is told at its start: one JSON file per process, read by its __main__ only.
+"""What each process is told at its start: one JSON file per process, read once, at its start.
 
 Secrets are never in it: it names files that hold them. A text may hold ${NAME} or ${NAME:-otherwise}, which the environment
 fills in: so the same files serve every installation made from images.

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Router, get, post
@@ -19,8 +19,6 @@ from web.device_ids import parse_device
 from web.paging import Page
 from web.services import Services
 from web.visits import Visit, client_address
-
-CorrectionId = Annotated[str, msgspec.Meta(max_length=40)]
 
 
 async def apply_fix(services: Services, visit: Visit, device: DeviceId, fix: Fix, address: str) -> Correction:

@@ -49,10 +49,6 @@ _UNDO = f"""
     UPDATE registry.correction SET undone_at = clock_timestamp(), undone_by = $3
     WHERE site_id = $1 AND id = $2 AND undone_at IS NULL RETURNING {_COLUMNS}
 """  # noqa: S608 - column names of our own
-_ADD_REPLACEMENT = """
-    INSERT INTO registry.replacement (site_id, device_id, at, old_serial, new_serial, person_id)
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
-"""
 _STANDING = f"""
     SELECT site_id, {_COLUMNS} FROM registry.correction WHERE site_id = ANY($1::text[]) AND undone_at IS NULL
 """  # noqa: S608 - column names of our own
@@ -182,21 +178,6 @@ async def undo_correction(connection: Connection, site: SiteId, correction_id: s
     if any(known.id == correction_id for known in await corrections_of(connection, site)):
         raise Conflict("already_undone", f"correction {correction_id} is undone already")
     raise NotFound("unknown_correction", f"no correction {correction_id}")
-
-
-async def add_replacement(
-    connection: Connection,
-    *,
-    site: SiteId,
-    device: DeviceId,
-    at: UnixMs,
-    old_serial: str | None,
-    new_serial: str | None,
-    person: str | None,
-) -> Replacement:
-    """Ask the twins (`corrected`) after the commit. The same one twice is one."""
-    await connection.execute(_ADD_REPLACEMENT, site, device, _time(at), old_serial, new_serial, person)
-    return Replacement(device, at, old_serial, new_serial)
 
 
 async def changes_of(connection: Connection, sites: Sequence[SiteId]) -> Changes:

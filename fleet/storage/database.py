@@ -1,7 +1,5 @@
 """PostgreSQL connections: a pool per process, with the role that the process may be."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -84,14 +82,6 @@ def _refused(settings: DatabaseSettings, error: asyncpg.PostgresError) -> FleetE
     else:
         why = f"does not let {settings.user} in: {error}; look at its pg_hba.conf"
     return BadInput("database_refused", f"{where} {why}")
-
-
-@asynccontextmanager
-async def acting_as(pool: Pool, person_id: str | None) -> AsyncIterator[Connection]:
-    """A transaction in which row-level security shows what this person may see; None sees no tenant's rows."""
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT accounts.act_as($1)", person_id)
-        yield connection
 
 
 def _connect_arguments(settings: DatabaseSettings) -> dict[str, Any]:

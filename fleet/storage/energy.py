@@ -141,10 +141,6 @@ async def finish_dirty(connection: Connection, *taken: DirtyDay) -> bool:
     return int(status.rsplit(" ", 1)[1]) == len(taken)
 
 
-async def save_day(connection: Connection, recomputed: Recomputed, now: UnixMs) -> None:
-    await save_days(connection, [recomputed], now)
-
-
 async def save_days(connection: Connection, recomputed: Sequence[Recomputed], now: UnixMs) -> None:
     """Day rows, and the corrections that lie in their windows; all of one site. A sealed row stays as it is."""
     if not recomputed:

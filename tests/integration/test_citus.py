@@ -13,8 +13,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from fleet.storage.database import Connection, acting_as, connect, open_pool
+from fleet.storage.database import Connection, connect, open_pool
 from tests import citus_rules as rules
+from tests.acting import acting_as
 from tests.servers import Cluster, Database
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "citus"

@@ -18,8 +18,9 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import CORRECTIONS_PER_DEVICE_MAX
 from fleet.storage import corrections, energy, samples
 from fleet.storage import lease as leases
-from fleet.storage.database import acting_as, connect, open_pool
+from fleet.storage.database import connect, open_pool
 from fleet.telemetry import Sample, UnixMs
+from tests.acting import acting_as
 from tests.fleet_rig import Device, fetch, running_shard, seed_fleet, twins_settings, until
 from tests.servers import Broker, Database, Pki
 
@@ -70,9 +71,7 @@ class Place:
 
     async def replace(self, at: UnixMs) -> None:
         async with self.web() as connection:
-            await corrections.add_replacement(
-                connection, site=SITE, device=METER, at=at, old_serial="A", new_serial="B", person="p"
-            )
+            await swap(connection, at)
         await self.shard.corrected(SITE, METER, at)
         await self.shard.roll_up()
 
@@ -131,6 +130,15 @@ async def place(database: Database, broker_session: Broker) -> AsyncIterator[Pla
     )
     async with running_shard(twins_settings(database.sp_twins, broker_session.sp_twins)) as shard:
         yield Place(database, shard, now_ms())
+
+
+async def swap(connection: Any, at: UnixMs) -> None:
+    """Other hardware from then on, as a device that comes in again writes it: at a time of the test's choice."""
+    await connection.execute(
+        "INSERT INTO registry.replacement (site_id, device_id, at, old_serial, new_serial, person_id)"
+        " VALUES ($1, $2, to_timestamp($3 / 1000.0), 'A', 'B', 'p')",
+        SITE, METER, at,
+    )  # fmt: skip
 
 
 def meter(start: UnixMs, end: UnixMs, power_w: float = 600.0, first_wh: float = 1000.0) -> list[tuple[UnixMs, Values]]:
@@ -289,15 +297,7 @@ async def test_what_the_twins_were_not_told_of_counts_all_the_same(place: Place)
     assert [row[4] for row in await place.rows()] == [-60_000] * len(before)
     async with place.web() as connection:
         await corrections.undo_correction(connection, SITE, made.id, "p")
-        await corrections.add_replacement(
-            connection,
-            site=SITE,
-            device=METER,
-            at=place.now - 2 * HOUR_MS - 30_000,
-            old_serial=None,
-            new_serial=None,
-            person=None,
-        )
+        await swap(connection, place.now - 2 * HOUR_MS - 30_000)
     await place.shard._correcting.catch_up()
     await place.shard.roll_up()
     assert await place.rows() == before

@@ -13,9 +13,10 @@ from fleet.errors import BadInput, Conflict, NotFound
 from fleet.file_limits import DROP_KEYS_PER_ACCOUNT_MAX
 from fleet.ids import DeviceId
 from fleet.storage import drop_accounts, drop_passwords, pull_secrets, pull_sources
-from fleet.storage.database import acting_as, connect, open_pool
+from fleet.storage.database import connect, open_pool
 from fleet.storage.drop_accounts import AccountChange
 from fleet.storage.pull_sources import PullForm
+from tests.acting import acting_as
 from tests.web_app import ALPHA, BETA, BETA_METER, Web
 
 LOGGER = DeviceId("gw-roof")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from fleet.storage.database import connect
-from fleet.storage.energy import save_day
+from fleet.storage.energy import save_days
 from tests.portal import CLOCK_BACK, Portal, Seen, log_in, long_day, read
 from tests.servers import Database
 from tests.web_app import ALPHA, ALPHA_METER, BETA, NOW, PASSWORD, PEOPLE, Web, seed
@@ -36,7 +36,7 @@ async def portal(database: Database, tmp_path: Path) -> AsyncIterator[Web]:
     connection = await connect(database.owner)
     await connection.execute("UPDATE registry.site SET name = $1", HOSTILE)
     await connection.execute("UPDATE registry.device SET name = $1", HOSTILE)
-    await save_day(connection, long_day(), NOW)
+    await save_days(connection, [long_day()], NOW)
     await connection.execute(
         "INSERT INTO supervision.alert (id, site_id, device_id, rule, severity, raised_at)"
         " VALUES ('alert-1', $1, $2, 'device_offline', 'warning', now())",

@@ -14,8 +14,9 @@ from fleet.ids import DeviceId, SiteId
 from fleet.profiles import shipped
 from fleet.storage import energy, intake
 from fleet.storage import lease as leases
-from fleet.storage.database import Pool, acting_as, connect, open_pool
+from fleet.storage.database import Pool, connect, open_pool
 from fleet.telemetry import UnixMs
+from tests.acting import acting_as
 from tests.servers import Database
 
 PARIS = "Europe/Paris"

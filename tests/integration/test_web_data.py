@@ -11,7 +11,7 @@ from fleet.placement import slot_of
 from fleet.profiles import shipped
 from fleet.storage import audit
 from fleet.storage.database import connect
-from fleet.storage.energy import save_day
+from fleet.storage.energy import save_days
 from fleet.views import AlertView
 from tests.web_app import ALPHA, ALPHA_METER, BASE_URL, NOW, Web
 
@@ -243,7 +243,7 @@ async def store_day(web: Web, day: date, *, wh_per_quarter: float) -> None:
     values = (wh_per_quarter,) * quarters
     site_day = SiteDay(ALPHA, day, ZONE, {"pv_energy_wh": values, "import_energy_wh": values}, (1,) * quarters)
     owner = await connect(web.owner)
-    await save_day(owner, Recomputed(site_day, day_bounds(day, ZONE), []), NOW)
+    await save_days(owner, [Recomputed(site_day, day_bounds(day, ZONE), [])], NOW)
     await owner.close()
 
 

@@ -23,9 +23,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def server(folder: Path, trust: str, leaf: str = "servers/localhost") -> ssl.SSLContext:
-    return tls.server_context(
-        ca_file=folder / "trust" / f"{trust}.pem", cert_file=folder / leaf / "chain.pem", key_file=folder / leaf / "key.pem"
-    )
+    """Asks every client for a certificate below `trust`, as the broker's listeners do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(folder / "trust" / f"{trust}.pem")
+    context.load_cert_chain(folder / leaf / "chain.pem", folder / leaf / "key.pem")
+    return context
 
 
 def client(folder: Path, leaf: str, trust: str = "servers") -> ssl.SSLContext:

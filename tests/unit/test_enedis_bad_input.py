@@ -69,7 +69,6 @@ SAMPLES = {
 }
 CALENDARS = {"calendrier": [{"classeTemporelle": [REGISTER]}]}
 R64_JSON = flow("R64", [{"idPrm": PRM, "contexte": [{"grandeur": [QUANTITY | CALENDARS]}]}])
-HARM = [b"", b";", b"\n", b"\0", b"\xff", b'"', b"<", b"}", b"9" * 30, b"-", b"NaN", b"2024-99-99"]
 
 
 def check(format_id: str, raw: bytes) -> None:

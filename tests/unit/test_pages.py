@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import date
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from web.pages import figures, times, words
 from web.pages.assets import Assets, built_assets
 from web.pages.energy import Totals, bar_series, day_series, hour_rows, summed, totals_of_day, totals_of_registers
 from web.pages.labels import labels_json
-from web.pages.periods import PERIODS, shown, steps_of
+from web.pages.periods import PERIODS, shown
 from web.pages.rendering import Frame, environment
 
 WEB = Path(web.__file__).parent
@@ -181,10 +180,7 @@ def test_the_table_holds_what_the_curve_holds() -> None:
     assert rows[0].pv_wh == 200.0
 
 
-def test_bars_of_a_year_are_months() -> None:
-    days = [date(2025, month, day) for month, day in product((1, 2, 3), (1, 15))]
-    year = shown("year", date(2025, 3, 1), today=date(2026, 1, 1), since=date(2024, 1, 1))
-    assert [len(step) for step in steps_of(year, days)] == [2, 2, 2]
+def test_a_bar_of_nothing_known_is_no_bar() -> None:
     assert bar_series([("1", "1", None)]).own == [None]
 
 

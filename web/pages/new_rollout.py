@@ -38,7 +38,6 @@ Step = Literal["target", "values", "plan", "check"]
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
 USE: Final = "use."  # of a tick, before the key: this setting is part of the rollout
 _TARGET_FIELDS: Final = ("group", "profile", "tags", "departments", "firmware_below")
-_LAST_FIELDS: Final = ("rollout_id", "name", "why")
 _VALUES_SEEN: Final = "values_seen"
 _LIST_CHARS_MAX: Final = 1_000
 

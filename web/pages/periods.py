@@ -1,6 +1,5 @@
 """Day, week, month, year, all: which days a page shows, and what lies before and after."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -57,16 +56,6 @@ def parse_day(text: str | None, today: date) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise BadInput("bad_range", f"not a date: {text[:40]!r}") from None
-
-
-def steps_of(period: Shown, days: Sequence[date]) -> list[list[date]]:
-    """The days that each bar adds up: a week's and a month's bars are days, a year's are months, of all time years."""
-    if period.period in ("week", "month"):
-        return [[day] for day in days]
-    grouped: dict[tuple[int, int], list[date]] = {}
-    for day in days:
-        grouped.setdefault((day.year, day.month if period.period == "year" else 1), []).append(day)
-    return list(grouped.values())
 
 
 def _bounds(period: Period, day: date) -> tuple[date, date]:
