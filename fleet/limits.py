@@ -1,4 +1,4 @@
-"""Every bound of the platform, with its unit in the name and its reason beside it."""
+"""The bounds that more than one file keeps, each with its unit in the name and its reason beside it."""
 
 SLOTS = 256  # fixed for ever: a site's slot stands in its devices' topics
 
