@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +23,11 @@ def redis_server() -> Iterator[RedisSettings]:
     program = obtain("redis-server", PROGRAM)
     assert program is not None, "a cluster that survives its head needs Redis: install redis-server"
     with server_folder("redis") as folder:
-        password_file = folder / "password"
-        password_file.write_text("secret")
-        port = free_port()
-        command = [
-            str(program.path),
-            "--bind",
-            LOOPBACK,
-            "--port",
-            str(port),
-            "--dir",
-            str(folder),
-            "--requirepass",
-            "secret",
-        ]
+        password, port = secrets.token_hex(16), free_port()
+        password_file, configuration = folder / "password", folder / "redis.conf"
+        password_file.write_text(password)
+        configuration.write_text(f"bind {LOOPBACK}\nport {port}\ndir {folder}\nrequirepass {password}\n")
+        command = [str(program.path), str(configuration)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | program.env)
         try:
             asyncio.run(until(lambda: _listens(port)))

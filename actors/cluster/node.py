@@ -52,6 +52,8 @@ def become(settings: NodeSettings, *, is_head: bool) -> None:
     read_secret(settings.ray.token_file)
     require_room(settings.ray.object_store_bytes, 0 if is_head else settings.shards_max, room())
     if is_head:
+        if settings.redis is not None:
+            read_secret(settings.redis.password_file)  # what is wrong with it is said here
         command = head_command(settings)
         # A head that died left a note there, by which Ray believes that it still runs as long as any node of it does here.
         (settings.ray.temp_dir / "ray_current_cluster").unlink(missing_ok=True)

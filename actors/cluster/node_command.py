@@ -16,10 +16,10 @@ from importlib.metadata import version
 from typing import Final
 
 from fleet.errors import BadInput, Unavailable
-from fleet.runtime.secret_file import read_secret
 from fleet.settings import NodeSettings, RaySettings
 
 WORKER_PORTS: Final = range(10, 100)
+_RAY: Final = ("ray.scripts.scripts",)
 _CONNECT_S: Final = 2.0
 _STORE_FOLDER: Final = "/dev/shm"  # noqa: S108 - shared memory; its size is the container's shm_size
 
@@ -30,25 +30,25 @@ def release() -> str:
 
 
 def head_command(settings: NodeSettings) -> list[str]:
-    """Raises BadInput (bad_settings, bad_secret_file), Unavailable (no_such_host)."""
+    """Raises BadInput (bad_settings), Unavailable (no_such_host)."""
     ray = settings.ray
     host, port = head_address(ray)
-    command = [
-        *_command(ray, ray.node_address or _resolved(host), shards_max=0),
+    return [
+        sys.executable,
+        "-m",
+        *(_RAY if settings.redis is None else ("actors.cluster.head", str(settings.redis.password_file))),
+        *_start(ray, ray.node_address or _resolved(host), shards_max=0),
         "--head",
         f"--port={port}",
         "--include-dashboard=false",
         "--no-monitor",  # there is no autoscaler
     ]
-    if settings.redis is not None:
-        command.append(f"--redis-password={read_secret(settings.redis.password_file)}")
-    return command
 
 
 def worker_command(ray: RaySettings, address: str, shards_max: int) -> list[str]:
     """address: its own. shards_max 0: a node of a process that only asks. Raises BadInput (bad_settings)."""
     host, port = head_address(ray)
-    return [*_command(ray, address, shards_max), f"--address={host}:{port}"]
+    return [sys.executable, "-m", *_RAY, *_start(ray, address, shards_max), f"--address={host}:{port}"]
 
 
 def own_address(ray: RaySettings) -> str:
@@ -83,12 +83,11 @@ def head_address(ray: RaySettings) -> tuple[str, int]:
     return host, int(port)
 
 
-def _command(ray: RaySettings, address: str, shards_max: int) -> list[str]:
+def _start(ray: RaySettings, address: str, shards_max: int) -> list[str]:
     first = ray.first_port
     offered = {release(): shards_max} if shards_max else {}
     return [
-        sys.executable, "-m", "ray.scripts.scripts", "start",
-        "--block",
+        "start", "--block",
         f"--node-ip-address={address}",
         f"--node-manager-port={first}",
         f"--object-manager-port={first + 1}",
