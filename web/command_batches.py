@@ -17,8 +17,9 @@ from fleet.storage import audit, command_batches, notices
 from fleet.storage import commands as stored
 from fleet.storage.command_batches import BatchRow, NewBatch
 from fleet.storage.commands import CommandRow
+from fleet.storage.database import Connection
 from web.command_giving import CommandName, ExpiresIn, new_id
-from web.command_selection import Plan, Selection, plan, query_of
+from web.command_selection import Plan, Selection, plan, plan_again, query_of
 from web.commands import IdempotencyKey, StateQuery, command_page, parse_position
 from web.news import Retold
 from web.paging import Cursor, Limit, Page
@@ -41,7 +42,7 @@ async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: 
     """For ops and admins. Every device's command is stored when this returns; the same key completes what was cut short.
 
     Raises Forbidden (not_allowed), BadInput (empty_selection, too_many_targets), RefusedValues (bad_args), Conflict
-    (confirm_needed, key_reused), Unavailable.
+    (confirm_needed, key_reused, batch_unlisted), Unavailable.
     """
     now = time.time_ns() // 1_000_000
     selection = msgspec.json.decode(msgspec.json.encode(new.target))  # as it comes back from the database
@@ -51,17 +52,16 @@ async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: 
         began = await command_batches.earlier(connection, person_id, key, new.name, new.args, selection)
         if began is not None and began.issued_at is not None:
             return began
-        planned = await plan(connection, await query_of(connection, new.target), new.name, new.args)
         if began is None:
+            planned = await plan(connection, await query_of(connection, new.target), new.name, new.args)
             planned.check(new.confirm_count)
-            expires_at = now + round(new.expires_in_s * 1000)
             wanted = NewBatch(
                 new_id(now),
                 new.name,
                 new.args,
                 selection,
-                expires_at,
-                len(planned.addressed),
+                now + round(new.expires_in_s * 1000),
+                tuple(each.device for each in planned.addressed),
                 planned.skipped,
                 person_id,
                 key,
@@ -72,13 +72,14 @@ async def give_to_many(services: Services, visit: Visit, new: BulkCommand, key: 
                 await audit.record(
                     connection, "command.bulk", person_id=person_id, subject=began.id, detail=detail, address=address
                 )
-    return await _carry_out(services, visit, began, planned)
+        rest = await _rest(connection, began)
+    return await _carry_out(services, visit, began, rest)
 
 
 async def complete(services: Services, visit: Visit, batch_id: str) -> BatchRow:
-    """One that was cut short: the devices that have no command of it get theirs. For ops and admins.
+    """One that was cut short: the devices it was confirmed for that have no command of it get theirs. For ops and admins.
 
-    Raises NotFound (unknown_batch), Forbidden (not_allowed), Conflict (batch_expired), Unavailable.
+    Raises NotFound (unknown_batch), Forbidden (not_allowed), Conflict (batch_expired, batch_unlisted), Unavailable.
     """
     async with visit.enter() as connection:
         visit.must_be("ops", "admin")
@@ -87,9 +88,13 @@ async def complete(services: Services, visit: Visit, batch_id: str) -> BatchRow:
             return began
         if began.expires_at <= time.time_ns() // 1_000_000:
             raise Conflict("batch_expired", "it is not valid any more: nothing would be sent")
-        query = await query_of(connection, msgspec.convert(began.selection, Selection))
-        planned = await plan(connection, query, began.name, began.args)
-    return await _carry_out(services, visit, began, planned)
+        rest = await _rest(connection, began)
+    return await _carry_out(services, visit, began, rest)
+
+
+async def _rest(connection: Connection, batch: BatchRow) -> Plan:
+    """Whom it was confirmed for; not who matches by now, of whom nobody was asked. Raises Conflict (batch_unlisted)."""
+    return await plan_again(connection, await command_batches.addressed(connection, batch.id), batch.name, batch.args)
 
 
 async def _carry_out(services: Services, visit: Visit, batch: BatchRow, planned: Plan) -> BatchRow:
@@ -113,7 +118,9 @@ async def _carry_out(services: Services, visit: Visit, batch: BatchRow, planned:
     refused = Counter(answer.problem.code for answer in answers if answer.problem is not None)
     async with visit.enter() as connection:
         given = len(answers) - refused.total()
-        await command_batches.finish(connection, batch.id, given, Counter(planned.skipped) + refused)
+        await command_batches.finish(
+            connection, batch.id, given, Counter(batch.skipped) + Counter(planned.skipped) + refused
+        )
         return await command_batches.batch(connection, batch.id)
 
 
@@ -199,7 +206,7 @@ async def stream_batch(
 async def post_complete(
     batch: FromPath[str], visit: NamedDependency[Visit], services: NamedDependency[Services]
 ) -> BatchRow:
-    """Devices that have theirs get no second one. 409 once it is not valid any more."""
+    """Only those it was confirmed for; who has theirs gets no second one. 409 once it is not valid any more."""
     return await complete(services, visit, parse_batch(batch))
 
 

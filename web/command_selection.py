@@ -1,7 +1,7 @@
 """To whom one command for many goes: whom the selection means, who of these can be told it, and who cannot and why."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from fleet.profiles import DeviceProfile
 from fleet.storage import commands as stored
 from fleet.storage import groups
 from fleet.storage.database import Connection
-from fleet.storage.targets import matching
+from fleet.storage.targets import matching, named
 from fleet.targets import TargetDevice, TargetQuery
 from web.errors import ConfirmNeeded
 from web.groups import parse_group
@@ -79,11 +79,24 @@ async def plan(connection: Connection, query: TargetQuery, name: str, args: Mapp
     targets = await matching(connection, query, limit=BULK_TARGETS_MAX + 1)
     if len(targets) > BULK_TARGETS_MAX:
         raise BadInput("too_many_targets", f"more than {BULK_TARGETS_MAX} devices are meant: narrow the selection")
+    only_named = bool(query.devices) and query == TargetQuery(devices=query.devices)
+    unknown = len(set(query.devices)) - len(targets) if only_named else 0
+    planned = await _plan(connection, targets, unknown, name, args)
+    return msgspec.structs.replace(planned, everything=query.is_everything)
+
+
+async def plan_again(connection: Connection, devices: Sequence[DeviceId], name: str, args: Mapping[str, Any]) -> Plan:
+    """For those that it was planned for before; who cannot be told it any more is skipped."""
+    targets = await named(connection, devices)
+    return await _plan(connection, targets, len(devices) - len(targets), name, args)
+
+
+async def _plan(
+    connection: Connection, targets: Sequence[TargetDevice], unknown: int, name: str, args: Mapping[str, Any]
+) -> Plan:
+    """unknown: devices that were named and are not there."""
     profiles = await stored.profiles(connection, {target.profile for target in targets})
-    skipped: Counter[str] = Counter()
-    unknown = len(set(query.devices)) - len(targets)
-    if query.devices and query == TargetQuery(devices=query.devices) and unknown:
-        skipped["unknown_device"] = unknown
+    skipped = Counter({"unknown_device": unknown} if unknown else {})
     fits: dict[str, tuple[CommandSpec, dict[str, ConfigValue]]] = {}
     misfits: dict[str, BadInput] = {}
     for profile in profiles.values():
@@ -99,7 +112,7 @@ async def plan(connection: Connection, query: TargetQuery, name: str, args: Mapp
         else:
             addressed.append(Addressed(target.site, target.device, *fits[target.profile]))
     refusal = next((each for each in misfits.values() if isinstance(each, RefusedValues)), None)
-    return Plan(addressed, dict(skipped), query.is_everything, refusal)
+    return Plan(addressed, dict(skipped), everything=False, refusal=refusal)
 
 
 def _reason(target: TargetDevice, profiles: Mapping[str, DeviceProfile], misfits: Mapping[str, BadInput]) -> str | None:

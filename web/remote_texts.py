@@ -53,6 +53,10 @@ FRENCH: dict[str, Text] = {
     "too_many_targets": Text("Trop d'appareils", "Cette sélection est trop grande : restreignez-la."),
     "unknown_batch": Text("Envoi introuvable", "Cet envoi groupé n'existe pas."),
     "batch_expired": Text("Trop tard", "Cet envoi groupé n'est plus valable : plus rien ne partirait."),
+    "batch_unlisted": Text(
+        "Destinataires inconnus",
+        "Une version antérieure l'a commencé sans noter ses appareils. Envoyez une nouvelle commande à ceux qui manquent.",
+    ),
     "unknown_rollout": Text("Déploiement introuvable", "Ce déploiement n'existe pas."),
     "rollout_running": Text(
         "Déploiement déjà en cours", "Un autre déploiement vers ce groupe est en cours : terminez-le ou arrêtez-le d'abord."
@@ -102,6 +106,10 @@ ENGLISH: dict[str, Text] = {
     "too_many_targets": Text("Too many devices", "This selection is too large: narrow it."),
     "unknown_batch": Text("No such bulk command", "This bulk command does not exist."),
     "batch_expired": Text("Too late", "This bulk command is not valid any more: nothing would be sent."),
+    "batch_unlisted": Text(
+        "Nobody knows whom it is for",
+        "An older release began it without noting its devices. Give a new command to those that lack theirs.",
+    ),
     "unknown_rollout": Text("No such rollout", "This rollout does not exist."),
     "rollout_running": Text("Rollout at work", "Another rollout to this group is at work: end or abort it first."),
     "not_finished": Text("Not finished", "Its waves are not over: let it go on, or abort it."),

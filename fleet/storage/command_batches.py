@@ -8,27 +8,28 @@ import msgspec
 
 from fleet.commands import OPEN_STATES, STATES, CommandState
 from fleet.errors import Conflict, NotFound
+from fleet.ids import DeviceId
 from fleet.storage.database import Connection
 from fleet.telemetry import UnixMs
 
 
 class NewBatch(msgspec.Struct, frozen=True):
-    """devices: how many it is for; skipped: reason → how many of the selection it is not for."""
+    """devices: whom it is for, as it was confirmed; skipped: reason → how many of the selection it is not for."""
 
     id: str
     name: str
     args: dict[str, Any]
     selection: dict[str, Any]
     expires_at: UnixMs
-    devices: int
+    devices: tuple[DeviceId, ...]
     skipped: dict[str, int]
     person_id: str
     key: str | None
 
 
 class BatchRow(msgspec.Struct, frozen=True):
-    """counts: state → commands. issued_at null: it was cut short, and some of its devices may not have theirs; the same
-    request with its key completes it.
+    """counts: state → commands. devices: how many it is for. issued_at null: it was cut short, and some of its devices may
+    not have theirs; the same request with its key completes it.
     """
 
     id: str
@@ -64,8 +65,8 @@ _BATCHES: Final = """
 async def begin(connection: Connection, new: NewBatch) -> tuple[BatchRow, bool]:
     """This one, true; or what the same person has begun with the same key meanwhile, false. Raises Conflict (key_reused)."""
     made = await connection.fetchval(
-        "INSERT INTO remote.command_batch (id, name, args, selection, expires_at, devices, skipped, created_by,"
-        " idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        "INSERT INTO remote.command_batch (id, name, args, selection, expires_at, devices, addressed, skipped,"
+        " created_by, idempotency_key) VALUES ($1, $2, $3, $4, $5, cardinality($6::text[]), $6, $7, $8, $9)"
         " ON CONFLICT (created_by, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id",
         new.id,
         new.name,
@@ -103,6 +104,14 @@ async def earlier(
     if (row.name, row.args, row.selection) != (name, args, selection):
         raise Conflict("key_reused", "this key was used for another command or another selection")
     return row
+
+
+async def addressed(connection: Connection, batch_id: str) -> list[DeviceId]:
+    """Whom it was confirmed for, whatever its selection means by now. Raises Conflict (batch_unlisted)."""
+    devices = await connection.fetchval("SELECT addressed FROM remote.command_batch WHERE id = $1", batch_id)
+    if devices is None:
+        raise Conflict("batch_unlisted", "an older release began it, and did not note whom it was for: give a new command")
+    return [DeviceId(device) for device in devices]
 
 
 async def finish(connection: Connection, batch_id: str, devices: int, skipped: Mapping[str, int]) -> None:

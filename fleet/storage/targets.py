@@ -1,5 +1,6 @@
 """The devices that a query means, as the acting role may see them. Retired ones never are."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -57,6 +58,12 @@ async def matching(
         values += after
     statement = f"{_COLUMNS}{_TABLES}{conditions} ORDER BY d.site_id, d.id LIMIT ${len(values) + 1}"
     return [_target(row) for row in await connection.fetch(statement, *values, limit)]
+
+
+async def named(connection: Connection, devices: Sequence[DeviceId]) -> list[TargetDevice]:
+    """Those that there are of these, by site and device."""
+    statement = f"{_COLUMNS}{_TABLES} AND d.id = ANY($1::text[]) ORDER BY d.site_id, d.id"
+    return [_target(row) for row in await connection.fetch(statement, devices)]
 
 
 async def count(connection: Connection, query: TargetQuery) -> int:

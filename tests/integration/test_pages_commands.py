@@ -186,7 +186,7 @@ async def test_a_command_for_many_is_counted_before_it_is_given(rig: CommandRig)
 
 
 async def test_what_was_cut_short_is_completed_from_its_page(rig: CommandRig) -> None:
-    await add_batch(rig.web, "cut", selection={"profiles": ["meter"]}, issued_at=None)
+    await add_batch(rig.web, "cut", selection={"profiles": ["meter"]}, issued_at=None, addressed=[ALPHA_METER, BETA_METER])
     await log_in(rig.web, "otto@example.org")
     assert 'data-testid="complete-batch"' in (await read(rig.web, "/ops/commands/cut")).text
     assert (await rig.web.client.post("/ops/commands/cut/complete")).status_code == 303
