@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,6 +31,8 @@ from certs.profiles import Identity, Life, Profile
 from fleet.errors import BadInput, Conflict, FleetError, NotFound
 
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+log = structlog.get_logger("certs")
 
 
 class Authority:
@@ -94,11 +97,17 @@ class Pki:
 
     @classmethod
     def create(cls, folder: Path, now: datetime) -> "Pki":
-        """Makes what is missing, renews with its own key what nears its end, keeps the rest."""
-        _ensure_anchor(folder / "root", profiles.ROOT, Identity("SolarPerform root"), now)
+        """Makes what is missing, renews with its own key what nears its end, keeps the rest.
+
+        The root's key may be kept elsewhere: what only it renews is kept, and told, until its end. Raises BadInput (bad_key,
+        bad_certificate), Conflict (authority_expired).
+        """
+        if not _awaits_root(folder, "root", now):
+            _ensure_anchor(folder / "root", profiles.ROOT, Identity("SolarPerform root"), now)
         _ensure_anchor(folder / "devices-ca", profiles.CLIENTS_CA, Identity("SolarPerform devices"), now)
         _ensure_anchor(folder / "platform-ca", profiles.CLIENTS_CA, Identity("SolarPerform platform"), now)
-        _ensure_servers_ca(folder, now)
+        if not _awaits_root(folder, "servers-ca", now):
+            _ensure_servers_ca(folder, now)
         for trust, anchor in (("devices", "devices-ca"), ("platform", "platform-ca"), ("servers", "root")):
             files.replace(
                 folder / "trust" / f"{trust}.pem", (folder / anchor / "cert.pem").read_bytes(), files.PUBLIC, durable=True
@@ -202,6 +211,21 @@ def _ensure_servers_ca(folder: Path, now: datetime) -> None:
         life = root.life(profiles.SERVERS_CA, now)
         signed = root.sign(profiles.SERVERS_CA, Identity("SolarPerform servers"), key, life)
         _save_chain(own / "cert.pem", [signed], durable=True)
+
+
+def _awaits_root(folder: Path, name: str, now: datetime) -> bool:
+    """Whether it is in force and should be renewed, but the root's key, which signs it, is not in this folder.
+
+    Raises Conflict (authority_expired), BadInput (bad_certificate).
+    """
+    key, own = folder / "root" / "key.pem", folder / name
+    if key.exists() or not (own / "cert.pem").exists() or _authority_stands(own, now):
+        return False
+    end = _load_chain(own / "cert.pem")[0].not_valid_after_utc
+    if end <= now:
+        raise Conflict("authority_expired", f"{name} ended on {end:%Y-%m-%d}; bring {key} back, and init renews it")
+    log.warning("root_needed", authority=name, ends=f"{end:%Y-%m-%d}", hint=f"bring {key} back before: it renews this")
+    return True
 
 
 def _authority_stands(folder: Path, now: datetime) -> bool:

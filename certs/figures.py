@@ -12,10 +12,13 @@ answers = Counter("solarperform_est_answers", "Answers to devices that enrol or 
 
 
 class OwnCertificates(Collector):
-    """Of the platform and its servers, a handful; the devices' own are counted in the database. Read at each scrape."""
+    """Of the platform and its servers, a handful; the devices' own are counted in the database.
+
+    Read at each scrape, the authorities as well: it is the job of the keys that renews them, in the same folder.
+    """
 
     def __init__(self, pki: Pki) -> None:
-        self._pki = pki
+        self._folder = pki.folder
 
     def collect(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
@@ -23,9 +26,10 @@ class OwnCertificates(Collector):
             "When a certificate of ours ends, Unix time",
             labels=("kind", "name"),
         )
-        authorities = (self._pki.root, self._pki.devices, self._pki.platform, self._pki.servers)
+        pki = Pki(self._folder)
+        authorities = (pki.root, pki.devices, pki.platform, pki.servers)
         for name, authority in zip(("root", "devices", "platform", "servers"), authorities, strict=True):
             ends.add_metric(("authority", name), authority.cert.not_valid_after_utc.timestamp())
-        for kind, name, end in self._pki.leaves("platform", "servers"):
+        for kind, name, end in pki.leaves("platform", "servers"):
             ends.add_metric((kind, name), end.timestamp())
         yield ends

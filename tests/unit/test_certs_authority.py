@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from certs import keys
 from certs.authority import Pki
+from certs.figures import OwnCertificates
 from fleet.errors import BadInput, Conflict, NotFound
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -98,6 +100,43 @@ def test_leaves_are_issued_while_the_root_key_is_kept_elsewhere(tmp_path: Path) 
     assert pki.issue_device("inv-1", NOW)
 
 
+def test_the_servers_authority_waits_for_the_root_key_and_everything_else_goes_on(tmp_path: Path) -> None:
+    Pki.create(tmp_path, NOW)
+    key = tmp_path / "root" / "key.pem"
+    kept_elsewhere = key.rename(tmp_path / "in-the-safe.pem")
+    late = NOW + timedelta(days=4 * 365)
+    with capture_logs() as told:
+        pki = Pki.create(tmp_path, late)
+    assert [(line["event"], line["authority"]) for line in told] == [("root_needed", "servers-ca")]
+    assert pki.servers.cert.not_valid_after_utc == NOW + timedelta(days=5 * 365)
+    assert pki.devices.cert.not_valid_after_utc == late + timedelta(days=5 * 365), "those with their own key are renewed"
+    assert pki.issue_server(["localhost"], [], late)
+    kept_elsewhere.rename(key)
+    with capture_logs() as told:
+        pki = Pki.create(tmp_path, late)
+    assert told == []
+    assert pki.servers.cert.not_valid_after_utc == late + timedelta(days=5 * 365)
+
+
+def test_the_servers_authority_that_has_ended_asks_for_the_root_key(tmp_path: Path) -> None:
+    Pki.create(tmp_path, NOW)
+    (tmp_path / "root" / "key.pem").unlink()
+    with pytest.raises(Conflict, match=r"root/key\.pem") as raised:
+        Pki.create(tmp_path, NOW + timedelta(days=6 * 365))
+    assert raised.value.code == "authority_expired"
+
+
+def test_the_root_itself_waits_for_its_key(tmp_path: Path) -> None:
+    """In the last third of its twenty years; the servers' authority was renewed in time."""
+    Pki.create(tmp_path, NOW)
+    Pki.create(tmp_path, NOW + timedelta(days=13 * 365))
+    (tmp_path / "root" / "key.pem").unlink()
+    with capture_logs() as told:
+        pki = Pki.create(tmp_path, NOW + timedelta(days=14 * 365))
+    assert [(line["event"], line["authority"]) for line in told] == [("root_needed", "root")]
+    assert pki.root.cert.not_valid_after_utc == NOW + timedelta(days=20 * 365)
+
+
 def test_renewing_an_authority_keeps_its_key_so_that_its_leaves_stay_good(tmp_path: Path) -> None:
     before = Pki.create(tmp_path, NOW)
     late = NOW + timedelta(days=4 * 365)
@@ -142,3 +181,13 @@ def test_leaves_are_listed_with_their_end(tmp_path: Path) -> None:
         ("devices", "inv-1", NOW + timedelta(days=90)),
         ("servers", "localhost", NOW + timedelta(days=90)),
     ]
+
+
+def test_the_end_that_prometheus_is_told_is_that_of_now(tmp_path: Path) -> None:
+    """The authority's process opened its folder years ago; since then another one has renewed an authority in it."""
+    figures = OwnCertificates(Pki.create(tmp_path, NOW))
+    late = NOW + timedelta(days=4 * 365)
+    Pki.create(tmp_path, late)
+    ends = {sample.labels["name"]: sample.value for metric in figures.collect() for sample in metric.samples}
+    assert ends["devices"] == ends["servers"] == (late + timedelta(days=5 * 365)).timestamp()
+    assert ends["root"] == (NOW + timedelta(days=20 * 365)).timestamp()
