@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fleet.configuration import ConfigState, Layer, Origin, Values, inherited, merged, told_values
+from fleet.config_wishes import inherited, merged, told_values
+from fleet.configuration import ConfigState, Layer, Origin, Values
 from fleet.device_setting import Setting, SettingProblem, check_values, is_same
 from fleet.order_messages import ConfigValue
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fleet import configuration
+from fleet import config_wishes, configuration
 from fleet.commands import IssuedCommand
 from fleet.configuration import Change, ConfigState, Desired
 from fleet.errors import Conflict, NotFound
@@ -90,13 +90,13 @@ class DeviceOrders:
     def wish(
         self, change: Change, earlier: Desired | None, profile: DeviceProfile, *, there: bool, now: UnixMs
     ) -> Step | None:
-        """A new version of its configuration; None when that would change nothing. earlier: see configuration.plan.
+        """A new version of its configuration; None when that would change nothing. earlier: see config_wishes.plan.
 
         Raises Conflict (stale_version, not_drifted, unknown_version), RefusedValues (bad_config), BadInput (too_many_layers)
         """
         said = self.config.reported
         settings = configuration.settings_of(profile, said.values if said is not None else None)
-        desired = configuration.plan(self.config, change, settings, earlier, now)
+        desired = config_wishes.plan(self.config, change, settings, earlier, now)
         if desired is None:
             return None
         self.config = configuration.adopted(self.config, desired, now)

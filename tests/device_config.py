@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fleet.configuration import Change, ConfigState, Desired, Layer, Values, adopted, plan
+from fleet.config_wishes import plan
+from fleet.configuration import Change, ConfigState, Desired, Layer, Values, adopted
 from fleet.device_setting import Setting
 from fleet.order_messages import RejectedConfig, ReportedConfig
 from fleet.profiles import DeviceProfile

@@ -9,7 +9,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from fleet.config_diff import preview
-from fleet.configuration import Change, ChangeKind, Values, plan
+from fleet.config_wishes import plan
+from fleet.configuration import Change, ChangeKind, Values
 from fleet.errors import Conflict
 from fleet.ids import DeviceId
 from fleet.order_messages import ConfigValue

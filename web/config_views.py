@@ -5,7 +5,8 @@ from typing import TypeVar
 import msgspec
 
 from fleet.config_diff import differences, origins_of, wished
-from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift, inherited
+from fleet.config_wishes import inherited
+from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift
 from fleet.device_setting import Setting
 from fleet.order_messages import ConfigValue, RejectedConfig
 from fleet.storage.configs import ChangeRow, DeviceConfig

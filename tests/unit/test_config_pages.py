@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.config_diff import differences, preview
-from fleet.configuration import STATUSES, Change, ChangeKind, ConfigState, Layer, Values, adopted, plan
+from fleet.config_wishes import plan
+from fleet.configuration import STATUSES, Change, ChangeKind, ConfigState, Layer, Values, adopted
 from fleet.device_setting import ProblemCode, Setting, SettingProblem, refusal
 from fleet.errors import BadInput
 from fleet.ids import DeviceId, SiteId

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.config_wishes import inherited, merged, plan
 from fleet.configuration import (
     Change,
     ConfigState,
@@ -14,11 +15,8 @@ from fleet.configuration import (
     Origin,
     adopted,
     drift,
-    inherited,
     is_due,
     judge,
-    merged,
-    plan,
     reported,
     returned,
     same_values,

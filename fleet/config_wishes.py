@@ -1,0 +1,131 @@
+"""What a wish makes of a device's configuration: where each value comes from, and the version that comes of it.
+
+Where a value comes from, the lowest first: the profile's default, the groups' rollouts in the order in which they came (the
+newest wins), and the device's own.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, known_values, same_values
+from fleet.device_setting import Setting, check_values, defaults_of, is_same, refusal
+from fleet.errors import BadInput, Conflict
+from fleet.limits import CONFIG_LAYERS_MAX
+from fleet.order_messages import ConfigValue
+from fleet.telemetry import UnixMs
+
+
+def inherited(settings: Iterable[Setting], layers: Iterable[Layer]) -> tuple[Values, dict[str, Origin]]:
+    """Values without the device's own, and where each comes from. What is only shown is not among them. A layer's values
+    that the profile does not know are left out: the profile may have changed since.
+    """
+    values = defaults_of(setting for setting in settings if not setting.read_only)
+    origins = {key: Origin("profile") for key in values}
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key in values:
+                values[key] = value
+                origins[key] = Origin("group", layer.source, layer.name)
+    return values, origins
+
+
+def merged(
+    settings: Iterable[Setting], layers: Iterable[Layer], own: Mapping[str, ConfigValue]
+) -> tuple[Values, dict[str, Origin]]:
+    """All values of a device, and where each comes from."""
+    values, origins = inherited(settings, layers)
+    for key, value in own.items():
+        values[key] = value
+        origins[key] = Origin("device")
+    return values, origins
+
+
+def told_values(
+    state: ConfigState, settings: Iterable[Setting], layers: Iterable[Layer], own: Mapping[str, ConfigValue]
+) -> Values:
+    """What a device is told. Defaults of settings that it has reported without are left out: its software is older than the
+    profile, and it would refuse the whole version for a key that it does not know.
+    """
+    values, origins = merged(settings, layers, own)
+    knows = state.reported.values if state.reported is not None else {}
+    if not knows:
+        return values
+    return {key: value for key, value in values.items() if key in knows or origins[key].kind != "profile"}
+
+
+def plan(
+    state: ConfigState, change: Change, settings: tuple[Setting, ...], earlier: Desired | None, now: UnixMs
+) -> Desired | None:
+    """The version that a wish makes; None when it would change nothing.
+
+    earlier: for 'return', the version that is to come back.
+    Raises Conflict (stale_version, not_drifted, unknown_version), RefusedValues (bad_config), BadInput (too_many_layers).
+    """
+    if change.expected is not None and change.expected != state.version:
+        raise Conflict("stale_version", f"the configuration is at version {state.version}, not {change.expected}")
+    own, layers = _wished(state, change, earlier, settings)
+    if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
+        below, _ = inherited(settings, layers)
+        own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
+    values = told_values(state, settings, layers, own)
+    problems = check_values(settings, values)
+    if problems:
+        raise refusal("bad_config", problems)
+    if change.kind not in ("accept_drift", "overwrite") and state.desired is not None:
+        wished = state.desired
+        if same_values(values, wished.values) and same_values(own, wished.own) and layers == wished.layers:
+            return None
+    reported_version = state.reported.version if state.reported is not None else 0
+    version = max(state.version, reported_version) + 1  # a device only takes what is newer than what it runs
+    return Desired(version, values, own, layers, now, change.kind, change.person_id, change.rollout, change.why)
+
+
+def _wished(
+    state: ConfigState, change: Change, earlier: Desired | None, settings: tuple[Setting, ...]
+) -> tuple[Values, tuple[Layer, ...]]:
+    """The device's own values and its layers, as the change wants them. Of what was wished earlier only what the profile
+    still knows: it may have changed since.
+    """
+    shown = {setting.key: setting.default for setting in settings if setting.read_only}
+    known = {setting.key for setting in settings if not setting.read_only}
+    own = known_values(state.desired.own, known) if state.desired is not None else {}
+    layers = state.desired.layers if state.desired is not None else ()
+    match change.kind:
+        case "set":  # what is only shown may be repeated
+            told = change.own or {}
+            return {key: value for key, value in told.items() if not (key in shown and is_same(value, shown[key]))}, layers
+        case "return":
+            if earlier is None:
+                raise Conflict("unknown_version", f"the configuration has no version {change.version}")
+            return known_values(earlier.own, known), earlier.layers
+        case "accept_drift":
+            if state.status != "drifted" or state.reported is None:
+                raise Conflict("not_drifted", "the device runs what it was told")
+            return own | known_values(state.reported.values, known), layers
+        case "overwrite":
+            if state.status not in ("drifted", "rejected"):
+                raise Conflict("not_drifted", "the device runs what it was told")
+            return own, layers
+        case _:
+            layers = _relayered(layers, change)
+            if len(layers) > CONFIG_LAYERS_MAX:
+                raise BadInput("too_many_layers", f"more than {CONFIG_LAYERS_MAX} groups bear upon this device")
+            return own, layers
+
+
+def _relayered(layers: tuple[Layer, ...], change: Change) -> tuple[Layer, ...]:
+    """A rollout's layer comes out on top. What is given back goes where it stood: no higher than what it makes room for,
+    and below all that was above it, also where these came anew since. Asked again, nothing changes.
+    """
+    if change.layer is not None and change.layer in layers:
+        return layers
+    others = tuple(layer for layer in layers if layer.source != change.source)
+    if change.kind == "rollout":
+        return others if change.layer is None else (*others, change.layer)
+    held = next((place for place, layer in enumerate(layers) if layer.source == change.source), None)
+    if held is not None and change.rollout not in (None, layers[held].rollout):
+        return layers  # what another rollout has brought since is not this one's to take
+    if change.layer is None:
+        return others
+    above = [place for place, layer in enumerate(others) if layer.source in change.below]
+    place = min([len(others) if held is None else held, *above])
+    return (*others[:place], change.layer, *others[place:])
