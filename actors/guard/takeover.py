@@ -2,17 +2,19 @@
 
 Both are one visit: connect with a clean start, publish below the mark of the access list, go. Connecting under a device's id
 ends its live connection and drops what is queued for it; the answer to the publish says whether the list of that mark was
-read.
+read. The certificate that the broker shows here is that of the devices' listener too, read in the same go.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import mqtt5
 
 from actors.broker_files import GUARD
+from actors.guard import figures
 from certs.tls import broker_context, broker_fault
 from fleet import topics
 from fleet.errors import FleetError, Unavailable
@@ -58,6 +60,7 @@ class InternalDoor:
         tls = broker_context(self._broker)
         reader, writer = await asyncio.open_connection(self._broker.host, self._broker.port, ssl=tls)
         try:
+            figures.certificate_end.set(_end_of(writer.get_extra_info("peercert")))
             writer.write(mqtt5.ConnectPacket(client_id=client_id, clean_start=True).write())
             welcome = await _packet(reader)
             if not isinstance(welcome, mqtt5.ConnAckPacket) or welcome.reason_code != mqtt5.ConnAckReasonCode.SUCCESS:
@@ -68,6 +71,11 @@ class InternalDoor:
             writer.transport.abort()
             raise
         return writer, isinstance(answer, mqtt5.PubAckPacket) and answer.reason_code in _WRITTEN
+
+
+def _end_of(certificate: dict[str, Any]) -> float:
+    """Unix time. certificate: a server's that was verified, as ssl has it."""
+    return float(ssl.cert_time_to_seconds(certificate["notAfter"]))
 
 
 async def _packet(reader: asyncio.StreamReader) -> mqtt5.Packet:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import aiomqtt
 import pytest
 from cryptography import x509
+from prometheus_client import REGISTRY
 
+from actors.guard.takeover import InternalDoor
 from fleet import topics
 from fleet.ids import DeviceId
 from tests.fleet_rig import until
@@ -150,6 +152,15 @@ async def test_a_renewed_server_certificate_is_shown_without_a_restart(guard: Gu
 
         await until(other_one)
         assert not one.cut.is_set()
+
+
+async def test_prometheus_is_told_when_that_ends_which_the_broker_really_shows(broker: Broker) -> None:
+    """Not when the renewed one in the authority's folder does, which may never have reached the broker."""
+    certs("issue-platform", str(broker.pki.folder), "sp-guard")
+    assert not await InternalDoor(broker.pki.platform(broker, "sp-guard")).in_force("no-such-mark")
+    leaf = x509.load_pem_x509_certificate((broker.server.folder / "chain.pem").read_bytes())
+    told = REGISTRY.get_sample_value("solarperform_guard_broker_certificate_end_time_seconds")
+    assert told == leaf.not_valid_after_utc.timestamp()
 
 
 def shown(guard: Guard) -> int:
