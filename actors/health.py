@@ -1,6 +1,7 @@
 """python -m actors.health: the health check of the images' processes. 0 = well. Standard library only: it runs often.
 
-file FILE              its process has become ready, and its event loop has turned since (see fleet.runtime.process)
+file FILE              its process has become ready, and its event loop has turned since (see fleet.runtime.process), or
+                       what it does every few minutes came to its end (--within-s)
 http PORT PATH         the answer is 2xx; asked by the loopback name, which every allowed host may be told as
 processes NAME ...     programs of these names run in this container, as Ray's own do
 """
@@ -19,7 +20,9 @@ _PATIENCE_S = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m actors.health", description=__doc__)
     ways = parser.add_subparsers(dest="way", required=True)
-    ways.add_parser("file").add_argument("file", type=Path)
+    file = ways.add_parser("file")
+    file.add_argument("file", type=Path)
+    file.add_argument("--within-s", type=float, default=FRESH_S)
     http = ways.add_parser("http")
     http.add_argument("port", type=int)
     http.add_argument("path")
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     match chosen.way:
         case "file":
-            ill = file_ill(chosen.file, time.time())
+            ill = file_ill(chosen.file, time.time(), chosen.within_s)
         case "http":
             ill = http_ill(chosen.port, chosen.path)
         case _:
@@ -36,12 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if ill else 0
 
 
-def file_ill(file: Path, now_s: float) -> str | None:
+def file_ill(file: Path, now_s: float, within_s: float = FRESH_S) -> str | None:
     try:
         age_s = now_s - file.stat().st_mtime
     except OSError:
         return f"{file} is not there: not ready yet; the log says what it waits for"
-    return f"{file} was not touched for {age_s:.0f} s: the process hangs" if age_s > FRESH_S else None
+    return (
+        f"{file} was not touched for {age_s:.0f} s: the process hangs, or fails; see its log" if age_s > within_s else None
+    )
 
 
 def http_ill(port: int, path: str) -> str | None:

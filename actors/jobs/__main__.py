@@ -27,7 +27,7 @@ def _keys(chosen: argparse.Namespace) -> None:
     hosts = [host for host in dict.fromkeys(chosen.host) if host]
     log.info("keys_handed_out", files=keys.hand_out(keys.Places(), hosts))
     if chosen.every_s is not None:
-        keys.keep_handing_out(keys.Places(), hosts, chosen.every_s)
+        keys.keep_handing_out(keys.Places(), hosts, chosen.every_s, chosen.ready_file)
 
 
 def _with_settings(chosen: argparse.Namespace) -> Coroutine[Any, Any, None]:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     key_job = jobs.add_parser("keys", help="authorities, secrets and certificates, to each service its own")
     key_job.add_argument("--host", action="append", default=[], help="name of the installation; may be given several times")
     key_job.add_argument("--every-s", type=float, help="do it again and again: what was renewed reaches its readers")
+    key_job.add_argument("--ready-file", type=Path, help="touched by each time that went well")
     for name, what in (("migrate", "the database's schema"), ("demo", "the demonstration's fleet and its past")):
         jobs.add_parser(name, help=what).add_argument("--settings", type=Path, required=True)
     return parser

@@ -95,19 +95,27 @@ def _issue(folder: Path, hosts: Sequence[str], now: datetime) -> None:
         pki.issue_platform(client, now)
 
 
-def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float) -> None:
-    """Until SIGTERM or SIGINT, which never cut a hand-out short: they are blocked, and looked for in between. A
-    container's first process does not hear them otherwise. What goes wrong once is logged, and tried again the next time.
+def keep_handing_out(places: Places, hosts: Sequence[str], every_s: float, ready_file: Path | None) -> None:
+    """After a first hand-out, until SIGTERM or SIGINT, which never cut one short: they are blocked, and looked for in
+    between. A container's first process does not hear them otherwise. What goes wrong once is logged, and tried again the
+    next time; whoever looks at the age of the ready file sees that it goes on going wrong. Raises OSError: on that file.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    _tell_well(ready_file)
     while signal.sigtimedwait(_STOPS, every_s) is None:
         try:
             changed = hand_out(places, hosts)
+            _tell_well(ready_file)
         except (OSError, FleetError) as error:
             log.error("keys_not_renewed", error=str(error), hint="what is in force stays; certificates end one day")
         else:
             if changed:
                 log.info("keys_renewed", files=changed)
+
+
+def _tell_well(ready_file: Path | None) -> None:
+    if ready_file is not None:
+        ready_file.touch()
 
 
 def _hand_to(holder: Holder, places: Places) -> list[str]:

@@ -21,6 +21,18 @@ def test_a_ready_file_that_is_touched(tmp_path: Path) -> None:
     assert "hangs" in str(health.file_ill(file, time.time() + health.FRESH_S + 1))
 
 
+def test_a_process_that_works_every_few_minutes_has_its_own_patience(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ready"
+    file.touch()
+    os.utime(file, (time.time(), time.time() - 900))
+    assert health.main(["file", str(file), "--within-s", "1000"]) == 0
+    os.utime(file, (time.time(), time.time() - 1_100))
+    assert health.main(["file", str(file), "--within-s", "1000"]) == 1
+    assert "see its log" in capsys.readouterr().out
+
+
 def test_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -206,13 +206,37 @@ def test_what_goes_wrong_once_is_tried_again(
         return None
 
     monkeypatch.setattr(keys.signal, "sigtimedwait", wait)
-    keys.keep_handing_out(places, HOSTS, 300.0)
+    keys.keep_handing_out(places, HOSTS, 300.0, places.keys.parent / "ready")
     assert rounds == [300.0] * 3
     assert files_of(places.keys / "gateway" / "public") == files_of(places.owner)
+
+
+def test_only_a_round_that_came_to_its_end_counts_as_a_sign_of_life(
+    places: Places, signals: set[signal.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, seen = places.keys.parent / "ready", list[bool]()
+    jwt_key = places.vault / "jwt_key.pem"
+    good = jwt_key.read_text()
+
+    def wait(_stops: tuple[signal.Signals, ...], _seconds: float) -> bool | None:
+        seen.append(ready.exists())
+        ready.unlink(missing_ok=True)
+        match len(seen):
+            case 1:
+                jwt_key.write_text("no key")
+            case 2:
+                jwt_key.write_text(good)
+            case _:
+                return True
+        return None
+
+    monkeypatch.setattr(keys.signal, "sigtimedwait", wait)
+    keys.keep_handing_out(places, HOSTS, 300.0, ready)
+    assert seen == [True, False, True]
 
 
 def test_the_job_that_goes_on_ends_when_it_is_told_to(tmp_path: Path, signals: set[signal.Signals]) -> None:
     """As a container's first process, for which an unheard SIGTERM is ten seconds and a SIGKILL."""
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    keys.keep_handing_out(keys.Places(vault=tmp_path), [], 3_600.0)
-    assert list(tmp_path.iterdir()) == []
+    keys.keep_handing_out(keys.Places(vault=tmp_path), [], 3_600.0, tmp_path / "ready")
+    assert [file.name for file in tmp_path.iterdir()] == ["ready"]

@@ -91,7 +91,7 @@ def test_whatever_is_in_the_way_is_tried_again(places: Places, monkeypatch: pyte
     monkeypatch.setattr(signal, "sigtimedwait", lambda signals, seconds: next(rounds))
     monkeypatch.setattr(keys, "_issue", ended)
     with structlog.testing.capture_logs() as said:
-        keys.keep_handing_out(places, HOSTS, 300.0)
+        keys.keep_handing_out(places, HOSTS, 300.0, places.keys.parent / "ready")
     assert [line["event"] for line in said] == ["keys_not_renewed"] * 2
 
 
