@@ -17,6 +17,7 @@ from fleet.file_limits import DROP_DISK_FREE_MIN_BYTES
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+EVERY_PROXY: Final = "*"
 _VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -111,7 +112,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     demo_logins_file  in demo mode only; its logins are offered on the log-in page
     setup_token_file  the one-time token that makes the first administrator; deleted when it was used
-    trusted_proxies   addresses whose X-Forwarded-For is believed
+    trusted_proxies   whose X-Forwarded-For is believed: see web.proxies; EVERY_PROXY: anybody's
     allowed_hosts     further names that requests may ask for, such as the service's name among containers
     est_url           where devices enrol, as the installer's screen shows it; est_ca_file: its trust anchor
     intake_folder     shared with the importer: uploads/ takes what people send, originals/ holds every file as it came

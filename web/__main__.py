@@ -32,6 +32,7 @@ from fleet.storage.readiness import until_ready
 from web.app import create_app
 from web.live import LiveFeed
 from web.pages.routes import PAGE_ROUTES, problem_page
+from web.proxies import believed
 from web.services import Services
 from web.tokens import load_tokens
 from web.twins_door import TwinsDoor
@@ -87,7 +88,10 @@ async def serve(settings: WebSettings) -> None:
 
 
 def make_server(services: Services) -> Server:
-    """On settings.host and settings.port; at most _SHUTDOWN_S from its signal to its end."""
+    """On settings.host and settings.port; at most _SHUTDOWN_S from its signal to its end.
+
+    Raises BadInput (bad_settings), Unavailable (no_such_host): see web.proxies.
+    """
     settings = services.settings
     config = uvicorn.Config(
         create_app(services, pages=PAGE_ROUTES, problem_page=problem_page),
@@ -98,7 +102,7 @@ def make_server(services: Services) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        forwarded_allow_ips=believed(settings.trusted_proxies),
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
     return Server(config, services)

@@ -14,6 +14,7 @@ from actors.doctor import machine_checks, probes
 from actors.doctor.finding import Check, Finding
 from actors.doctor.settings import DoctorSettings
 from actors.doctor.texts import text, told
+from fleet.settings import EVERY_PROXY, WebSettings, load
 
 _RENEWED_WITHIN_S: Final = 20 * 86_400  # ours live 90 days and are renewed at two thirds
 _GUARDED: Final = "/api/v1/sites"
@@ -39,6 +40,8 @@ def checks(settings: DoctorSettings) -> list[Check]:
         *(Check(text("volume", name=folder.name), partial(volume, folder)) for folder in settings.volumes),
         Check(text("memory"), memory),
     ]
+    if settings.web_settings is not None:
+        doors.append(Check(text("proxies"), partial(proxies, settings.web_settings)))
     if settings.archives is not None:
         doors.append(Check(text("backup"), partial(backup, settings.archives, time.time())))
     return doors
@@ -127,6 +130,12 @@ def service(name: str, url: str) -> Finding:
     except OSError as error:
         return Finding(False, text("service_bad", name=name, why=error))
     return Finding(True, text("service_well"))
+
+
+def proxies(web_settings: Path) -> Finding:
+    """Raises BadInput (bad_settings)."""
+    everybody = EVERY_PROXY in load(web_settings, WebSettings).trusted_proxies
+    return Finding(True, text("proxies_everybody" if everybody else "proxies_well"), warns=everybody)
 
 
 def smtp(settings: DoctorSettings) -> Finding:

@@ -15,6 +15,7 @@ class DoctorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_host      by its name inside; portal_host: what browsers ask it for
     services          name of a service → URL that says 200 when it is ready
     twins_metrics_url the figures of the shards' keeper
+    web_settings      the web's own file of settings
     volumes           folders whose disks may fill; archives: of backups
     """
 
@@ -34,3 +35,4 @@ class DoctorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     archives: Path | None = None
     smtp_host: str | None = None
     smtp_port: int = 587
+    web_settings: Path | None = None

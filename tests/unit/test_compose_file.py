@@ -39,7 +39,7 @@ PUBLISHED: Final = {"gateway": 8443, "broker": 8883, "sftp": 2222}
 FOR_OPERATORS: Final = {"prometheus": 9090, "grafana": 3000}  # on loopback, whatever is set
 ONCE: Final = {"init-pki", "migrate", "demo-data", "doctor", "backup", "restore"}
 # No part of the way of a message, and they say by themselves when they do not run.
-UNCHECKED: Final = {"keys", "prometheus", "alertmanager", "grafana"}
+UNCHECKED: Final = {"prometheus", "alertmanager", "grafana"}
 OF_ROOT: Final = {"init-pki", "keys", "backup", "restore"}
 CAPABILITIES: Final = {
     "init-pki": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
@@ -116,6 +116,15 @@ def test_whoever_goes_on_says_whether_it_is_well(service: str) -> None:
     assert ("healthcheck" in SERVICES[service]) != (service in ONCE | UNCHECKED)
 
 
+def test_who_hands_keys_out_may_miss_no_more_than_a_round_or_two() -> None:
+    told = " ".join(SERVICES["keys"]["command"])
+    every_s, file = re.search(r"--every-s (\d+) --ready-file (\S+)", told).groups()  # type: ignore[union-attr]
+    *_, looked_at, _, within_s = SERVICES["keys"]["healthcheck"]["test"]
+    assert looked_at == file
+    assert 2 * int(every_s) < int(within_s) < 4 * int(every_s)
+    assert file.startswith(f"{SERVICES['keys']['tmpfs'][0].partition(':')[0]}/"), "all else can only be read there"
+
+
 def test_three_ports_are_published_and_the_operators_on_loopback() -> None:
     inside = {name: int(port.rpartition(":")[2]) for name, each in SERVICES.items() for port in each.get("ports", ())}
     assert inside == PUBLISHED | FOR_OPERATORS
@@ -143,6 +152,17 @@ def test_networks_let_through_what_is_needed() -> None:
     assert not on("ray") & on("edge"), "whoever is open to the outside is no part of Ray's cluster"
     assert all("networks" in service or service.get("network_mode") == "none" for service in SERVICES.values())
     assert {network for name in SERVICES for network in networks_of(name)} == set(COMPOSE["networks"])
+
+
+def test_the_web_believes_the_one_network_on_which_it_is_called_so() -> None:
+    told = settings.load(ROOT / "deploy" / "settings" / "web.json", settings.WebSettings, environment("web"))
+    ((kind, _, name),) = (entry.partition(":") for entry in told.trusted_proxies)
+    assert kind == "network-of"
+    called = [network for network, asked in SERVICES["web"]["networks"].items() if name in (asked or {}).get("aliases", ())]
+    assert called == ["front"]
+    assert on("front") == {"gateway", "web", "doctor"}
+    doctor = settings.load(ROOT / "deploy" / "settings" / "doctor.json", DoctorSettings, environment("doctor"))
+    assert doctor.web_settings == Path("/etc/solarperform/web.json")
 
 
 def test_nothing_of_the_machine_can_be_written_and_little_is_seen() -> None:

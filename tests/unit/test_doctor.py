@@ -69,6 +69,17 @@ def test_figures(judge: database_checks.Judge, figures: database_checks.Figures,
     assert judge(figures, NOW).state == state
 
 
+@pytest.mark.parametrize(("asked", "state"), [(None, "ok"), ("192.0.2.0/24", "ok"), ("*", "warning")])
+def test_a_web_that_believes_everybody_is_told(monkeypatch: pytest.MonkeyPatch, asked: str | None, state: str) -> None:
+    for name in ("SP_PUBLIC_URL", "SP_EST_URL", "SP_DEVICES_HOST"):
+        monkeypatch.setenv(name, "example.org")
+    monkeypatch.setenv("SP_SFTP_PORT", "2222")
+    if asked is not None:
+        monkeypatch.setenv("SP_TRUSTED_PROXIES", asked)
+    shipped = Path(__file__).parents[2] / "deploy" / "settings" / "web.json"
+    assert door_checks.proxies(shipped).state == state
+
+
 def test_nodes_of_another_release() -> None:
     line = 'solarperform_cluster_nodes{{ours="{}",release="{}"}} {}\n'
     ours, foreign = line.format("yes", "0.2.0", "2.0"), line.format("no", "0.1.0", "1.0")
