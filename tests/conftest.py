@@ -9,9 +9,15 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from actors.local import ports
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# Each of xdist's processes, and whatever it starts, has ports of its own: no other takes one that was drawn and waits.
+_PROCESS: Final = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+os.environ[ports.SHARE] = f"{_PROCESS}/{os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1')}"
 
 # At least forty seconds each, the longest first. `./run test` gives whole files to its processes, in this order.
 _LONGEST: Final = (

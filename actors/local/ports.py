@@ -5,6 +5,7 @@ import ipaddress
 import os
 import random
 import socket
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -15,9 +16,14 @@ from actors.local.texts import text
 from fleet.errors import BadInput, Conflict
 
 LOOPBACK = "127.0.0.1"
+SHARE: Final = "SOLARPERFORM_PORTS_SHARE"  # "1/3": of every three ports the second; processes beside each other set it
 _LOWEST: Final = 20_000
 _TRIES: Final = 50
+_REMEMBERED_MAX: Final = 1_000  # a quarter of a third of them
 _EVERYWHERE = ("", "0.0.0.0", "::", "*")  # noqa: S104 - refused: no certificate can name it, and nobody connects to it
+
+# A server listens some time after its port was drawn, and not while it is started again: meanwhile it is nobody else's.
+_handed_out: Final[deque[int]] = deque(maxlen=_REMEMBERED_MAX)
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -31,12 +37,15 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def require_free(port: int, option: str, host: str = LOOPBACK) -> None:
-    """Raises Conflict (port_busy, port_not_allowed) that names who has it and offers another one."""
+    """From now on free_port gives it to nobody. Raises Conflict (port_busy, port_not_allowed) that names who has it and
+    offers another one.
+    """
     if port < 1024 and os.geteuid() != 0 and not is_free(port, host) and not accepts(port, host):
         raise Conflict("port_not_allowed", text("port_not_allowed", port=port, option=option))
     if not is_free(port, host):
         free = next_free(port, host)
         raise Conflict("port_busy", text("port_busy", port=port, holder=_holder(port), option=option, free=free))
+    _handed_out.append(port)
 
 
 def require_own(host: str, option: str) -> None:
@@ -61,20 +70,29 @@ def is_ip_address(host: str) -> bool:
 
 def free_port(host: str = LOOPBACK) -> int:
     """Free now, and no port that the kernel gives to outgoing connections: one of them would have it before its server
-    listens. Raises OSError when `host` is not of this machine.
+    listens. None that this process was given before, as far as it remembers. Raises OSError when `host` is not of this
+    machine.
     """
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        lasting = range(_LOWEST, _first_outgoing())
+        lasting = _share(range(_LOWEST, _first_outgoing()))
         for port in random.sample(lasting, min(_TRIES, len(lasting))):
+            if port in _handed_out:
+                continue
             try:
                 probe.bind((host, port))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
             else:
+                _handed_out.append(port)
                 return port
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _share(ports: range) -> range:
+    place, shares = os.environ.get(SHARE, "0/1").split("/")
+    return ports[int(place) :: int(shares)]
 
 
 def _first_outgoing() -> int:
