@@ -5,7 +5,7 @@
 # number, so that going back starts the images of before with the files of before. The database stays: migrations only
 # add what code of the release before goes on without.
 #   SP_STATE         where releases are kept; default: ~/solarperform. The owner's .env lies there and names at least SP_HOST;
-#                    `release` leads to the one that runs, to work in by hand
+#                    `release` leads to the one that runs, to work in by hand. COMPOSE_FILE counts, as Compose reads it
 #   SP_IMAGES        as in build-images.sh; what is not on this machine is pulled. Images of others are pulled each time:
 #                    they are mended under the same tags. Where no registry answers, those of this machine have to do
 #   SP_OWNER_DIR, SP_BACKUP_DIR   as in .env; default: owner, backups in SP_STATE
@@ -52,10 +52,15 @@ remember() { # what this release and the next ones have in common
 }
 
 compose() { # release, arguments
-    local which=$1
+    local which=$1 folder=$state/releases/$1 file named files=()
     shift
+    IFS=: read -ra named <<<"${COMPOSE_FILE:-$(told COMPOSE_FILE)}"
+    for file in "${named[@]:-docker-compose.yml}"; do
+        [[ $file == /* ]] || file=$folder/$file
+        files+=(--file "$file")
+    done
     SP_RELEASE=$which docker compose --project-name "$project" --env-file "$state/.env" \
-        --project-directory "$state/releases/$which" --file "$state/releases/$which/docker-compose.yml" "$@"
+        --project-directory "$folder" "${files[@]}" "$@"
 }
 
 keep() { # what this checkout starts the release with
@@ -65,6 +70,11 @@ keep() { # what this checkout starts the release with
     cp -R "$here/../../docker-compose.yml" "$kept.new/"
     cp -R "$here/.." "$kept.new/deploy"
     ln -s ../../.env "$kept.new/.env"
+    if diff --recursive --no-dereference --brief "$kept" "$kept.new" >/dev/null 2>&1; then
+        rm -rf "$kept.new" # its containers go on with the folder that they have mounted
+        return
+    fi
+    [ ! -e "$kept" ] || touch "$kept.replaced" # they would go on with one that is gone
     rm -rf "$kept"
     mv "$kept.new" "$kept"
 }
@@ -83,7 +93,10 @@ fetch() {
 }
 
 start() { # release
-    compose "$1" up --detach --no-build --remove-orphans --wait --wait-timeout "${WAIT_S:-180}"
+    local replaced=$state/releases/$1.replaced anew=()
+    [ ! -e "$replaced" ] || anew=(--force-recreate)
+    compose "$1" up --detach --no-build --remove-orphans "${anew[@]}" --wait --wait-timeout "${WAIT_S:-180}" || return
+    rm -f "$replaced"
 }
 
 well() { # within a minute: what is healthy may still be warming up

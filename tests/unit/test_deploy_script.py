@@ -137,3 +137,36 @@ def test_what_lasts_may_not_lie_in_a_release(tmp_path: Path, name: str) -> None:
     assert done.returncode == 2
     assert name in done.stderr
     assert not calls(tmp_path, "up")
+
+
+def test_files_that_compose_is_told_of_in_the_owners_settings_count(tmp_path: Path) -> None:
+    """Networks over several machines are such a file: without it their workers would lose head, database and broker."""
+    state = state_with(tmp_path, "COMPOSE_FILE=docker-compose.yml:deploy/ray/overlay.yaml:/srv/mine.yml")
+    assert deployed(tmp_path).returncode == 0
+    kept = state / "releases" / "1.2.3"
+    files = ["--file", f"{kept}/docker-compose.yml", "--file", f"{kept}/deploy/ray/overlay.yaml", "--file", "/srv/mine.yml"]
+    assert calls(tmp_path, " ".join(files), "up")
+    assert len(calls(tmp_path, *files)) == len(calls(tmp_path, "--project-directory")), "whatever Compose is asked"
+    deployed(tmp_path, "case $* in *releases/1.2.4*up*) exit 1 ;; esac", release="1.2.4")
+    assert len(calls(tmp_path, " ".join(files), "up")) == 2, "nor is it forgotten on the way back"
+
+
+def test_the_release_that_runs_keeps_what_its_containers_have_mounted(tmp_path: Path) -> None:
+    """A folder in the place of another is one that they do not see: they are made anew, but only if something changed."""
+    settings = state_with(tmp_path) / "releases" / "1.2.3" / "deploy" / "settings"
+
+    def made_anew(*engine: str, code: int = 0) -> bool:
+        before = len(calls(tmp_path, "up", "--force-recreate"))
+        done = deployed(tmp_path, *engine)
+        assert done.returncode == code, done.stderr
+        return len(calls(tmp_path, "up", "--force-recreate")) > before
+
+    assert not made_anew()
+    mounted = settings.stat().st_ino
+    assert not made_anew()
+    assert settings.stat().st_ino == mounted
+
+    (settings / "web.json").write_text("{}")  # as if this checkout's were another one
+    assert not made_anew("case $* in *--images) echo solarperform/web:1.2.3 ;; 'image inspect'*) exit 1 ;; esac", code=2)
+    assert made_anew(), "the folder is new since the attempt that ended before it started anything"
+    assert not made_anew()
