@@ -214,3 +214,24 @@ def test_ray_up_starts_the_same_workers_on_networks_that_reach_them() -> None:
     assert all(network["attachable"] and network["driver_opts"] == {"encrypted": ""} for network in reaching.values())
     names = {*re.findall(r"--network (\S+)", created), *(each.split()[3] for each in connected)}
     assert names == {network["name"] for network in reaching.values()}
+
+
+def test_every_command_of_the_first_machine_knows_of_the_networks() -> None:
+    """What one command line alone is told, the next one undoes: `up`, and the backup that cron calls."""
+    told = yaml.safe_load((RAY / "cluster.yaml").read_text())
+    assert all(" -f " not in command and "--file" not in command for command in told["head_start_ray_commands"])
+    for text in (RAY / "cluster.yaml", RAY / "overlay.yaml", RAY / "README.md", ROOT / "deploy" / "README.md"):
+        (files,) = {each.split("=")[1] for each in re.findall(r"COMPOSE_FILE=[\w./:-]+", text.read_text())}
+        assert files.split(":")[0] == "docker-compose.yml"
+        assert (ROOT / files.split(":")[1]).samefile(RAY / "overlay.yaml")
+
+
+def test_what_kuberay_puts_before_a_worker_shows_the_clusters_token() -> None:
+    """It lets a container wait for the head there, with Ray's own command and the worker's environment."""
+    (cluster,) = of_kind("RayCluster")
+    for group in cluster["spec"]["workerGroupSpecs"]:
+        (container,) = group["template"]["spec"]["containers"]
+        told = {each["name"]: each["value"] for each in container["env"]}
+        wanted = environment(NODE.ray)
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+            assert told[name] == wanted[name]
