@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from fleet.limits import ROLLOUT_ENERGY_DAYS_BACK
+from fleet.rollouts.energy import EnergyLack
 from fleet.rollouts.lifecycle import RolloutState, Stop, StopCode, TargetState
 from web.language import Language
 
@@ -152,16 +154,26 @@ _STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
     ),
     "energy_unknown": (
         _Words(
-            "la production du témoin n’a pas pu être comparée à celle de ses voisins ; à vous de décider",
-            "the canary’s yield could not be compared with its neighbours’; it is for you to decide",
+            "la production du témoin n’a pas pu être comparée à celle de ses voisins{lack} ; à vous de décider",
+            "the canary’s yield could not be compared with its neighbours’{lack}; it is for you to decide",
         ),
         _Words(
-            "la production des témoins n’a pas pu être comparée à celle de leurs voisins ; à vous de décider",
-            "the canaries’ yield could not be compared with their neighbours’; it is for you to decide",
+            "la production des témoins n’a pas pu être comparée à celle de leurs voisins{lack} ; à vous de décider",
+            "the canaries’ yield could not be compared with their neighbours’{lack}; it is for you to decide",
         ),
     ),
     "restored": (_RESTORED, _RESTORED),
     "no_outcome": (_NO_OUTCOME, _NO_OUTCOME),
+}
+_ENERGY_LACKS: Final[Mapping[EnergyLack, _Words]] = {
+    "neighbours": _Words("aucun voisin n’a transmis sa production", "no neighbour has told its yield"),
+    "canaries": _Words("rien n’a été transmis de la production des témoins", "nothing was told of the canaries’ yield"),
+    "sun_since": _Words("trop peu de soleil depuis", "too little sun since"),
+    "sun_before": _Words(
+        f"trop peu de soleil ou de mesures dans les {ROLLOUT_ENERGY_DAYS_BACK} jours précédents",
+        f"too little sun, or too few samples, in the {ROLLOUT_ENERGY_DAYS_BACK} days before",
+    ),
+    "canaries_before": _Words("production des témoins trop faible auparavant", "the canaries yielded too little before"),
 }
 # What can be done about it, while it is paused.
 _ADVICE: Final[Mapping[StopCode, _Words]] = {
@@ -256,6 +268,7 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
             measured=_share(abs(found.measured_pct or 0.0), language),
             count=found.count,
             of=found.of,
+            lack=f" ({energy_lack(found.lacks, language)})" if found.lacks is not None else "",
         )
     )
     if found.code == "person":
@@ -264,6 +277,11 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
     said = f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
     advice = _ADVICE.get(found.code) if rollout == "paused" else None
     return f"{said} {advice.said(language)}" if advice is not None else said
+
+
+def energy_lack(lacks: EnergyLack, language: Language) -> str:
+    """What the canaries' yield could not be compared for."""
+    return _ENERGY_LACKS[lacks].said(language)
 
 
 def plan_problem(detail: str, language: Language) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 
 from fleet.errors import BadInput
-from fleet.limits import MAIL_SUBJECT_CHARS_MAX
+from fleet.limits import MAIL_SUBJECT_CHARS_MAX, ROLLOUT_ENERGY_DAYS_BACK
 from fleet.rollouts.lifecycle import Rollout, Stop
 from fleet.storage.database import Connection
 from fleet.storage.mail import queue_mail
@@ -31,10 +31,9 @@ _WHY: Final = {
     ("energy", "fr"): "Les premiers appareils produisent moins que leurs voisins ne le laissent attendre : {measured} %"
     " (limite {limit} %).",
     ("energy", "en"): "The first devices yield less than their neighbours let expect: {measured}% (limit {limit}%).",
-    ("energy_unknown", "fr"): "La production des premiers appareils n'a pas pu être comparée à celle de leurs voisins : pas"
-    " assez de soleil, ou pas de voisins.",
-    ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': not enough sun,"
-    " or no neighbours.",
+    ("energy_unknown", "fr"): "La production des premiers appareils n'a pas pu être comparée à celle de leurs voisins :"
+    " {lack}.",
+    ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': {lack}.",
     ("no_outcome", "fr"): "Aucun appareil de cette vague n'a confirmé la configuration (hors ligne ou endormis : {count} sur"
     " {of}) ; le déploiement ne va pas plus loin sans cela. S'ils dorment, reprenez quand ils sont réveillés ; avec un"
     " créneau solaire, un déploiement les attend de lui-même.",
@@ -43,6 +42,20 @@ _WHY: Final = {
     " waits for them by itself.",
     ("restored", "fr"): "La plateforme a été restaurée d'une sauvegarde : le déploiement a pu être arrêté entre-temps.",
     ("restored", "en"): "The platform was restored from a backup: the rollout may have been aborted meanwhile.",
+}
+_LACKS: Final = {
+    ("neighbours", "fr"): "aucun voisin n'a transmis sa production",
+    ("neighbours", "en"): "no neighbour has told its yield",
+    ("canaries", "fr"): "les premiers appareils n'ont rien transmis de la leur",
+    ("canaries", "en"): "the first devices have told nothing of theirs",
+    ("sun_since", "fr"): "trop peu de soleil depuis",
+    ("sun_since", "en"): "too little sun since",
+    ("sun_before", "fr"): f"trop peu de soleil ou de mesures dans les {ROLLOUT_ENERGY_DAYS_BACK} jours précédents",
+    ("sun_before", "en"): f"too little sun, or too few samples, in the {ROLLOUT_ENERGY_DAYS_BACK} days before",
+    ("canaries_before", "fr"): "les premiers appareils produisaient trop peu auparavant",
+    ("canaries_before", "en"): "the first devices yielded too little before",
+    (None, "fr"): "pas assez de soleil, ou pas de voisins",
+    (None, "en"): "not enough sun, or no neighbours",
 }
 _THEN: Final = {
     ("pause", "fr"): "Reprenez-le ou arrêtez-le ici :",
@@ -81,7 +94,11 @@ def letter(rollout: Rollout, kind: str, stop: Stop, language: str, public_url: s
     name = " ".join("".join(sign if sign.isprintable() else " " for sign in rollout.name).split())
     subject = _SUBJECTS["pause" if kind == "pause" else "stop", language].format(name=name)
     why = _WHY[stop.code, language].format(
-        count=stop.count, of=stop.of, measured=_share(stop.measured_pct, language), limit=_share(stop.limit_pct, language)
+        count=stop.count,
+        of=stop.of,
+        measured=_share(stop.measured_pct, language),
+        limit=_share(stop.limit_pct, language),
+        lack=_LACKS[stop.lacks, language],
     )
     link = f"{public_url}/ops/rollouts/{rollout.id}"
     return subject[:MAIL_SUBJECT_CHARS_MAX], f"{why}\n{_THEN[kind, language]}\n{link}\n"

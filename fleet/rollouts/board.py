@@ -155,7 +155,7 @@ def _after_watching(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs)
         return Step("advance")
     if watched_ms < limit.wait_max_s * 1000:
         return None
-    return Step("pause", Stop("energy_unknown", now, rollout.wave, of=energy.canaries))
+    return Step("pause", Stop("energy_unknown", now, rollout.wave, of=energy.canaries, lacks=energy.lacks))
 
 
 def _untold(tally: Tally, wave: int) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from fleet.configuration import Layer, Values
 from fleet.errors import Conflict
 from fleet.ids import DeviceId, SiteId
-from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.energy import EnergyFinding, EnergyLack
 from fleet.rollouts.plan import FaultKind, RolloutPlan
 from fleet.targets import TargetQuery
 from fleet.telemetry import UnixMs
@@ -116,6 +116,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     measured_pct the share of faults; with 'energy' by how much the canaries' yield changed: −12 is a drop of 12 %
     limit_pct    what that was measured against
     person_id    who did it; None: the rollout itself; with 'restored' the platform came back from a backup
+    lacks        with 'energy_unknown' what the yield could not be compared for
     """
 
     code: StopCode
@@ -127,6 +128,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_pct: float | None = None
     person_id: str | None = None
     why: str = ""
+    lacks: EnergyLack | None = None
 
 
 class Rollout(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from fleet.limits import (
     ROLLOUT_CANARIES_COMPARED_MAX,
+    ROLLOUT_ENERGY_DAYS_BACK,
     ROLLOUT_ENERGY_SPAN_S_MAX,
     ROLLOUT_NEIGHBOUR_KM_MAX,
     ROLLOUT_NEIGHBOURS_COMPARED_MAX,
@@ -76,7 +77,8 @@ class _Producer(msgspec.Struct, frozen=True):
 
 
 async def look(connection: Connection, rollout: Rollout, now: UnixMs) -> EnergyFinding | None:
-    """From when the canaries were all done until now, at most a day, against the same hours of the day before they began.
+    """From when the canaries were all done until now, at most a day, against the same hours of the last day before they
+    began that had sun enough.
 
     None when the rollout does not ask for it, or is not yet so far.
     """
@@ -94,8 +96,14 @@ async def look(connection: Connection, rollout: Rollout, now: UnixMs) -> EnergyF
         ROLLOUT_NEIGHBOUR_KM_MAX,
     )
     producers = [msgspec.convert(dict(row), _Producer) for row in rows]
-    before = await _slices(connection, producers, start - days * _DAY_MS, end - days * _DAY_MS)
-    return energy_finding(limit, before, await _slices(connection, producers, start, end), now)
+    after = await _slices(connection, producers, start, end)
+    found = []
+    for back_ms in range(days * _DAY_MS, (days + ROLLOUT_ENERGY_DAYS_BACK) * _DAY_MS, _DAY_MS):
+        before = await _slices(connection, producers, start - back_ms, end - back_ms)
+        found.append(energy_finding(limit, before, after, now))
+        if not found[-1].asks_for_another_day:
+            return found[-1]
+    return max(found, key=lambda each: each.neighbour_before_wh_per_w)  # of the sunniest it is best known what was missing
 
 
 def _span(settled_at: UnixMs, now: UnixMs) -> tuple[UnixMs, UnixMs]:

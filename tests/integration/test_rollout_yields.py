@@ -54,6 +54,21 @@ async def test_before_is_the_day_before(database: Database) -> None:
     assert finding.verdict == "unknown", "two days ago nobody told anything"
 
 
+@pytest.mark.parametrize(
+    ("days_back", "verdict", "lacks"), [(2, "dropped", None), (14, "dropped", None), (15, "unknown", "sun_before")]
+)
+async def test_before_is_the_last_day_that_had_sun(
+    database: Database, days_back: int, verdict: str, lacks: str | None
+) -> None:
+    """Of the fortnight before anybody was told: however long one waits for sun, what was before stays as it was."""
+    sunny_w = dict.fromkeys(("one-roof", "near-roof"), 3_000.0)
+    cloudy_w = dict.fromkeys(sunny_w, 300.0)
+    after_w = sunny_w | {"one-roof": 2_400.0}
+    finding = await _find(database, "inverter", "one-roof", cloudy_w, after_w, earlier=(days_back, sunny_w))
+    assert (finding.verdict, finding.lacks) == (verdict, lacks)
+    assert finding.change_pct == (pytest.approx(-20.0) if verdict == "dropped" else None)
+
+
 async def _find(
     database: Database,
     profile: str,
@@ -61,16 +76,24 @@ async def _find(
     before_w: dict[str, float],
     after_w: dict[str, float],
     told_ms: int = NOW - 2 * HOUR_MS,
+    earlier: tuple[int, dict[str, float]] | None = None,
 ) -> EnergyFinding:
-    """What is said of a rollout whose canary was told two hours before NOW; an hour later it was paused, and let go on."""
+    """What is said of a rollout whose canary was told two hours before NOW; an hour later it was paused, and let go on.
+
+    earlier: what was produced so many days before NOW.
+    """
+    told = [(before_w, NOW - 24 * HOUR_MS), (after_w, NOW)]
+    if earlier is not None:
+        told.append((earlier[1], NOW - earlier[0] * 24 * HOUR_MS))
     await seed_fleet(database, FLEET)
     owner = await connect(database.owner)
     try:
         await owner.execute("UPDATE registry.site SET latitude = 50.6 WHERE id = 'site-far'")
         await owner.execute(
-            "SELECT telemetry.create_sample_partition(day) FROM unnest('{2026-06-20,2026-06-21}'::date[]) day"
+            "SELECT telemetry.create_sample_partition(day) FROM generate_series(0, 15) back,"
+            " LATERAL (SELECT date '2026-06-21' - back AS day) days"
         )
-        for powers_w, end in ((before_w, NOW - 24 * HOUR_MS), (after_w, NOW)):
+        for powers_w, end in told:
             for device, power_w in powers_w.items():
                 await _tell(owner, device, power_w, end)
         query = TargetQuery(profiles=(profile,))

@@ -7,6 +7,7 @@ import pytest
 
 from actors.rollouts.letter import letter
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX
+from fleet.rollouts.energy import EnergyLack
 from fleet.rollouts.lifecycle import Rollout, Stop, StopCode
 from fleet.rollouts.plan import RolloutPlan
 from fleet.storage.mail import check_subject
@@ -26,6 +27,13 @@ def test_every_reason_has_its_words(code: StopCode, kind: str, language: str) ->
     assert "{" not in body
     if code == "energy":
         assert ("-12,3" if language == "fr" else "-12.3") in body
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_a_yield_that_cannot_be_compared_says_what_was_missing(language: str) -> None:
+    lacks: list[EnergyLack | None] = [None, *get_args(EnergyLack)]
+    stops = [Stop("energy_unknown", 0, 0, of=3, lacks=each) for each in lacks]
+    assert len({letter(_rollout("x"), "pause", stop, language, "https://portal.test")[1] for stop in stops}) == len(lacks)
 
 
 def test_a_name_makes_no_second_header() -> None:

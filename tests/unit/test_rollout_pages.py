@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import BadInput
-from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.energy import EnergyFinding, EnergyLack
 from fleet.rollouts.lifecycle import STATES, TARGET_STATES, Stop, StopCode
 from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
 from fleet.targets import TargetQuery
@@ -74,6 +74,16 @@ def test_a_wave_without_an_outcome_says_what_can_be_done_while_it_is_paused(lang
     assert ("créneau solaire" if language == "fr" else "solar window") in paused
     later = rollout_texts.stop(found, "completed", None, language)
     assert ("créneau solaire" if language == "fr" else "solar window") not in later
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("lacks", get_args(EnergyLack))
+def test_a_yield_that_cannot_be_compared_says_what_was_missing(lacks: EnergyLack, language: Language) -> None:
+    why = rollout_texts.energy_lack(lacks, language)
+    stopped = rollout_texts.stop(Stop("energy_unknown", NOW, 0, of=3, lacks=lacks), "paused", None, language)
+    assert f"({why})" in stopped
+    assert why in rollout_words.energy(EnergyFinding("unknown", NOW, None, 3, 0, 0.0, 0.0, 0.0, 0.0, lacks), language)
+    assert "()" not in rollout_texts.stop(Stop("energy_unknown", NOW, 0, of=3), "paused", None, language), "of old releases"
 
 
 @dataclass

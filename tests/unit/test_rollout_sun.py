@@ -55,26 +55,27 @@ def _slices(canary: float, neighbour: float, count: int = 8, canaries: int = 5, 
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "verdict", "change_pct"),
+    ("before", "after", "verdict", "change_pct", "lacks"),
     [
-        (_slices(0.5, 0.5), _slices(0.5, 0.5), "fine", 0.0),
-        (_slices(0.5, 0.5), _slices(0.25, 0.25), "fine", 0.0),  # a cloud over all of them
-        (_slices(0.8, 0.4), _slices(0.6, 0.3), "fine", 0.0),  # better roofs stay better
-        (_slices(0.5, 0.5), _slices(0.475, 0.5), "dropped", -5.0),
-        (_slices(0.5, 0.5), _slices(0.476, 0.5), "fine", -4.8),
-        (_slices(0.5, 0.5), _slices(0.0, 0.5), "dropped", -100.0),
-        (_slices(0.5, 0.5), _slices(0.6, 0.5), "fine", 20.0),
-        (_slices(0.5, 0.5), _slices(0.1, 0.5, count=3), "unknown", None),  # too little sun since
-        (_slices(0.5, 0.05), _slices(0.5, 0.5), "unknown", None),  # too little before
-        (_slices(0.0, 0.5), _slices(0.5, 0.5), "unknown", None),  # they stood still before
-        (_slices(0.5, 0.5), _slices(0.5, 0.0, neighbours=0), "unknown", None),
-        (_slices(0.5, 0.5), _slices(0.0, 0.5, canaries=0), "unknown", None),
-        ([], [], "unknown", None),
+        (_slices(0.5, 0.5), _slices(0.5, 0.5), "fine", 0.0, None),
+        (_slices(0.5, 0.5), _slices(0.25, 0.25), "fine", 0.0, None),  # a cloud over all of them
+        (_slices(0.8, 0.4), _slices(0.6, 0.3), "fine", 0.0, None),  # better roofs stay better
+        (_slices(0.5, 0.5), _slices(0.475, 0.5), "dropped", -5.0, None),
+        (_slices(0.5, 0.5), _slices(0.476, 0.5), "fine", -4.8, None),
+        (_slices(0.5, 0.5), _slices(0.0, 0.5), "dropped", -100.0, None),
+        (_slices(0.5, 0.5), _slices(0.6, 0.5), "fine", 20.0, None),
+        (_slices(0.5, 0.5), _slices(0.1, 0.5, count=3), "unknown", None, "sun_since"),  # too little sun since
+        (_slices(0.5, 0.05), _slices(0.5, 0.5), "unknown", None, "sun_before"),  # too little before
+        (_slices(0.0, 0.5), _slices(0.5, 0.5), "unknown", None, "canaries_before"),  # they stood still before
+        (_slices(0.5, 0.5), _slices(0.5, 0.0, neighbours=0), "unknown", None, "neighbours"),
+        (_slices(0.5, 0.5), _slices(0.0, 0.5, canaries=0), "unknown", None, "canaries"),
+        ([], _slices(0.5, 0.5), "unknown", None, "sun_before"),
+        ([], [], "unknown", None, "sun_since"),
     ],
 )
 def test_the_canaries_are_judged_by_their_neighbours(
-    before: list[Slice], after: list[Slice], verdict: str, change_pct: float | None
+    before: list[Slice], after: list[Slice], verdict: str, change_pct: float | None, lacks: str | None
 ) -> None:
     finding = energy_finding(EnergyOutcome(4.9999, min_wh_per_w=0.5), before, after, NOON)
-    assert finding.verdict == verdict
+    assert (finding.verdict, finding.lacks) == (verdict, lacks)
     assert finding.change_pct == (None if change_pct is None else pytest.approx(change_pct))

@@ -241,10 +241,10 @@ def test_after_the_canaries_their_yield_decides() -> None:
     assert dropped.stop is not None
     assert (dropped.kind, dropped.stop.code, dropped.stop.measured_pct) == ("return", "energy", -12.0)
     later = NOW + 3_600_000
-    unknown = next_step(rollout, tally, finding("unknown", None), later)
+    unknown = next_step(rollout, tally, msgspec.structs.replace(finding("unknown", None), lacks="sun_before"), later)
     assert unknown is not None
     assert unknown.stop is not None
-    assert (unknown.kind, unknown.stop.code) == ("pause", "energy_unknown")
+    assert (unknown.kind, unknown.stop.code, unknown.stop.lacks) == ("pause", "energy_unknown", "sun_before")
     resumed = msgspec.structs.replace(rollout, stopped=Stop("energy_unknown", later, 0))
     assert kind(resumed, tally, later, finding("unknown", None)) == "advance", "somebody let it go on"
     assert kind(msgspec.structs.replace(rollout, wave=1), {1: {"done": 5}}) == "advance", "only the canaries are compared"

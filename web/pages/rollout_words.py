@@ -134,6 +134,9 @@ def problem(code: TargetState, said: str, language: Language) -> str:
 
 def energy(found: EnergyFinding, language: Language) -> str:
     """How the canaries' yield stands to what their neighbours let expect."""
+    if found.lacks is not None:
+        not_yet = N_("The canaries’ production could not be compared with their neighbours’ so far: %(why)s.")
+        return say(language, not_yet, why=rollout_texts.energy_lack(found.lacks, language))
     if found.change_pct is None:
         return say(language, "Too little sun so far, or no neighbours, to compare the canaries’ production.")
     share = _share(round(abs(found.change_pct), 1), language)
