@@ -17,6 +17,15 @@ from fleet.errors import FleetError
 _IN_PROCESSES = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 ROOT = Path(__file__).resolve().parents[2]
 _SFTP_CLIENTS = {"openssh-client": "sftp", "rsync": "rsync", "lftp": "lftp"}  # loggers' programs are made of such
+# Debian's package, and what it has below /. Unpacked: installed, it would start a service. No test has the time to fetch it.
+_SERVERS = {
+    "redis-server": "usr/bin/redis-server",
+    "nginx": "usr/sbin/nginx",
+    "libnginx-mod-http-js": "usr/lib/nginx/modules/ngx_http_js_module.so",
+    "busybox-static": "bin/busybox",
+    "prometheus": "usr/bin/promtool",
+    "prometheus-alertmanager": "usr/bin/amtool",
+}
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -67,6 +76,9 @@ def _what_tests_need() -> None:
     for package, program in _SFTP_CLIENTS.items():
         if not shutil.which(program) and not debian.install(package):
             print(text("tests_without", program=program), file=sys.stderr)
+    for package, program in _SERVERS.items():
+        if not Path("/", program).exists() and not debian.unpack(package, program):
+            print(text("tests_without", program=Path(program).name), file=sys.stderr)
 
 
 def bench(names: Sequence[str]) -> int:

@@ -14,7 +14,6 @@ import msgspec
 import psutil
 
 from actors.client import Twins
-from actors.local.debian import obtain
 from fleet.errors import FleetError
 from fleet.ids import SiteId
 from fleet.placement import shard_of, slot_of
@@ -25,7 +24,7 @@ from tests.bench.figures import Figure, figure, note, print_figure
 from tests.bench.ingest import rows_since
 from tests.cluster_rig import ASKER, FIRST_WORKER, HEAD, Cluster, cluster
 from tests.fleet_rig import until
-from tests.redis_server import PROGRAM, redis_server
+from tests.redis_server import redis_program, redis_server
 
 SHARDS = 4
 SITES = 100
@@ -38,7 +37,7 @@ _WATCH_S = 0.05
 
 
 def run() -> Iterator[Figure]:
-    assert obtain("redis-server", PROGRAM) is not None, "the head's memory is Redis: install redis-server"
+    assert redis_program() is not None, "the head's memory is Redis: install redis-server"
     with subprocess.Popen(alone("tests.bench.cluster"), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -1,5 +1,6 @@
-"""./run test --compose where there is no engine, or one that may not be used."""
+"""./run test: what the tests need is there before they begin; --compose where there is no engine, or one not to be used."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,15 @@ def test_an_engine_that_does_not_answer_is_quoted(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert checks.test(["--compose", "-x"]) == 1
     assert "permission denied: docker.sock" in capsys.readouterr().err
+
+
+def test_no_test_has_to_fetch_a_package_in_its_own_time() -> None:
+    fetched = {
+        package.value
+        for file in (checks.ROOT / "tests").rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in {"debian.unpack", "folder_of"}
+        for package in call.args[:1]
+        if isinstance(package, ast.Constant)
+    }
+    assert fetched == set(checks._SERVERS)
