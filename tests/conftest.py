@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from actors.local import ports
+from fleet.storage import database
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is. Each run draws the same examples: chance is the fuzzer's work.
+settings.register_profile(
+    "patient", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("patient")
 
 # Each of xdist's processes, and whatever it starts, has ports of its own: no other takes one that was drawn and waits.
@@ -49,6 +52,13 @@ _LONGEST: Final = (
     "test_web_onboarding_shared.py",
 )
 _PLACES: Final = {name: place for place, name in enumerate(_LONGEST)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_machine_that_stands_still_is_no_database_that_is_away() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "CONNECT_TIMEOUT_S", 60.0)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -101,7 +101,7 @@ class Cluster:
     async def _connect(self, database: str) -> "asyncpg.Connection[asyncpg.Record]":
         password = (self.secrets / SUPERUSER).read_text()
         return await asyncpg.connect(
-            host=LOOPBACK, port=self.server.port, user=SUPERUSER, password=password, database=database, timeout=10.0
+            host=LOOPBACK, port=self.server.port, user=SUPERUSER, password=password, database=database, timeout=60.0
         )
 
 

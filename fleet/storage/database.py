@@ -17,6 +17,8 @@ else:
     DirectConnection = Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 
+CONNECT_TIMEOUT_S = 10.0  # from the first byte to a session that takes statements; then it counts as away
+
 # What means "PostgreSQL is away or going away": the statement may be tried again on a new connection.
 AWAY = (
     asyncpg.PostgresConnectionError,
@@ -91,7 +93,7 @@ def _connect_arguments(settings: DatabaseSettings) -> dict[str, Any]:
         "database": settings.name,
         "user": settings.user,
         "password": read_secret(settings.password_file),
-        "timeout": 10.0,
+        "timeout": CONNECT_TIMEOUT_S,
         "server_settings": {"timezone": "UTC", "application_name": settings.user},
     }
 
