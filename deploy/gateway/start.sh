@@ -24,14 +24,24 @@ web=${SP_GATEWAY_WEB:-web:8000}
 pki=${SP_GATEWAY_PKI:-pki:8443}
 look_s=2 # how soon a change is seen
 stop_s=5 # for what is being answered when it ends
+unknown=2 # what getent ends with where there is no such name
+workers=$(nproc 2>/dev/null || echo 1)
+[ "$workers" -le 4 ] || workers=4 # after a reload the old ones stay, too, and memory and processes are limited
+web_servers='' pki_servers=''
 
 say() {
     printf '{"event":"%s","timestamp":"%s","detail":"%s"}\n' "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$2" >&2
 }
 
-# The addresses behind host:port, as nginx's servers. A service that has none now is away, and no reason to stand still.
+# The addresses behind $1 (host:port), as nginx's servers; $2: those of before. A service whose name is not known is away, and
+# no reason to stand still. A resolver that is silent says nothing about the service.
 servers() {
-    found=$(timeout 2 getent ahosts "${1%:*}" 2>/dev/null | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u)
+    found=$(timeout 2 getent ahosts "${1%:*}" 2>/dev/null) && answer=0 || answer=$?
+    if [ "$answer" != 0 ] && [ "$answer" != "$unknown" ] && [ -n "$2" ]; then
+        echo "$2"
+        return
+    fi
+    found=$(echo "$found" | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u)
     for address in ${found:-127.0.0.1}; do
         [ -n "$found" ] && echo "server $address:${1##*:};" || echo "server $address:1;"
     done
@@ -64,8 +74,10 @@ write_memory() {
 }
 
 write_upstreams() {
+    web_servers=$(servers "$web" "$web_servers")
+    pki_servers=$(servers "$pki" "$pki_servers")
     printf 'upstream web {\n%s\nkeepalive 64;\nkeepalive_timeout 4s;\n}\nupstream pki {\n%s\n}\n' \
-        "$(servers "$web")" "$(servers "$pki")" >"$SP_GATEWAY_RUN/conf/upstreams.conf"
+        "$web_servers" "$pki_servers" >"$SP_GATEWAY_RUN/conf/upstreams.conf"
 }
 
 write_configuration() {
@@ -75,7 +87,8 @@ write_configuration() {
             -e "s|\${SP_GATEWAY_SECRETS}|$SP_GATEWAY_SECRETS|g" -e "s|\${SP_GATEWAY_RUN}|$SP_GATEWAY_RUN|g" \
             -e "s|\${SP_GATEWAY_MODULE}|$SP_GATEWAY_MODULE|g" \
             -e "s|\${SP_GATEWAY_LOG}|$SP_GATEWAY_LOG|g" -e "s|\${SP_GATEWAY_HEALTH_PORT}|$SP_GATEWAY_HEALTH_PORT|g" \
-            -e "s|\${SP_GATEWAY_PKI_NAME}|$SP_GATEWAY_PKI_NAME|g" "$file" >"$SP_GATEWAY_RUN/conf/${file##*/}"
+            -e "s|\${SP_GATEWAY_PKI_NAME}|$SP_GATEWAY_PKI_NAME|g" -e "s|\${SP_GATEWAY_WORKERS}|$workers|g" \
+            "$file" >"$SP_GATEWAY_RUN/conf/${file##*/}"
     done
     write_listeners
     write_memory

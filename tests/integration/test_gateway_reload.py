@@ -1,5 +1,6 @@
 """Certificates and keys that change while the gateway runs, how it ends, and the shell that runs it."""
 
+import os
 import shutil
 import socket
 import ssl
@@ -81,6 +82,70 @@ def test_what_cannot_be_read_at_its_start_is_said(front: Gateway) -> None:
     assert front.process is not None
     assert front.process.wait(timeout=10) == 1
     assert "gateway_not_started" in front.errors
+
+
+class Resolver:
+    """What `getent` says in the gateway's shell. `asked` grows with each question."""
+
+    def __init__(self, front: Gateway) -> None:
+        self._folder = front.folder / "resolver"
+        self._front = front
+        self._folder.mkdir()
+        program = self._folder / "getent"
+        program.write_text(f"#!/bin/sh\necho x >>{self._folder}/asked\n. {self._folder}/answer\n")
+        program.chmod(0o755)
+        front.environment = {
+            **front.environment,
+            "SP_GATEWAY_WEB": "web:8000",
+            "SP_GATEWAY_PKI": "pki:8443",
+            "PATH": f"{self._folder}:{os.environ['PATH']}",
+        }
+
+    @property
+    def upstreams(self) -> str:
+        return (self._front.folder / "run" / "conf" / "upstreams.conf").read_text()
+
+    def answers(self, script: str) -> None:
+        """From now on, and until two whole looks have gone by it."""
+        new = self._folder / "new"
+        new.write_text(script)
+        new.replace(self._folder / "answer")
+        before = self._asked()
+        if self._front.process is not None:
+            self._front.until(lambda: self._asked() >= before + 6, "nobody was asked")  # two questions a look
+
+    def _asked(self) -> int:
+        asked = self._folder / "asked"
+        return len(asked.read_text().splitlines()) if asked.exists() else 0
+
+
+def test_a_resolver_that_is_silent_for_a_moment_changes_nothing(front: Gateway) -> None:
+    resolver = Resolver(front)
+    resolver.answers("echo '192.0.2.7 STREAM web'; echo '192.0.2.7 DGRAM'")
+    front.start()
+    before = resolver.upstreams
+    assert before.count("server 192.0.2.7:8") == 2
+    resolver.answers("exec sleep 30")  # longer than anybody waits
+    assert resolver.upstreams == before
+    resolver.answers("exit 1")
+    assert resolver.upstreams == before
+    assert "gateway_reloads" not in front.errors
+    resolver.answers("exit 2")  # no such name: the service is away
+    assert "192.0.2.7" not in resolver.upstreams
+    front.until(lambda: "gateway_reloads" in front.errors, "nginx still asks who is gone")
+    resolver.answers("echo '2001:db8::7 STREAM web'")
+    assert resolver.upstreams.count("server [2001:db8::7]:8") == 2
+
+
+def test_many_cores_make_no_crowd_of_workers(front: Gateway) -> None:
+    """After each reload the old ones stay for as long as somebody looks at a live page; memory and processes are counted."""
+    tools = front.folder / "tools"
+    tools.mkdir()
+    (tools / "nproc").write_text("#!/bin/sh\necho 64\n")
+    (tools / "nproc").chmod(0o755)
+    front.environment = {**front.environment, "PATH": f"{tools}:{os.environ['PATH']}"}
+    front.start()
+    assert "worker_processes 4;" in (front.folder / "run" / "conf" / "nginx.conf").read_text()
 
 
 def test_it_runs_below_busybox(front: Gateway) -> None:
