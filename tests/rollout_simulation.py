@@ -9,7 +9,16 @@ import msgspec
 from fleet.ids import DeviceId, SiteId
 from fleet.rollouts.board import Tally, assigned, next_step, room, totals
 from fleet.rollouts.facts import TargetFacts, judge
-from fleet.rollouts.lifecycle import Rollout, Target, TargetEvent, TargetState, move, move_target
+from fleet.rollouts.lifecycle import (
+    TOLD_STATES,
+    WATCHED_STATES,
+    Rollout,
+    Target,
+    TargetEvent,
+    TargetState,
+    move,
+    move_target,
+)
 from fleet.rollouts.plan import RolloutPlan
 from fleet.rollouts.turn import Turn, turn
 from fleet.targets import TargetDevice, TargetQuery
@@ -85,17 +94,8 @@ class Simulation:
     def step(self) -> None:
         """A second. With some luck the conductor is killed in the middle of it, and begins the next one anew."""
         self.now += 1_000
-        for device, thing in self.things.items():
-            if self.flapping and self.luck.random() < self.flapping:
-                thing.there = not thing.there
-                if thing.there and thing.reported != thing.version:
-                    self.hear(device)
-        if self.rollout.state == "returning":
-            for target in list(self.targets.values()):
-                if target.state == "absent":
-                    self._move(target.device, "call_off")
-                if target.state in ("telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted"):
-                    self._move(target.device, "return")
+        self._flap()
+        self._obey()
         self._look()
         decided = next_step(self.rollout, self.tally(), None, self.now)
         if decided is not None:
@@ -105,7 +105,9 @@ class Simulation:
                 if self._is_killed():
                     return
                 self._bring(target.device, holds=False)
-                self._move(target.device, "restore")
+                if self._is_killed():
+                    return
+                self._move(target.device, "restore", version=self.things[target.device].version)
         else:
             self._tell()
 
@@ -115,6 +117,28 @@ class Simulation:
             self.counts()
             if self.rollout.state in ("completed", "aborted"):
                 return
+
+    def _flap(self) -> None:
+        for device, thing in self.things.items():
+            if self.flapping and self.luck.random() < self.flapping:
+                thing.there = not thing.there
+                if thing.there and thing.reported != thing.version:
+                    self.hear(device)
+
+    def _obey(self) -> None:
+        """What a return means for each target, and what its end does before all of them had what they had."""
+        if self.rollout.state == "returning":
+            for target in list(self.targets.values()):
+                if target.state == "absent":
+                    self._move(target.device, "call_off")
+                if target.state in ("telling", *TOLD_STATES):
+                    self._move(target.device, "return")
+        if self.rollout.state == "aborted":
+            for target in [each for each in self.targets.values() if each.state == "returning"]:
+                thing = self.things[target.device]
+                version = target.version or thing.version if thing.holds else thing.version
+                event: TargetEvent = "restore" if not thing.holds else "keep" if target.was_there else "keep_away"
+                self._move(target.device, event, version=version)
 
     def _take(self, kind: str, stop: object) -> None:
         change = msgspec.structs.replace
@@ -160,7 +184,7 @@ class Simulation:
         self._bring(device, holds=True)
         if self._is_killed():
             return
-        self._move(device, "store" if was_there else "store_away", version=thing.version)
+        self._move(device, "store" if was_there else "store_away", version=thing.version, was_there=was_there)
 
     def _bring(self, device: DeviceId, *, holds: bool) -> None:
         """As a twin does it: the same once more makes no new version. The device hears it at once."""
@@ -196,7 +220,7 @@ class Simulation:
                 target.device, True, thing.there, False, self.now if thing.there else 0, thing.holds, thing.version,
                 status, thing.reported, thing.rejected, "no", None,
             )  # fmt: skip
-            if target.state in ("pending", "away", "done", "rejected", "timed_out", "silent"):
+            if target.state == "done" or target.state in WATCHED_STATES:
                 judgement = judge(self.rollout, target, facts, self.now)
                 if judgement is not None:
                     self._move(target.device, judgement.event)

@@ -29,10 +29,10 @@ _STATES: Final[Mapping[RolloutState, _Words]] = {
 }
 SLICES: Final[Mapping[Slice, tuple[TargetState, ...]]] = {
     "done": ("done",),
-    "under_way": ("telling", "pending", "returning"),
+    "under_way": ("telling", "pending", "returning", "returned"),
     "away": ("away", "absent"),
-    "faults": ("rejected", "timed_out", "silent", "alerted", "not_returned"),
-    "left_out": ("returned", "skipped", "overruled", "gone"),
+    "faults": ("rejected", "timed_out", "silent", "alerted", "return_rejected", "return_unanswered", "not_returned"),
+    "left_out": ("restored", "skipped", "overruled", "gone"),
     "to_come": ("held", "waiting"),
 }
 # Of one device, and of several.
@@ -97,8 +97,29 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
         _Words("Il retrouve ce qu’il avait avant.", "It gets back what it had before."),
     ),
     "returned": (
+        _Words("Retour envoyé", "Return sent"),
+        _Words(
+            "L’appareil ne l’a pas encore confirmé ; s’il est hors ligne, il le recevra en revenant.",
+            "The device has not confirmed it yet; if it is offline, it gets it when it comes back.",
+        ),
+    ),
+    "restored": (
         _Words("Remis comme avant", "As before"),
-        _Words("Il doit de nouveau appliquer ce qu’il avait avant.", "It shall run what it had before again."),
+        _Words("L’appareil l’a confirmé : ce qu’il avait avant s’applique.", "The device has confirmed what it had before."),
+    ),
+    "return_rejected": (
+        _Words("Retour refusé par l’appareil", "Return rejected"),
+        _Words(
+            "L’appareil a refusé ce qu’il avait avant, ou applique autre chose : voyez sa configuration.",
+            "The device refused what it had before, or runs something else: look at its configuration.",
+        ),
+    ),
+    "return_unanswered": (
+        _Words("Retour sans réponse", "Return not answered"),
+        _Words(
+            "Ce qu’il avait avant lui a été renvoyé, mais il ne répond pas, ou s’est tu : il peut falloir aller le voir.",
+            "What it had before was sent, but it does not answer, or has gone silent: somebody may have to go and look.",
+        ),
     ),
     "not_returned": (
         _Words("Retour refusé", "Not given back"),

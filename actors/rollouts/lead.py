@@ -65,6 +65,8 @@ class Lead:
             await rollout_targets.call_off(connection, rollout.id, now)
         if rollout.state == "returning":
             await rollout_targets.begin_return(connection, rollout.id, now)
+        if rollout.state == "aborted":
+            await rollout_targets.keep_the_rest(connection, rollout, now)
         await self._look(connection, rollout, now)
         await self._find_newcomers(connection, rollout, now)
         tally = await rollouts.tally(connection, rollout.id)

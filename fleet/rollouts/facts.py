@@ -4,7 +4,7 @@ import msgspec
 
 from fleet.configuration import ConfigStatus
 from fleet.ids import DeviceId
-from fleet.rollouts.lifecycle import TARGET_MOVES, Rollout, Target, TargetEvent
+from fleet.rollouts.lifecycle import RETURNED_STATES, TARGET_MOVES, Rollout, Target, TargetEvent
 from fleet.telemetry import UnixMs
 
 
@@ -39,8 +39,14 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def judge(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
-    """What has become of a target since it was told; None: nothing new. Always a move that TARGET_MOVES has."""
-    for judgement in (_of_registry(facts), _of_report(target, facts), _of_presence(rollout, target, facts, now)):
+    """What has become of a target since it was told, or given back what it had; None: nothing new. Always a move that
+    TARGET_MOVES has.
+    """
+    if target.state in RETURNED_STATES:
+        judgements = (_of_later_change(target, facts), _of_return(target, facts), _of_answer(rollout, target, facts, now))
+    else:
+        judgements = (_of_registry(facts), _of_report(target, facts), _of_presence(rollout, target, facts, now))
+    for judgement in judgements:
         if judgement is not None and (target.state, judgement.event) in TARGET_MOVES:
             return judgement
     return None
@@ -87,6 +93,29 @@ def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: Unix
         return Judgement("time_out") if target.state == "pending" and overdue else None
     if facts.asleep:
         return Judgement("sleep")
+    return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None
+
+
+def _of_later_change(target: Target, facts: TargetFacts) -> Judgement | None:
+    """Of one that was given back what it had. Newer, and with what the rollout brought: its telling came through late."""
+    if not facts.registered:
+        return Judgement("vanish")
+    return Judgement("overrule") if facts.version > (target.version or 0) and not facts.holds else None
+
+
+def _of_return(target: Target, facts: TargetFacts) -> Judgement | None:
+    if not target.version:  # nobody has ever wished anything of it, so that it has nothing to confirm
+        return Judgement("report")
+    return None if facts.version > target.version else _of_report(target, facts)
+
+
+def _of_answer(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
+    """Whether it has been waited for in vain: by who is there, from when it came; nobody waits for who never was."""
+    if facts.there:
+        waited_ms = now - max(target.state_at, facts.heard_at or 0)
+        return Judgement("time_out") if waited_ms >= rollout.plan.timeout_s * 1000 else None
+    if facts.asleep or not target.was_there:
+        return None
     return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None
 
 

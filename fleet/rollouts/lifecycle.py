@@ -4,7 +4,9 @@ A rollout                                      A target
 running ⇄ paused                               waiting ──▶ held │ absent ──▶ telling ──▶ pending │ away ──▶ done
    │ └──────┴──▶ returning ──▶ aborted                                  │         └─▶ rejected │ timed_out │ silent │ alerted
    └──▶ completed    └──▶ aborted (nothing to return)                   └─▶ skipped
-            └──▶ returning │ aborted           whatever was told ──▶ returning ──▶ returned │ not_returned
+            └──▶ returning │ aborted           whatever was told ──▶ returning ──▶ returned ──▶ restored
+                                                     pending │ away ◀──┘   │         └─▶ return_rejected │ return_unanswered
+                                                                           └──▶ not_returned
 
 A rollout completes without those that are away, and they get it when they return. As long as any of them may still answer
 (ROLLOUT_FOLLOWED_DAYS at most), and no later rollout has taken its place, they are judged by its thresholds as the others
@@ -48,11 +50,12 @@ MOVES: Final[dict[tuple[RolloutState, RolloutEvent], RolloutState]] = {
 
 TargetState = Literal[
     "waiting", "held", "absent", "telling", "pending", "away", "done", "rejected", "timed_out", "silent", "alerted",
-    "skipped", "returning", "returned", "not_returned", "overruled", "gone",
+    "skipped", "returning", "returned", "restored", "return_rejected", "return_unanswered", "not_returned", "overruled",
+    "gone",
 ]  # fmt: skip
 TargetEvent = Literal[
     "hold", "miss", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence",
-    "alert", "return", "restore", "overrule", "vanish", "call_off",
+    "alert", "return", "restore", "keep", "keep_away", "overrule", "vanish", "call_off",
 ]  # fmt: skip
 TARGET_STATES: Final[tuple[TargetState, ...]] = get_args(TargetState)
 TARGET_EVENTS: Final[tuple[TargetEvent, ...]] = get_args(TargetEvent)
@@ -65,8 +68,12 @@ FAULT_OF: Final[Mapping[TargetState, FaultKind]] = {
     "silent": "went_silent",
     "alerted": "raised_alerts",
 }
+_UNCONFIRMED: Final[tuple[TargetState, ...]] = ("returned", "return_rejected", "return_unanswered")
+RETURNED_STATES: Final[frozenset[TargetState]] = frozenset((*_UNCONFIRMED, "restored"))  # the twin keeps what it had before
 # Told, and something may still come of it: looked at again and again.
-WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(("pending", "away", "rejected", "timed_out", "silent"))
+WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(
+    ("pending", "away", "rejected", "timed_out", "silent", *_UNCONFIRMED)
+)
 
 # waiting   its wave has not come           held      its wave has, and its window is shut
 # absent    as held, and it is not there: told nothing before it is there while its window is open, be that after the last
@@ -75,7 +82,11 @@ WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(("pending", "away", "r
 # pending   told, and it is there           away      told, and not there (or asleep): it gets it when it returns; no fault
 # rejected  the device refused it, or runs it with other values (drifted); silent: it was there and has gone
 # skipped   the platform refused it: the device's own values do not go with it, or it is nobody to be told anything
-# overruled somebody has changed the device since, so that it no longer holds what the rollout brought
+# returned  its twin has what it had before, and it gets it when it is there; restored: it has confirmed it;
+#           return_rejected: it refused that, or runs other values; return_unanswered: it is there and says nothing, or has
+#           gone silent, be that because of what the rollout brought
+# not_returned  the platform refused what it had before
+# overruled somebody has changed the device since, so that it no longer holds what the rollout brought, or gave back
 # gone      retired, revoked or put behind a gateway
 # fmt: off
 TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
@@ -98,8 +109,15 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     **{(state, "return"): "returning" for state in _TOLD},
     **{(state, "overrule"): "overruled" for state in _TOLD if state not in ("done", "alerted")},
     **{(state, "vanish"): "gone" for state in _TOLD if state != "done"},
-    ("returned", "return"): "returning",  # what it was told came through after all
+    ("returned", "report"): "restored", ("returned", "reject"): "return_rejected",
+    ("returned", "time_out"): "return_unanswered", ("returned", "silence"): "return_unanswered",
+    ("return_unanswered", "report"): "restored", ("return_unanswered", "reject"): "return_rejected",
+    ("return_rejected", "report"): "restored",
+    **{(state, "return"): "returning" for state in RETURNED_STATES},  # what it was told came through after all
+    **{(state, "overrule"): "overruled" for state in _UNCONFIRMED},
+    **{(state, "vanish"): "gone" for state in _UNCONFIRMED},
     ("returning", "restore"): "returned", ("returning", "refuse"): "not_returned", ("returning", "vanish"): "gone",
+    ("returning", "keep"): "pending", ("returning", "keep_away"): "away",  # nothing more is given back: as if just told
 }
 # fmt: on
 
@@ -192,7 +210,7 @@ class Target(msgspec.Struct, frozen=True):
 
     wave     len(plan.waves): it joined the group later
     told_at  when the twin was first asked; state_at: since when it is in its state
-    version  of the device's configuration, in force when the twin had stored what the rollout brings
+    version  of the device's configuration, in force when the twin had stored what the rollout brings, or gave back
     before   the layer of the same source that it had, and where it stood
     """
 

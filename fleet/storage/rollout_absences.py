@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from fleet.limits import ROLLOUT_HEARD_LATE_S, ROLLOUT_OTHERS_COMPARED_MAX
-from fleet.rollouts.lifecycle import TOLD_STATES, Rollout
+from fleet.rollouts.lifecycle import RETURNED_STATES, TOLD_STATES, Rollout
 from fleet.rollouts.silence import Absences
 from fleet.storage.database import Connection
 from fleet.storage.rollout_targets import HEARD_AT, IS_THERE
@@ -47,7 +47,7 @@ async def absences(connection: Connection, rollout: Rollout, since: UnixMs) -> A
     (row,) = await connection.fetch(
         _ABSENCES,
         rollout.id,
-        sorted(TOLD_STATES),
+        sorted(TOLD_STATES | RETURNED_STATES),
         rollout.profile,
         ROLLOUT_OTHERS_COMPARED_MAX,
         when(since - round(ROLLOUT_HEARD_LATE_S * 1000)),

@@ -11,7 +11,16 @@ from fleet.configuration import Layer
 from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
 from fleet.rollouts.facts import TargetFacts, is_wave_watched
-from fleet.rollouts.lifecycle import TOLD_STATES, WATCHED_STATES, Former, Rollout, Target, TargetState, former
+from fleet.rollouts.lifecycle import (
+    RETURNED_STATES,
+    TOLD_STATES,
+    WATCHED_STATES,
+    Former,
+    Rollout,
+    Target,
+    TargetState,
+    former,
+)
 from fleet.rollouts.window import SiteNow
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import when
@@ -137,8 +146,22 @@ _STRAYS: Final = """
     UPDATE remote.rollout_target t SET state = 'returning', state_at = $2
     FROM remote.config c
     JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
-    WHERE t.rollout_id = $1 AND t.state = 'returned' AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
+    WHERE t.rollout_id = $1 AND t.state = ANY($4::text[]) AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
           AND v.layers @> $3::jsonb
+"""
+# Some have got back what they had, although nobody has heard so.
+_KEPT: Final = """
+    UPDATE remote.rollout_target t SET state_at = $2,
+           state = CASE WHEN NOT n.holds THEN 'returned' WHEN t.was_there THEN 'pending' ELSE 'away' END,
+           version = CASE WHEN n.holds THEN coalesce(t.version, n.version) ELSE n.version END
+    FROM (
+        SELECT k.device_id, coalesce(c.version, 0) AS version, coalesce(v.layers @> $3::jsonb, false) AS holds
+        FROM remote.rollout_target k
+        LEFT JOIN remote.config c ON (c.site_id, c.device_id) = (k.site_id, k.device_id)
+        LEFT JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
+        WHERE k.rollout_id = $1 AND k.state = 'returning'
+    ) n
+    WHERE t.rollout_id = $1 AND t.device_id = n.device_id AND t.state = 'returning'
 """
 _RECORD: Final = """
     UPDATE remote.rollout_target t SET state = m.state, state_at = $8, problem = m.problem,
@@ -265,12 +288,19 @@ async def call_off(connection: Connection, rollout_id: str, now: UnixMs) -> None
     )
 
 
+async def keep_the_rest(connection: Connection, rollout: Rollout, now: UnixMs) -> None:
+    """Somebody has stopped the return: who has not got back what it had keeps what it was told, and is looked at again as
+    if it had just been told.
+    """
+    await connection.execute(_KEPT, rollout.id, when(now), [_ours(rollout)])
+
+
 async def return_strays(connection: Connection, rollout: Rollout, now: UnixMs) -> int:
     """Those that were returned and hold what the rollout brings all the same: an ask that was given up came through late.
 
     They are to be returned once more. How many.
     """
-    status = await connection.execute(_STRAYS, rollout.id, when(now), [_ours(rollout)])
+    status = await connection.execute(_STRAYS, rollout.id, when(now), [_ours(rollout)], sorted(RETURNED_STATES))
     return int(status.rpartition(" ")[2])
 
 

@@ -74,7 +74,7 @@ _AT_WORK: Final = f"""
         AND EXISTS (SELECT FROM remote.rollout_target t WHERE t.rollout_id = r.id AND t.state = ANY($3::text[])))
     ORDER BY r.id
 """  # noqa: S608 - as above
-_EXPECTED: Final = sorted((*WATCHED_STATES, "telling", "absent"))
+_EXPECTED: Final = sorted((*WATCHED_STATES, "telling", "absent", "returning"))
 _TALLY: Final = """
     SELECT wave, state, count(*) AS devices FROM remote.rollout_target WHERE rollout_id = $1 GROUP BY wave, state
 """
@@ -114,7 +114,7 @@ async def add_rollout(connection: Connection, new: NewRollout, devices: Sequence
     waves = assigned(new.plan, devices, new.id)
     try:
         await connection.execute(
-            _INSERT, new.id, new.name, new.profile, new.group, new.query, new.values, new.plan, new.why,
+            _INSERT, new.id, new.name, new.profile, new.group, new.query, new.values, _stored(new.plan), new.why,
             {"waiting": len(devices)}, new.created_by,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
@@ -224,6 +224,14 @@ async def is_replaced(connection: Connection, rollout: Rollout) -> bool:
 async def tell(connection: Connection, rollout_id: str) -> None:
     """Wakes the process that leads rollouts, and the pages that show this one."""
     await notices.notify(connection, notices.ROLLOUT, rollout_id)
+
+
+def _stored(plan: RolloutPlan) -> dict[str, Any]:
+    """Without what the release before refuses to read, unless somebody asks for it."""
+    told: dict[str, Any] = msgspec.to_builtins(plan)
+    if not plan.overwrite_drift:
+        del told["overwrite_drift"]
+    return told
 
 
 def _another_runs() -> Conflict:

@@ -130,7 +130,7 @@ async def test_a_rollout_shows_its_waves_and_its_devices(portal: Web) -> None:
     assert 'data-testid="pause"' not in text
     faults = (await read(portal, "/ops/rollouts/aborted?show=faults")).text
     told = set(re.findall(r'data-device="gw-\d+" data-state="(\w+)"', faults))
-    assert told == {"rejected", "timed_out", "silent", "alerted", "not_returned"}
+    assert told == {"rejected", "timed_out", "silent", "alerted", "return_rejected", "return_unanswered", "not_returned"}
     assert "/devices/gw-06/configuration" in text
 
 

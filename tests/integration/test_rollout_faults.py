@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from actors.rollouts.conductor import Conductor
+from fleet.configuration import Change
+from fleet.rollouts.lifecycle import RETURNED_STATES
 from fleet.rollouts.plan import Wave
 from fleet.storage import rollout_steps
 from fleet.storage.database import connect
@@ -38,7 +40,7 @@ async def test_killed_anywhere_again_and_again_it_comes_to_the_same_end(
         assert sum(found.counts.values()) == 30
         if aborts:
             assert found.state == "aborted"
-            assert set(found.counts) - {"waiting"} == {"returned"}
+            assert set(found.counts) <= {"waiting", *RETURNED_STATES}
             assert await rig.holders() == set()
             await until(rig.nobody_runs)
             assert len(await mails(database)) == 1
@@ -101,9 +103,28 @@ async def test_whose_telling_broke_off_is_told_nothing_while_it_is_paused_nor_on
         assert await rig.holders() == held
 
         await rig.move(rollout_id, "abort")  # and nothing is given back to those that were told
-        await rig.rounds_until(rollout_id, {"returned": 3, "waiting": 7})
+        await rig.rounds_until(rollout_id, {"restored": 3, "waiting": 7})
         assert await rig.holders() == set()
         assert (await rig.look(rollout_id)).state == "aborted"
+
+
+async def test_who_has_not_been_given_back_what_it_had_keeps_it_when_somebody_stops_that(
+    database: Database, broker: Broker
+) -> None:
+    """Some have got it back, although nobody has heard so."""
+    async with rollout_rig(database, broker, 10, Habits(offline_share=0.2)) as rig:
+        rollout_id = await rig.begin(msgspec.structs.replace(QUICK, waves=(Wave(percent=100.0),)))
+        assert (await rig.lead(rollout_id, "completed")).counts == {"done": 8, "away": 2}
+        await rig.move(rollout_id, "recall")
+        await rig.lead_fragile(KilledTwins(rig.twins, before=0), 1_000)
+        assert (await rig.look(rollout_id)).counts == {"returning": 10}
+        for device in sorted(rig.running())[:3]:
+            await rig.change(device, Change("rollout_return", source=rollout_id, rollout=rollout_id))
+        await rig.move(rollout_id, "abort")
+        await rig.rounds_until(rollout_id, {"restored": 3, "done": 5, "away": 2})
+        assert len(await rig.holders()) == 7
+        rig.fleet.come_back(rig.fleet.offline)
+        await rig.rounds_until(rollout_id, {"restored": 3, "done": 7})
 
 
 async def test_whose_telling_broke_off_is_told_once_it_goes_on(database: Database, broker: Broker) -> None:

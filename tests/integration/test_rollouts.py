@@ -52,8 +52,7 @@ async def test_a_return_gives_back_the_earlier_rollout_of_the_group(database: Da
         (group,) = await fetch(database, 'SELECT "values" FROM remote.device_group')
         assert group["values"] == LIMIT
         await rig.move(later, "return")
-        found = await rig.lead(later, "aborted")
-        assert found.counts == {"returned": 10}
+        await rig.rounds_until(later, {"restored": 10})
 
         async def as_before() -> bool:
             return all(device.running.values["report_interval_s"] == 30.0 for device in rig.fleet.devices.values())
@@ -72,7 +71,7 @@ async def test_what_is_given_back_does_not_win_over_another_group(database: Data
         later = await rig.begin(msgspec.structs.replace(QUICK, continuous=True), group=groups[0], values=_limit(50.0))
         await rig.rounds_until(later, {"done": 10}, wave=3)
         await rig.move(later, "return")
-        assert (await rig.lead(later, "aborted")).counts == {"returned": 10}
+        await rig.rounds_until(later, {"restored": 10})
 
         async def as_before() -> bool:
             return {each.running.values["active_power_limit_pct"] for each in rig.fleet.devices.values()} == {60.0}
@@ -112,7 +111,7 @@ async def test_paused_it_tells_nobody(database: Database, broker: Broker) -> Non
             connection.terminate()
         await rig.move(rollout_id, "resume")
         await rig.move(rollout_id, "return")
-        assert (await rig.lead(rollout_id, "aborted")).counts == {"returned": 1, "waiting": 19}
+        await rig.rounds_until(rollout_id, {"restored": 1, "waiting": 19})
 
 
 async def test_a_continuous_one_catches_a_newcomer(database: Database, broker: Broker) -> None:

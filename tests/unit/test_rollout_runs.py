@@ -36,9 +36,15 @@ def test_an_abort_gives_everybody_back_what_they_had(seed: int, crashes: float) 
     assert run.rollout.stopped.code == "rejected"
     assert run.rollout.stopped.wave <= 1, "long before most were told"
     assert not any(thing.holds for thing in run.things.values())
+    run.step()
     counts = run.counts()
-    assert set(counts) == {"waiting", "returned"}
-    assert counts["returned"] == len(run.told_at) < 150
+    assert set(counts) <= {"waiting", "restored", "returned"}
+    for target in run.targets.values():
+        assert target.state != "restored" or run.things[target.device].there, "who is away has confirmed nothing"
+    assert counts["restored"] + counts["returned"] == len(run.told_at) < 150
+    run.come()
+    run.step()
+    assert run.counts() == {"waiting": counts["waiting"], "restored": len(run.told_at)}
     assert all(thing.tellings in (0, 2) for thing in run.things.values()), "told once, and given back once"
 
 
@@ -49,6 +55,12 @@ def test_devices_that_die_of_it_stop_it(seed: int) -> None:
     assert run.rollout.stopped is not None
     assert (run.rollout.state, run.rollout.stopped.code) == ("aborted", "went_silent")
     assert not any(thing.holds for thing in run.things.values())
+    for _ in range(30):
+        run.step()
+    assert run.counts()["return_unanswered"] == len(run.told_at) - run.counts()["restored"] - run.counts()["returned"] > 1
+    run.come()
+    run.step()
+    assert run.counts()["restored"] == len(run.told_at)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -86,7 +98,29 @@ def test_aborted_anywhere_it_gives_everything_back(aborted_at: int) -> None:
     run.run(200)
     assert run.rollout.state == "aborted"
     assert not any(thing.holds for thing in run.things.values())
-    assert run.counts()["returned"] == len(run.told_at)
+    run.come()
+    run.step()
+    assert run.counts()["restored"] == len(run.told_at)
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1, 2, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("seed", range(5))
+def test_when_nothing_more_is_given_back_the_others_keep_what_they_have(seed: int, stopped_after: int) -> None:
+    run = Simulation(PLAN, 200, seed, failing=0.0, crashes=0.05)
+    run.run(80)
+    run._take("return", None)
+    for _ in range(stopped_after):
+        run.step()
+    if run.rollout.state == "returning":
+        run._take("abort", None)
+    run.step()
+    run.come()
+    run.step()
+    counts = run.counts()
+    assert run.rollout.state == "aborted"
+    assert set(counts) <= {"waiting", "done", "restored"}
+    assert counts["done"] == sum(thing.holds for thing in run.things.values())
+    assert counts["done"] + counts["restored"] == len(run.told_at)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -104,8 +138,9 @@ def test_at_night_only_the_canaries_are_told(seed: int) -> None:
             assert (run.rollout.state, run.counts()["done"]) == ("paused", 10)
             run._take("resume", None)
         run.run(1_000)
+        run.step()
         assert run.rollout.state == state
-        assert run.counts() == ({"done": 200} if state == "completed" else {"returned": 10, "waiting": 190})
+        assert run.counts() == ({"done": 200} if state == "completed" else {"restored": 10, "waiting": 190})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -123,7 +158,7 @@ def test_those_that_come_after_the_end_and_refuse_stop_it(seed: int, returns: bo
     assert run.rollout.state == "aborted"
     assert run.rollout.stopped is not None
     assert run.rollout.stopped.code == "rejected"
-    assert run.counts() == ({"returned": 200} if returns else {"done": 200 - late, "rejected": late})
+    assert run.counts() == ({"restored": 200} if returns else {"done": 200 - late, "rejected": late})
 
 
 def test_few_that_fail_stop_nothing_below_the_minimum() -> None:

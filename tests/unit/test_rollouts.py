@@ -14,6 +14,7 @@ from fleet.rollouts.facts import TargetFacts, judge
 from fleet.rollouts.lifecycle import (
     EVENTS,
     MOVES,
+    RETURNED_STATES,
     STATES,
     TARGET_EVENTS,
     TARGET_MOVES,
@@ -76,8 +77,18 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     "silent": {"report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled", "vanish": "gone"},
     "alerted": {"return": "returning", "vanish": "gone"},
     "skipped": {},
-    "returning": {"restore": "returned", "refuse": "not_returned", "vanish": "gone"},
-    "returned": {"return": "returning"},
+    "returning": {
+        "restore": "returned", "refuse": "not_returned", "vanish": "gone", "keep": "pending", "keep_away": "away",
+    },
+    "returned": {
+        "report": "restored", "reject": "return_rejected", "time_out": "return_unanswered", "silence": "return_unanswered",
+        "return": "returning", "overrule": "overruled", "vanish": "gone",
+    },
+    "restored": {"return": "returning"},
+    "return_rejected": {"report": "restored", "return": "returning", "overrule": "overruled", "vanish": "gone"},
+    "return_unanswered": {
+        "report": "restored", "reject": "return_rejected", "return": "returning", "overrule": "overruled", "vanish": "gone",
+    },
     "not_returned": {},
     "overruled": {},
     "gone": {},
@@ -99,7 +110,7 @@ def test_the_tables_name_what_there_is_and_no_more() -> None:
     assert set(_TARGET_TABLE) == set(TARGET_STATES)
     assert {event for _, event in TARGET_MOVES} == set(TARGET_EVENTS)
     assert {event for _, event in MOVES} == set(EVENTS)
-    assert {state for state in TARGET_STATES if (state, "return") in TARGET_MOVES} == {*_TOLD, "telling", "returned"}
+    assert {state for state in TARGET_STATES if (state, "return") in TARGET_MOVES} == {*_TOLD, "telling", *RETURNED_STATES}
 
 
 @pytest.mark.parametrize(

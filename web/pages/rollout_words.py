@@ -64,6 +64,7 @@ _SKIPPED: Final[Mapping[str, str]] = {
     "other_profile": N_("of another profile"),
     "behind_gateway": N_("behind a gateway, which is what can be configured"),
     "device_revoked": N_("revoked"),
+    "drifted": N_("changed on site"),
 }
 _FAULTS: Final[Mapping[FaultKind, str]] = {
     "rejected": N_("refuse it"),
@@ -124,7 +125,7 @@ def problem(code: TargetState, said: str, language: Language) -> str:
     """said: of a target in that state. The device's own words stay as they are."""
     if code == "alerted":
         return words.rule(said, language) if said else ""
-    if code == "rejected" and said == "drifted":
+    if code in ("rejected", "return_rejected") and said == "drifted":
         return say(language, "runs other values than these")
     if code in ("skipped", "not_returned"):
         reason, _, detail = said.partition(": ")
@@ -175,6 +176,8 @@ def plan(asked: RolloutPlan, language: Language) -> list[PlanLine]:
         lines.append((N_("Only"), _window(asked, language)))
     returning = N_("devices get back what they had") if asked.return_on_abort else N_("devices keep what they were given")
     lines.append((N_("When it aborts"), say(language, returning)))
+    drift = N_("what was changed there is overwritten") if asked.overwrite_drift else N_("left out")
+    lines.append((N_("Devices changed on site"), say(language, drift)))
     if asked.continuous:
         lines.append((N_("Afterwards"), say(language, "devices that join later get it too, until somebody ends it")))
     return [PlanLine(say(language, title), text) for title, text in lines]
