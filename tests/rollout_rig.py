@@ -29,8 +29,8 @@ QUICK = RolloutPlan(
     waves=(Wave(count=3), Wave(percent=50.0), Wave(percent=100.0)),
     per_minute=12_000,
     observe_s=0.0,
-    timeout_s=10.0,
-    silent_after_s=10.0,
+    timeout_s=600.0,  # whoever is to run out of it is made older
+    silent_after_s=600.0,
 )
 
 
@@ -137,7 +137,7 @@ class RolloutRig:
         connect_twins = self.reach if twins is None else reach
         return Conductor(self.database.sp_rollouts, connect_twins, "https://portal.test", lambda: None)
 
-    async def lead(self, rollout_id: str, *states: str, twins: Any = None, deadline_s: float = 60.0) -> Rollout:
+    async def lead(self, rollout_id: str, *states: str, twins: Any = None, deadline_s: float = 90.0) -> Rollout:
         """By rounds without a pause between them, until it is in one of these states."""
         conductor, connection = self.conductor(twins), await connect(self.database.sp_rollouts)
 

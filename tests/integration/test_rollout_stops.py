@@ -49,7 +49,7 @@ async def test_canaries_that_are_all_away_let_nobody_else_be_told(database: Data
         await rig.rounds_until(rollout_id, {"away": 3, "waiting": 7})
         await rig.rounds_for(rollout_id, 5)
         assert (await rig.look(rollout_id)).state == "running", "they may be there in a moment"
-        await fetch(database, "UPDATE remote.rollout SET wave_at = wave_at - interval '1 minute'")
+        await fetch(database, "UPDATE remote.rollout SET wave_at = wave_at - interval '1 hour'")
         found = await rig.lead(rollout_id, "paused")
         assert found.stopped is not None
         assert (found.stopped.code, found.stopped.count, found.stopped.of) == ("no_outcome", 3, 3)
