@@ -192,11 +192,16 @@ class OrderAsks:
         return live.devices.get(device) or NotFound("unknown_device", f"site {site} has no device {device}")
 
     async def _earlier(self, wish: ConfigWish) -> Desired | None:
-        if wish.change.version is None:
-            return None
+        """What config_wishes.plan needs of the history. Raises Unavailable (database_away)."""
+        change = wish.change
         try:
-            async with self._pool.acquire() as connection:
-                return await orders_sql.change(connection, wish.site, wish.device, wish.change.version)
+            if change.version is not None:
+                async with self._pool.acquire() as connection:
+                    return await orders_sql.change(connection, wish.site, wish.device, change.version)
+            if change.kind == "rollout_return" and change.rollout is not None:
+                async with self._pool.acquire() as connection:
+                    return await orders_sql.before_rollout(connection, wish.site, wish.device, change.rollout)
+            return None
         except AWAY as error:
             raise Unavailable("database_away", "the earlier version cannot be read now; try again in a moment") from error
 

@@ -27,20 +27,28 @@ def wished(state: ConfigState, settings: tuple[Setting, ...]) -> Values:
 
 
 def origins_of(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Origin]:
+    """Of what it shall run: a default that was told stays in force when the profile's is edited."""
     layers, own = _layers_and_own(state)
-    return merged(settings, layers, own)[1]
+    values, origins = merged(settings, layers, own)
+    told = state.desired.values if state.desired is not None else {}
+    former = {
+        key
+        for key, each in origins.items()
+        if each.kind == "profile" and not is_same(told.get(key, values[key]), values[key])
+    }
+    return {key: Origin("former_profile") if key in former else each for key, each in origins.items()}
 
 
 def preview(
     state: ConfigState, settings: tuple[Setting, ...], own: Mapping[str, ConfigValue]
 ) -> tuple[list[ValueChange], list[SettingProblem]]:
     """What would change if these became the device's own values, all of them, in the settings' order; and what is wrong."""
-    layers, own_before = _layers_and_own(state)
+    layers, _ = _layers_and_own(state)
     below, _ = inherited(settings, layers)
     shown = {setting.key: setting.default for setting in settings if setting.read_only}  # may be repeated
     kept = {key: value for key, value in own.items() if not is_same(value, (below | shown).get(key))}
     after, origins_after = told_values(state, settings, layers, kept), merged(settings, layers, kept)[1]
-    before, (_, origins_before) = wished(state, settings), merged(settings, layers, own_before)
+    before, origins_before = wished(state, settings), origins_of(state, settings)
     said = state.reported.values if state.reported is not None else {}
     changes = [
         ValueChange(key, before.get(key), after.get(key), said.get(key), origins_before.get(key), origins_after.get(key))

@@ -1,17 +1,21 @@
 """What a wish makes of a device's configuration: where each value comes from, and the version that comes of it.
 
 Where a value comes from, the lowest first: the profile's default, the groups' rollouts in the order in which they came (the
-newest wins), and the device's own.
+newest wins), and the device's own. A rollout changes what it names and nothing else: a default that a device was told stays
+in force when the profile's is edited, until somebody changes that device, having seen it.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, known_values, same_values
+from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, judge, known_values, same_values
 from fleet.device_setting import Setting, check_values, defaults_of, is_same, refusal
-from fleet.errors import BadInput, Conflict
+from fleet.errors import Conflict
 from fleet.limits import CONFIG_LAYERS_MAX
 from fleet.order_messages import ConfigValue
 from fleet.telemetry import UnixMs
+
+_OF_ROLLOUTS: Final = ("rollout", "rollout_return")
 
 
 def inherited(settings: Iterable[Setting], layers: Iterable[Layer]) -> tuple[Values, dict[str, Origin]]:
@@ -57,16 +61,20 @@ def plan(
 ) -> Desired | None:
     """The version that a wish makes; None when it would change nothing.
 
-    earlier: for 'return', the version that is to come back.
-    Raises Conflict (stale_version, not_drifted, unknown_version), RefusedValues (bad_config), BadInput (too_many_layers).
+    earlier: for 'return', the version that is to come back; for 'rollout_return', the one before the rollout, if known.
+    Raises Conflict (stale_version, not_drifted, unknown_version, drifted), RefusedValues (bad_config).
     """
     if change.expected is not None and change.expected != state.version:
         raise Conflict("stale_version", f"the configuration is at version {state.version}, not {change.expected}")
     own, layers = _wished(state, change, earlier, settings)
+    if change.kind in _OF_ROLLOUTS and layers == (state.desired.layers if state.desired is not None else ()):
+        return None
+    if change.kind == "rollout" and not change.overwrite_drift and judge(state, settings) == "drifted":
+        raise Conflict("drifted", "values were changed on site: accept or overwrite that, or let the rollout overwrite it")
     if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
         below, _ = inherited(settings, layers)
         own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
-    values = told_values(state, settings, layers, own)
+    values = _told(state, change, settings, layers, own, earlier)
     problems = check_values(settings, values)
     if problems:
         raise refusal("bad_config", problems)
@@ -106,26 +114,70 @@ def _wished(
                 raise Conflict("not_drifted", "the device runs what it was told")
             return own, layers
         case _:
-            layers = _relayered(layers, change)
-            if len(layers) > CONFIG_LAYERS_MAX:
-                raise BadInput("too_many_layers", f"more than {CONFIG_LAYERS_MAX} groups bear upon this device")
-            return own, layers
+            return own, _relayered(layers, change, known)
 
 
-def _relayered(layers: tuple[Layer, ...], change: Change) -> tuple[Layer, ...]:
+def _told(
+    state: ConfigState,
+    change: Change,
+    settings: tuple[Setting, ...],
+    layers: tuple[Layer, ...],
+    own: Values,
+    earlier: Desired | None,
+) -> Values:
+    """As told_values; but where nobody asked for the profile's defaults, those stay that the device was told before, unless
+    the profile allows them no more.
+    """
+    values, origins = told_values(state, settings, layers, own), merged(settings, layers, own)[1]
+    former: Values = {}
+    if change.kind in ("return", "rollout_return") and earlier is not None:
+        former = _defaults_in(earlier)
+    if change.kind in _OF_ROLLOUTS and state.desired is not None:
+        before = state.desired
+        former |= _defaults_in(before)
+        values = {key: each for key, each in values.items() if key in before.values or origins[key].kind != "profile"}
+    kept = {key: former[key] for key in values if key in former and origins[key].kind == "profile"}
+    wrong = {problem.key for problem in check_values(settings, values | kept)}
+    return values | {key: value for key, value in kept.items() if key not in wrong}
+
+
+def _defaults_in(told: Desired) -> Values:
+    """What came from the profile, as it was then."""
+    others = set(told.own).union(*(layer.values for layer in told.layers))
+    return {key: value for key, value in told.values.items() if key not in others}
+
+
+def _relayered(layers: tuple[Layer, ...], change: Change, known: set[str]) -> tuple[Layer, ...]:
     """A rollout's layer comes out on top. What is given back goes where it stood: no higher than what it makes room for,
-    and below all that was above it, also where these came anew since. Asked again, nothing changes.
+    and below all that was above it, also where these came anew since. Where nothing of this source is left, a person has
+    put it back already. Asked again, nothing changes.
     """
     if change.layer is not None and change.layer in layers:
         return layers
     others = tuple(layer for layer in layers if layer.source != change.source)
     if change.kind == "rollout":
-        return others if change.layer is None else (*others, change.layer)
+        return others if change.layer is None else (*_with_room(others, known), change.layer)
     held = next((place for place, layer in enumerate(layers) if layer.source == change.source), None)
-    if held is not None and change.rollout not in (None, layers[held].rollout):
+    if held is None or change.rollout not in (None, layers[held].rollout):
         return layers  # what another rollout has brought since is not this one's to take
     if change.layer is None:
         return others
     above = [place for place, layer in enumerate(others) if layer.source in change.below]
-    place = min([len(others) if held is None else held, *above])
+    place = min([held, *above])
     return (*others[:place], change.layer, *others[place:])
+
+
+def _with_room(layers: tuple[Layer, ...], known: set[str]) -> tuple[Layer, ...]:
+    """For one more. Where there are too many, the oldest go of which no value is in force, since others above set them all:
+    first those of rollouts to no saved group, which none will come to again. So of the others each sets something alone.
+    """
+    covered = []
+    above: set[str] = set()
+    for layer in reversed(layers):
+        keys = layer.values.keys() & known
+        if keys <= above:
+            covered.insert(0, layer)
+        above |= keys
+    covered.sort(key=lambda layer: layer.source != layer.rollout)
+    going = covered[: max(len(layers) + 1 - CONFIG_LAYERS_MAX, 0)]
+    return tuple(layer for layer in layers if layer not in going)

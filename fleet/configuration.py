@@ -27,7 +27,7 @@ Values = dict[str, ConfigValue]
 ConfigStatus = Literal["in_sync", "pending", "applying", "rejected", "drifted", "unknown"]
 STATUSES: Final[tuple[ConfigStatus, ...]] = ("in_sync", "pending", "applying", "rejected", "drifted", "unknown")
 ChangeKind = Literal["set", "return", "accept_drift", "overwrite", "rollout", "rollout_return"]
-OriginKind = Literal["profile", "group", "device"]
+OriginKind = Literal["profile", "former_profile", "group", "device"]
 _INTERVAL: Final = "report_interval_s"
 _SWITCHES: Final = "input."  # what an agent reports of its inputs: they are its own, no profile knows them
 
@@ -42,7 +42,7 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a value comes from. source, name: of the group's layer."""
+    """Where a value comes from. former_profile: a default that was edited since. source, name: of the group's layer."""
 
     kind: OriginKind
     source: str = ""
@@ -57,6 +57,7 @@ class Change(msgspec.Struct, frozen=True):
     layer    rollout: what it brings; rollout_return: what takes the place of the layer of `source`, None: nothing
     expected the version that whoever wishes has seen; None: whatever it is (rollouts)
     below    rollout_return: sources of those that `layer` stood below
+    overwrite_drift  rollout: also a device that was changed on site
 
     Processes of two releases hand it to each other by the order of its fields: a new one comes last.
     """
@@ -71,6 +72,7 @@ class Change(msgspec.Struct, frozen=True):
     layer: Layer | None = None
     rollout: str | None = None
     below: tuple[str, ...] = ()
+    overwrite_drift: bool = False
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -181,7 +183,7 @@ def returned(state: ConfigState) -> ConfigState:
 
 
 def reported(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, ...], now: UnixMs) -> ConfigState:
-    """After a device's `up/config`; the same object when that says nothing new.
+    """After a device's `up/config`; the same object when that says nothing new, and means nothing new.
 
     Raises BadInput (bad_version) for a version that no mistake explains, and (bad_report) for what is no configuration.
     """
@@ -200,8 +202,9 @@ def reported(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, 
         and known.version == said.version
         and same_values(known.values, said.values)
         and known.rejected == rejected
-    ):
-        return state
+    ):  # the defaults that it is judged by may have been edited since
+        judged = _judged(state, settings, now)
+        return state if judged is state else msgspec.structs.replace(judged, revision=state.revision + 1)
     after = msgspec.structs.replace(
         state, reported=Reported(said.version, dict(said.values), now, rejected), revision=state.revision + 1
     )

@@ -12,7 +12,15 @@ FRENCH: dict[str, Text] = {
     ),
     "not_drifted": Text("Rien à reprendre", "L'appareil applique ce qui lui a été demandé."),
     "unknown_version": Text("Version introuvable", "Cette version de la configuration n'existe pas."),
-    "too_many_layers": Text("Trop de groupes", "Trop de groupes agissent sur cet appareil : retirez-en un."),
+    "drifted": Text(
+        "Modifié sur place",
+        "Des valeurs ont été changées sur place : acceptez-les ou écrasez-les sur la page de l'appareil, ou permettez au"
+        " déploiement de les écraser.",
+    ),
+    "too_many_layers": Text(
+        "Trop de groupes",
+        "Une version antérieure n'acceptait que dix groupes par appareil ; cette limite n'existe plus : recommencez.",
+    ),
     "unknown_command": Text("Commande inconnue", "Les appareils de ce modèle ne connaissent pas cette commande."),
     "unknown_command_id": Text("Commande introuvable", "Cette commande n'existe pas, ou ne vous est pas accessible."),
     "bad_args": Text("Commande refusée", "Un argument au moins n'est pas permis ; chacun est nommé avec ce qui le serait."),
@@ -75,7 +83,14 @@ ENGLISH: dict[str, Text] = {
     "bad_config": Text("Configuration refused", "One value at least is not allowed; each is named with what would be."),
     "not_drifted": Text("Nothing to settle", "The device runs what it was told."),
     "unknown_version": Text("No such version", "This version of the configuration does not exist."),
-    "too_many_layers": Text("Too many groups", "Too many groups bear upon this device: take one away."),
+    "drifted": Text(
+        "Changed on site",
+        "Values were changed on site: accept or overwrite them on the device's page, or let the rollout overwrite them.",
+    ),
+    "too_many_layers": Text(
+        "Too many groups",
+        "An earlier release took ten groups for one device only; there is no such limit any more: try again.",
+    ),
     "unknown_command": Text("Unknown command", "Devices of this profile do not know this command."),
     "unknown_command_id": Text("No such command", "This command does not exist, or is not yours to see."),
     "bad_args": Text("Command refused", "One argument at least is not allowed; each is named with what would be."),

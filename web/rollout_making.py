@@ -64,7 +64,7 @@ async def aimed_at(connection: Connection, asked: RolloutAim) -> Aim:
     """Raises NotFound (unknown_profile, unknown_group), BadInput (bad_target, too_many_targets, no_values), RefusedValues
     (bad_config).
     """
-    found = await aim(connection, asked.profile[:40], asked.group, asked.query)
+    found = (await aim(connection, asked.profile[:40], asked.group, asked.query)).by(asked.plan)
     check_rollout_values(found.settings, asked.values)
     return found
 

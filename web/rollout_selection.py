@@ -21,13 +21,18 @@ from fleet.targets import TargetDevice, TargetQuery
 from web.errors import ConfirmNeeded
 
 
-class KeepsOwn(msgspec.Struct, frozen=True):
-    """A device whose own values under these keys stay in force."""
+class OnSite(msgspec.Struct, frozen=True):
+    """A device that was changed on site."""
 
     site: SiteId
     site_name: str
     device: DeviceId
     name: str
+
+
+class KeepsOwn(OnSite, frozen=True):
+    """A device whose own values under these keys stay in force."""
+
     keys: list[str]
 
 
@@ -41,7 +46,7 @@ class ValueDiff(msgspec.Struct, frozen=True):
 
 class Aim(msgspec.Struct, frozen=True):
     """skipped: reason → devices that the query means and that are left out. everything: nothing was asked of the devices but
-    their profile.
+    their profile. drifted: those that were changed on site.
     """
 
     profile: ProfileRow
@@ -50,6 +55,15 @@ class Aim(msgspec.Struct, frozen=True):
     targets: list[TargetDevice]
     skipped: dict[str, int]
     everything: bool
+    drifted: list[TargetDevice]
+
+    def by(self, plan: RolloutPlan) -> "Aim":
+        """Without those that were changed on site, unless the plan overwrites that."""
+        if plan.overwrite_drift or not self.drifted:
+            return self
+        spared = {each.device for each in self.drifted}
+        left = [each for each in self.targets if each.device not in spared]
+        return msgspec.structs.replace(self, targets=left, skipped=self.skipped | {"drifted": len(spared)})
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -73,7 +87,8 @@ class Preview(msgspec.Struct, frozen=True):
     """As of now; who is meant is found anew when the rollout is made.
 
     offline: get it when they return. keep_own: how many; keepers: some of them. must_confirm: it is only made with
-    confirm_count = devices.
+    confirm_count = devices. drifted: how many that are meant were changed on site, drifters some of them: they are left out
+    (skipped), or what was changed there is overwritten (plan.overwrite_drift).
     """
 
     devices: int
@@ -84,6 +99,8 @@ class Preview(msgspec.Struct, frozen=True):
     keep_own: int
     keepers: list[KeepsOwn]
     changes: list[ValueDiff]
+    drifted: int
+    drifters: list[OnSite]
 
 
 async def aim(connection: Connection, profile_id: str, group_id: str | None, query: TargetQuery | None) -> Aim:
@@ -101,7 +118,8 @@ async def aim(connection: Connection, profile_id: str, group_id: str | None, que
         skipped["other_profile"] = others
     meant = [each for each in found if _left_out(each) is None]
     everything = msgspec.structs.replace(asked, profiles=(), kinds=()).is_everything
-    return Aim(profile, group, asked, meant, dict(skipped), everything)
+    drifted = [each for each in meant if each.config == "drifted"]
+    return Aim(profile, group, asked, meant, dict(skipped), everything, drifted)
 
 
 def check_rollout_values(settings: tuple[Setting, ...], values: Mapping[str, ConfigValue]) -> None:
@@ -115,6 +133,7 @@ def check_rollout_values(settings: tuple[Setting, ...], values: Mapping[str, Con
 
 
 async def preview(connection: Connection, aimed: Aim, values: Values, plan: RolloutPlan) -> Preview:
+    """aimed: by this plan."""
     keeps = await own_values.keepers(connection, [each.device for each in aimed.targets], list(values))
     first = [each for each in aimed.targets if each.device in keeps][:GROUP_PREVIEW_DEVICES]
     return Preview(
@@ -126,6 +145,10 @@ async def preview(connection: Connection, aimed: Aim, values: Values, plan: Roll
         keep_own=len(keeps),
         keepers=[KeepsOwn(each.site, each.site_name, each.device, each.name, keeps[each.device]) for each in first],
         changes=changes(aimed, values),
+        drifted=len(aimed.drifted),
+        drifters=[
+            OnSite(each.site, each.site_name, each.device, each.name) for each in aimed.drifted[:GROUP_PREVIEW_DEVICES]
+        ],
     )
 
 

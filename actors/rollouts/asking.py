@@ -12,7 +12,14 @@ _GONE = frozenset(("unknown_site", "unknown_device", "device_revoked", "behind_g
 
 def bringing(rollout: Rollout, target: Target) -> ConfigWish:
     """Asked twice, it changes nothing the second time: the layer is the same."""
-    change = Change("rollout", why=rollout.name, source=rollout.source, layer=rollout.layer(), rollout=rollout.id)
+    change = Change(
+        "rollout",
+        why=rollout.name,
+        source=rollout.source,
+        layer=rollout.layer(),
+        rollout=rollout.id,
+        overwrite_drift=rollout.plan.overwrite_drift,
+    )
     return ConfigWish(target.site, target.device, change, only_if_there=rollout.plan.window is not None)
 
 

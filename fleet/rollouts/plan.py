@@ -86,6 +86,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     abort_at         at most one threshold of each kind
     return_on_abort  those that were changed get back what they had
     continuous       devices that join the group later get it too, until somebody ends the rollout
+    overwrite_drift  also devices that were changed on site: what was set there is lost. Else they are left out
     Raises BadInput (bad_plan), also when it is decoded.
     """
 
@@ -104,6 +105,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     return_on_abort: bool = True
     continuous: bool = False
     window: SolarWindow | None = None
+    overwrite_drift: bool = False
 
     def __post_init__(self) -> None:
         _check_waves(self.waves)

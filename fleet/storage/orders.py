@@ -33,6 +33,13 @@ _CHANGE: Final = """
     SELECT version, values, own, layers, at, kind, person_id, rollout_id, why FROM remote.config_change
     WHERE site_id = $1 AND device_id = $2 AND version = $3
 """
+_BEFORE_ROLLOUT: Final = """
+    SELECT version, values, own, layers, at, kind, person_id, rollout_id, why FROM remote.config_change
+    WHERE site_id = $1 AND device_id = $2 AND version < (
+        SELECT min(version) FROM remote.config_change
+        WHERE site_id = $1 AND device_id = $2 AND rollout_id = $3 AND kind = 'rollout')
+    ORDER BY version DESC LIMIT 1
+"""
 _COMMAND_COLUMNS: Final = (
     "id, site_id, device_id, number, name, args, state, revision, created_at, created_by, idempotency_key, batch_id,"
     " expires_at, run_s, sent_at, accepted_at, ended_at, detail, late"
@@ -137,6 +144,12 @@ async def load_open_commands(
 async def change(connection: Connection, site: SiteId, device: DeviceId, version: int) -> Desired | None:
     """An earlier version of a configuration."""
     row = await connection.fetchrow(_CHANGE, site, device, version)
+    return None if row is None else _desired(row)
+
+
+async def before_rollout(connection: Connection, site: SiteId, device: DeviceId, rollout_id: str) -> Desired | None:
+    """The version that a rollout has changed; None when there was none, or when none is left of either."""
+    row = await connection.fetchrow(_BEFORE_ROLLOUT, site, device, rollout_id)
     return None if row is None else _desired(row)
 
 

@@ -72,7 +72,8 @@ async def add_newcomers(connection: Connection, rollout: Rollout) -> int:
     if rollout.query.profiles and rollout.profile not in rollout.query.profiles:
         return 0
     meant = await targets.matching(connection, query, limit=BULK_TARGETS_MAX)
-    new = [each for each in meant if each.device not in known and each.gateway is None and not each.revoked][:room]
+    fit = [each for each in meant if rollout.plan.overwrite_drift or each.config != "drifted"]  # later, once that is settled
+    new = [each for each in fit if each.device not in known and each.gateway is None and not each.revoked][:room]
     if not new:
         return 0
     return await add_targets(connection, rollout.id, new, {each.device: len(rollout.plan.waves) for each in new})

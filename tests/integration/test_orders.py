@@ -185,6 +185,22 @@ async def test_a_killed_shard_goes_on_with_commands_of_every_state(database: Dat
     assert (await row_of(database, "absent"))["state"] == "queued"
 
 
+async def test_what_a_rollout_gives_back_is_what_the_device_was_told_before(shard: TwinShard, database: Database) -> None:
+    """Also where the profile's default is another one by then: what it was stands in the device's history."""
+    await shard.change_configs([wish(Change("set", own={}))])
+    brought = Layer("r-1", "R", "r-1", {"report_interval_s": 30.0})
+    (told_it,) = await shard.change_configs([wish(Change("rollout", source="r-1", layer=brought, rollout="r-1"))])
+    await fetch(
+        database,
+        "UPDATE remote.config_change SET values = jsonb_set(values, '{report_interval_s}', '77') WHERE version < $1",
+        told_it.version,
+    )
+    (given,) = await shard.change_configs([wish(Change("rollout_return", source="r-1", rollout="r-1"))])
+    assert (given.problem, given.changed) == (None, True)
+    (row,) = await fetch(database, "SELECT values FROM remote.config_change WHERE version = $1", given.version)
+    assert row["values"]["report_interval_s"] == 77
+
+
 async def test_a_configuration_goes_its_way(shard: TwinShard, device: Device, database: Database) -> None:
     change = Change("set", own={"report_interval_s": 30.0}, person_id="otto", expected=0)
     (given,) = await shard.change_configs([wish(change)])

@@ -203,6 +203,28 @@ async def test_a_rollout_is_made_step_by_step(portal: Web) -> None:
     assert (await read(portal, made.headers["location"])).status_code == 200
 
 
+async def test_what_was_changed_on_site_is_shown_before_it_begins(portal: Web) -> None:
+    await portal.execute("UPDATE remote.rollout SET state = 'aborted'")
+    drifted = (
+        "INSERT INTO remote.config (site_id, device_id, status, status_at, revision)"
+        " SELECT site_id, id, 'drifted', now(), 1 FROM registry.device WHERE profile_id = 'gateway' AND id < $1"
+        " ON CONFLICT DO NOTHING"
+    )
+    await portal.execute(drifted, "gw-02")
+    plan = {"waves": "100 %", "per_minute": "60", "observe_min": "1", "timeout_min": "5", "silent_min": "5"}
+    plan |= {"energy_min": "0,5", "energy_wait_h": "48"}
+    answer = await step(portal, "check", VALUES | plan)
+    assert shown_step(answer) == "check", answer.text
+    assert f'name="confirm_count" value="{GATEWAYS - 2}"' in answer.text
+    assert re.search(r'data-testid="drifted".*?/devices/gw-01/configuration', answer.text, re.DOTALL)
+    answer = await step(portal, "check", VALUES | plan | {"overwrite_drift": "yes"})
+    assert f'name="confirm_count" value="{GATEWAYS}"' in answer.text
+    assert 'data-testid="drifted"' in answer.text
+    await portal.execute(drifted, "gw-99")
+    answer = await step(portal, "check", VALUES | plan)
+    assert (answer.status_code, shown_step(answer), 'data-code="drifted"' in answer.text) == (409, "plan", True)
+
+
 @pytest.mark.parametrize(
     ("go", "changes", "back_at", "marked"),
     [

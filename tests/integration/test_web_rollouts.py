@@ -7,7 +7,8 @@ import pytest
 
 from fleet.limits import CONFIRM_TARGETS
 from fleet.rollouts.lifecycle import STATES
-from fleet.storage import notices
+from fleet.storage import notices, rollout_steps, rollouts
+from fleet.storage.database import connect
 from tests.web_app import ALPHA, BETA, Web, listen
 
 ROLLOUTS = "/api/v1/rollouts"
@@ -105,6 +106,50 @@ async def test_looking_ahead_tells_who_and_what(web: Web, ops: dict[str, str]) -
     (change,) = seen["changes"]
     assert (change["key"], change["after"]) == ("report_interval_s", 30)
     assert await web.execute("SELECT id FROM remote.rollout") == []
+
+
+async def changed_on_site(web: Web, device: str, status: str = "drifted") -> None:
+    await web.execute(
+        "INSERT INTO remote.config (site_id, device_id, status, status_at, revision)"
+        " SELECT site_id, id, $2, now(), 1 FROM registry.device WHERE id = $1"
+        " ON CONFLICT (site_id, device_id) DO UPDATE SET status = excluded.status",
+        device, status,
+    )  # fmt: skip
+
+
+async def test_what_was_changed_on_site_is_spared_unless_the_plan_overwrites_it(web: Web, ops: dict[str, str]) -> None:
+    await changed_on_site(web, "gw-00")
+    asked = {"profile": PROFILE, "query": {"devices": CANARY}, "values": VALUES}
+    seen = (await web.client.post(f"{ROLLOUTS}/preview", json=asked, headers=ops)).json()
+    assert (seen["devices"], seen["skipped"], seen["drifted"]) == (1, {"drifted": 1}, 1)
+    assert [(each["device"], each["site"]) for each in seen["drifters"]] == [("gw-00", ALPHA)]
+    made = (await make(web, ops)).json()
+    assert [row["device_id"] for row in await web.execute("SELECT device_id FROM remote.rollout_target")] == ["gw-01"]
+    over = {"overwrite_drift": True}
+    seen = (await web.client.post(f"{ROLLOUTS}/preview", json=asked | {"plan": over}, headers=ops)).json()
+    assert (seen["devices"], seen["skipped"], seen["drifted"]) == (2, {}, 1)
+    also = (await make(web, ops, plan=over)).json()
+    assert (made["targets"], made["plan"]["overwrite_drift"]) == (1, False)
+    assert (also["targets"], also["plan"]["overwrite_drift"]) == (2, True)
+    stored = await web.execute("SELECT plan ? 'overwrite_drift' AS asked FROM remote.rollout ORDER BY id")
+    assert [row["asked"] for row in stored] == [False, True], "the release before reads the plans of those that need it not"
+    await changed_on_site(web, "gw-01")
+    none = await make(web, ops)
+    assert (none.status_code, none.json()["code"]) == (422, "empty_selection")
+
+
+async def test_a_newcomer_joins_once_what_was_changed_there_is_settled(web: Web, ops: dict[str, str]) -> None:
+    made = await make(web, ops, query={"sites": [ALPHA]}, plan={"continuous": True})
+    await add_gateways(web, 1, first=4)
+    await changed_on_site(web, "gw-04")
+    connection = await connect(web.owner)
+    try:
+        rollout = await rollouts.rollout(connection, made.json()["id"])
+        assert await rollout_steps.add_newcomers(connection, rollout) == 0
+        await changed_on_site(web, "gw-04", "in_sync")
+        assert await rollout_steps.add_newcomers(connection, rollout) == 1
+    finally:
+        await connection.close()
 
 
 async def test_what_a_groups_template_loses_is_told(web: Web, ops: dict[str, str]) -> None:

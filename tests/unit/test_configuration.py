@@ -24,7 +24,7 @@ from fleet.configuration import (
     settings_of,
 )
 from fleet.device_setting import RefusedValues
-from fleet.errors import BadInput, Conflict
+from fleet.errors import Conflict
 from fleet.limits import (
     CONFIG_LAYERS_MAX,
 )
@@ -193,8 +193,8 @@ def test_a_group_has_one_layer_and_there_are_not_many() -> None:
     assert [each.source for each in desired_of(state).layers][-1] == "g0"
     assert desired_of(state).values["limit_pct"] == 77.0
     assert plan(state, change("rollout", source="g0", layer=layer("g0", limit_pct=77.0)), SETTINGS, None, 1) is None
-    with pytest.raises(BadInput, match="too_many_layers"):
-        plan(state, change("rollout", source="new", layer=layer("new")), SETTINGS, None, 1)
+    state = after(state, change("rollout", source="new", layer=layer("new", limit_pct=78.0)))
+    assert len(desired_of(state).layers) == CONFIG_LAYERS_MAX, "the oldest that others cover has made room"
 
 
 def test_drift_is_accepted_or_overwritten_and_only_drift() -> None:
@@ -204,7 +204,9 @@ def test_drift_is_accepted_or_overwritten_and_only_drift() -> None:
             plan(state, change(kind), SETTINGS, None, 1)
     drifted = reported(state, said(1, limit_pct=50.0, report_interval_s=30.0), SETTINGS, 2)
     assert drifted.status == "drifted"
-    accepted = desired_of(after(drifted, change("accept_drift")))
+    with pytest.raises(Conflict, match="stale_report"):
+        plan(drifted, change("accept_drift", reported_at=1), SETTINGS, None, 3)
+    accepted = desired_of(after(drifted, change("accept_drift", reported_at=2)))
     assert (accepted.version, accepted.own) == (2, {"limit_pct": 50.0, "report_interval_s": 30.0})
     over = desired_of(after(drifted, change("overwrite")))
     assert (over.version, over.values) == (2, desired_of(state).values)

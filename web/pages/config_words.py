@@ -63,6 +63,8 @@ def receipt(kind: str, language: Language) -> str:
 def origin(of: OriginView | None, language: Language) -> str:
     if of is None or of.kind == "profile":
         return say(language, "Device profile")
+    if of.kind == "former_profile":
+        return say(language, "Device profile, before it was edited")
     if of.kind == "device":
         return say(language, "This device")
     return say(language, "Group “%(name)s”", name=of.name) if of.name else say(language, "Rollout")

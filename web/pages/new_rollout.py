@@ -13,7 +13,7 @@ from litestar.response import Redirect
 
 from fleet.configuration import Values
 from fleet.device_setting import RefusedValues, Setting
-from fleet.errors import BadInput, FleetError
+from fleet.errors import BadInput, Conflict, FleetError
 from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import groups, profile_versions
 from fleet.storage.database import Connection
@@ -175,8 +175,12 @@ def _with_values(draft: Draft, settings: tuple[Setting, ...], language: Language
 
 def _with_plan(draft: Draft, language: Language) -> Draft:
     plan, errors, said = plan_in(draft.fields)
-    if plan is not None:
-        return msgspec.structs.replace(draft, plan=plan)
+    if plan is not None and draft.aimed is not None:
+        aimed = draft.aimed.by(plan)
+        if aimed.targets:
+            return msgspec.structs.replace(draft, plan=plan, aimed=aimed)
+        everyone = Conflict("drifted", "every device that is meant was changed on site")
+        return msgspec.structs.replace(draft, wrong="plan", refusal=problem_of(everyone, language))
     refusal = problem_of(BadInput("bad_plan", said), language) if said else None
     told = {name: say(language, text) for name, text in errors.items()}
     return msgspec.structs.replace(draft, wrong="plan", errors=told, refusal=refusal)

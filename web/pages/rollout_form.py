@@ -65,6 +65,7 @@ def fields_of_plan(plan: RolloutPlan) -> dict[str, str]:
         "window_until": "",
         "return_on_abort": "yes" if plan.return_on_abort else "",
         "continuous": "yes" if plan.continuous else "",
+        "overwrite_drift": "yes" if plan.overwrite_drift else "",
     }
     for kind in FAULT_KINDS:
         found = next((each for each in plan.abort_at if each.kind == kind), None)
@@ -78,7 +79,7 @@ def fields_of_plan(plan: RolloutPlan) -> dict[str, str]:
 
 
 def preset_of(plan: RolloutPlan | None) -> Preset | None:
-    """Which of the ready-made plans it is, but for continuing."""
+    """Which of the ready-made plans it is, but for continuing, and for what was changed on site."""
     return next((name for name, each in PRESETS.items() if plan is not None and _alike(plan, each)), None)
 
 
@@ -110,6 +111,7 @@ def plan_in(fields: Fields) -> tuple[RolloutPlan | None, Errors, str]:
             energy=energy,
             return_on_abort=bool(fields.get("return_on_abort")),
             continuous=bool(fields.get("continuous")),
+            overwrite_drift=bool(fields.get("overwrite_drift")),
             window=None if window == SolarWindow() else window,
         )
     except BadInput as error:
@@ -188,7 +190,7 @@ def _control_of(detail: str) -> str:
 
 
 def _alike(one: RolloutPlan, other: RolloutPlan) -> bool:
-    kept = {name for name in RolloutPlan.__struct_fields__ if name != "continuous"}
+    kept = {name for name in RolloutPlan.__struct_fields__ if name not in ("continuous", "overwrite_drift")}
     return all(getattr(one, name) == getattr(other, name) for name in kept)
 
 
