@@ -42,6 +42,7 @@ def run(script: str, folder: Path, **told: str) -> subprocess.CompletedProcess[s
     for name, line in {
         "docker": f'echo "$PWD: $*" >>{folder}/called; {told.pop("docker", ":")}',
         "sudo": 'exec "$@"',
+        "logger": f'echo "$*: $(cat)" >>{folder}/journal',
     }.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
         (tools / name).chmod(0o755)
@@ -76,7 +77,7 @@ def test_a_new_public_certificate_goes_where_the_platform_looks(tmp_path: Path) 
 
 def test_what_runs_every_night_follows_an_upgrade_and_starts_nothing(tmp_path: Path) -> None:
     lines = content("/etc/cron.d/solarperform").splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     for release in ("old", "new"):
         (tmp_path / release).mkdir()
         run(f"ln -sfn {tmp_path}/{release} {tmp_path}/link", tmp_path)
@@ -87,9 +88,19 @@ def test_what_runs_every_night_follows_an_upgrade_and_starts_nothing(tmp_path: P
             done = run(command.replace(LINK, str(tmp_path / "link")), tmp_path)
             assert done.returncode == 0, done.stderr
     called = (tmp_path / "called").read_text().splitlines()
-    assert len(called) == 6
+    assert len(called) == 8
     assert {call.partition(":")[0] for call in called} == {str(tmp_path / "link")}
     assert [call for call in called if " run " in call and " --no-deps " not in call] == []
+
+
+def test_what_the_doctor_finds_is_kept_and_told_when_nobody_looks(tmp_path: Path) -> None:
+    """No alert sees the public certificate: the doctor does, every day; cron mails what a line says."""
+    (line,) = (each for each in content("/etc/cron.d/solarperform").splitlines() if "doctor" in each)
+    command = re.sub(r"^(?:\S+ ){6}", "", line).replace(LINK, str(tmp_path))
+    done = run(command, tmp_path, docker="echo 'it ends soon'; exit 1")
+    told = (tmp_path / "journal").read_text()
+    assert told == "-s -t solarperform-doctor: it ends soon\n"
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_upgrade_takes_new_images_and_both_ways_change_the_link(tmp_path: Path) -> None:
