@@ -128,7 +128,7 @@ class Storm:
 
     async def _give(self, run: Run) -> None:
         name, args = ("blink", {"duration_s": 1}) if run.device in self.rig.agents else ("read_info", {})
-        body = {"name": name, "args": args, "expires_in_s": 5.0 if run.aim == "expiring" else 60.0}
+        body = {"name": name, "args": args, "expires_in_s": 5.0 if run.aim == "expiring" else 600.0}
         while True:
             answer = await self._tried(run, "POST", "commands", body, {"Idempotency-Key": run.key})
             if answer is None:

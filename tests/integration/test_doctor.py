@@ -30,6 +30,12 @@ from tests.servers import Broker, Database, Pki, mosquitto_server, pki_folder, s
 NOW = datetime.now(UTC)
 
 
+@pytest.fixture(autouse=True)
+def _in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the doctor was asked for another language before: it tells its whole process."""
+    monkeypatch.setenv("LC_ALL", "C")
+
+
 class Refusing(BaseHTTPRequestHandler):
     """As the gateway answers who has no token; and one that forgot to."""
 

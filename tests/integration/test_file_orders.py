@@ -121,7 +121,7 @@ async def test_a_fortnight_comes_to_the_same_days_and_they_are_true(
 
 async def test_counters_that_fall_are_begun_anew_and_count_on(database: Database, tmp_path: Path) -> None:
     """An inverter's counter that was reset at noon, and one line of nonsense; told by two files, the later one first."""
-    start, _ = day_bounds(NOW.date() - timedelta(days=20), PARIS)
+    start, _ = day_bounds(date(NOW.year - 1, 7, 1), PARIS)  # of 24 hours
     shown = [(start + n * 900_000, 50_000 + 100 * n if n < 48 else 100 * (n - 48)) for n in range(97)]
     shown[70] = shown[70][0], 3
     rows = [f"{t},{INVERTER},{wh}\n" for t, wh in shown]
