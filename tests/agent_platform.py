@@ -92,7 +92,7 @@ class Platform:
         tls = client_context(ca_file=own.ca_file, cert_file=own.cert_file, key_file=own.key_file)
         while True:
             try:
-                async with aiomqtt.Client("localhost", own.port, identifier="ear", tls_context=tls) as client:
+                async with aiomqtt.Client("localhost", own.port, identifier="ear", tls_context=tls, timeout=60.0) as client:
                     await client.subscribe([(f"{topics.ROOT}/+/+/+/{way}/#", 1) for way in ("up", "down")])
                     self.client = client
                     async for message in client.messages:

@@ -64,12 +64,12 @@ class AgentProcess:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     async def until(self, condition: Callable[[], object], what: str, deadline_s: float = _DEADLINE_S) -> None:
         end = time.monotonic() + deadline_s

@@ -35,7 +35,7 @@ from tests.servers import Database, certs
 
 SITE = SiteId("s-roof")
 OTHER_SITE = SiteId("s-barn")
-_START_S = 30.0
+_START_S = 90.0
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -75,13 +75,13 @@ class Authority:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
         self.settings.ready_file.unlink(missing_ok=True)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=90)
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([sys.executable, "-m", "certs", *arguments], capture_output=True, text=True, check=False)
@@ -210,7 +210,7 @@ def client(running: Authority, shown: tuple[Path, Path] | None = None) -> httpx.
     context = ssl.create_default_context(cafile=str(running.trust))
     if shown is not None:
         context.load_cert_chain(*shown)
-    return httpx.AsyncClient(base_url=running.url, verify=context, timeout=20.0, trust_env=False)
+    return httpx.AsyncClient(base_url=running.url, verify=context, timeout=60.0, trust_env=False)
 
 
 async def enrol(running: Authority, code: ClaimCode, csr: bytes, **headers: str) -> x509.Certificate:

@@ -135,7 +135,7 @@ class EdgeFleet:
     async def connected(self) -> None:
         await self._until(lambda: all(device.link.up for device in self.devices))
 
-    async def all_acked(self, deadline_s: float = 25.0) -> None:
+    async def all_acked(self, deadline_s: float = 90.0) -> None:
         await self._until(lambda: all(device.acked >= len(device.offered) for device in self.devices), deadline_s)
 
     async def progress(self, messages: int = 1) -> None:
@@ -150,7 +150,7 @@ class EdgeFleet:
                 device.outbox.check()
             await asyncio.sleep(_CHECK_PERIOD_S)
 
-    async def _until(self, condition: Callable[[], bool], deadline_s: float = 25.0) -> None:
+    async def _until(self, condition: Callable[[], bool], deadline_s: float = 90.0) -> None:
         async def holds() -> bool:
             return condition()
 
@@ -187,7 +187,7 @@ async def edge_fleet(broker: Broker, seed: int, *, window: int = 256, connect: b
     finally:
         for device in devices:
             device.link.stop()
-        await asyncio.wait(links, timeout=10.0)
+        await asyncio.wait(links, timeout=60.0)
         await ended(tending)
 
 

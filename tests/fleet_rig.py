@@ -119,7 +119,7 @@ class Device:
         chain, key = pki.device(device)
         tls = client_context(ca_file=pki.server_trust, cert_file=chain, key_file=key)
         self.client = aiomqtt.Client(
-            broker.host, broker.device_port, identifier=device, tls_context=tls, socket_options=AT_ONCE
+            broker.host, broker.device_port, identifier=device, tls_context=tls, socket_options=AT_ONCE, timeout=60.0
         )
         self.acked = 0
         self.told: list[tuple[str, bytes]] = []
@@ -144,7 +144,7 @@ class Device:
     async def raw(self, channel: str, payload: bytes) -> None:
         await self.client.publish(f"{topics.device_root(self.site, self.id)}/{channel}", payload, qos=1)
 
-    async def acked_up_to(self, seq: int, deadline_s: float = 30.0) -> None:
+    async def acked_up_to(self, seq: int, deadline_s: float = 90.0) -> None:
         async def reached() -> bool:
             return self.acked >= seq
 

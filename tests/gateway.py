@@ -101,7 +101,7 @@ class Gateway:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
     def tls(self, shown: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.trust))
@@ -110,7 +110,7 @@ class Gateway:
         return context
 
     def client(self, **more: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, verify=self.tls(), timeout=20.0, trust_env=False, **more)
+        return httpx.Client(base_url=self.url, verify=self.tls(), timeout=60.0, trust_env=False, **more)
 
     def _listens(self) -> bool:
         try:
@@ -204,7 +204,7 @@ class WebProcess:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
 
     def _answers(self) -> bool:
         try:

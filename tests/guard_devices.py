@@ -85,7 +85,7 @@ def device_client(guard: Guard, device: str, **more: Any) -> aiomqtt.Client:
         guard.broker.device_port,
         identifier=device,
         tls_context=tls_of(guard, device),
-        timeout=5.0,
+        timeout=60.0,
         **more,
     )
 
@@ -102,7 +102,7 @@ async def gets_in(guard: Guard, device: str) -> bool:
 
 def greet(guard: Guard, device: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
     """Connected and welcomed. Raises OSError (ssl.SSLError is one)."""
-    plain = socket.create_connection(("127.0.0.1", guard.broker.device_port), 5.0)
+    plain = socket.create_connection(("127.0.0.1", guard.broker.device_port), 60.0)
     connection = context.wrap_socket(plain, server_hostname="localhost", session=session)
     connection.sendall(mqtt5.ConnectPacket(client_id=device, clean_start=True).write())
     if not connection.recv(100):
@@ -169,7 +169,7 @@ class Listener:
         while True:
             context = ssl.create_default_context(cafile=str(platform.ca_file))
             context.load_cert_chain(platform.cert_file, platform.key_file)
-            client = aiomqtt.Client("localhost", platform.port, identifier="listener", tls_context=context, timeout=5.0)
+            client = aiomqtt.Client("localhost", platform.port, identifier="listener", tls_context=context, timeout=60.0)
             self._client = client
             with contextlib.suppress(aiomqtt.MqttError, OSError):
                 async with client:

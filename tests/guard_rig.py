@@ -30,7 +30,7 @@ from tests.fleet_rig import seed_fleet, until
 from tests.servers import Broker, Database, Pki, certs, server_folder
 
 SITE = SiteId("g-site")
-DEADLINE_S = 25.0
+DEADLINE_S = 90.0
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Guard:
         process, self.process = self.process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
     async def ready(self) -> None:
         async def looked() -> bool:

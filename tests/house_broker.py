@@ -29,7 +29,7 @@ class HouseBroker:
     process: "subprocess.Popen[bytes]"
 
     def client(self) -> aiomqtt.Client:
-        return aiomqtt.Client(LOOPBACK, self.port, username="house", password="secret")
+        return aiomqtt.Client(LOOPBACK, self.port, username="house", password="secret", timeout=60.0)
 
     def settings(self, *topics: str, **more: object) -> MqttSettings:
         return MqttSettings(host=LOOPBACK, port=self.port, topics=topics, password_file=str(self.password_file), **more)  # type: ignore[arg-type]

@@ -337,7 +337,7 @@ async def obedient_fleet(
         yield fleet
     finally:
         fleet.close()
-        await asyncio.wait([running], timeout=10.0)
+        await asyncio.wait([running], timeout=60.0)
         running.cancel()
 
 

@@ -37,7 +37,7 @@ from fleet.settings import (
 from fleet.storage.pull_secrets import make_key
 from tests.servers import Database, Pki
 
-DEADLINE_S: Final = 30.0
+DEADLINE_S: Final = 90.0
 _CAPABILITIES: Final = 0x20080522  # the kernel's structure of two times 32
 _DAC_OVERRIDE: Final = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 MODULES: Final = {

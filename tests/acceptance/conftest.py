@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.demo import DESKTOP, PHONE, Demo, chromium, running_demo
 
-EXPECTED_MS = 30_000  # unless a test says otherwise
+EXPECTED_MS = 60_000  # unless a test says otherwise
 TEST_S = 480.0  # a module's first test waits for the demo's start too
 
 expect.set_options(timeout=EXPECTED_MS)

@@ -58,7 +58,7 @@ class Spares:
     def kill(self) -> None:
         if self.working is not None:
             self.working.kill()
-            self.working.wait(timeout=10)
+            self.working.wait(timeout=60)
 
     def freeze(self) -> "subprocess.Popen[bytes]":
         """The one at work, which is given up and not ended."""
@@ -69,7 +69,7 @@ class Spares:
     def close(self) -> None:
         self.kill()
         self._spare.kill()
-        self._spare.wait(timeout=10)
+        self._spare.wait(timeout=60)
 
     def _prepared(self) -> "subprocess.Popen[bytes]":
         with self._log_file.open("ab") as log:
@@ -165,7 +165,7 @@ class CrashRig:
     def close(self) -> None:
         for process in self._frozen:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         for agent in self.agents.values():
             if agent.running:
                 agent.kill()

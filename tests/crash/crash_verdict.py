@@ -42,7 +42,7 @@ async def stormed(
     sites = {f"storm-{first}": dict.fromkeys(devices[first : first + 50], "gateway") for first in range(0, runs, 50)}
     async with (
         crash_rig(folder, parts, sites, list(agents), luck) as rig,
-        httpx.AsyncClient(base_url=rig.web, timeout=15.0) as client,
+        httpx.AsyncClient(base_url=rig.web, timeout=60.0) as client,
     ):
         storm = Storm(rig, client, await signed_in(client), luck)
         for number, group in enumerate(planned(runs, devices, agents, size, luck)):

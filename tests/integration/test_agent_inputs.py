@@ -106,7 +106,7 @@ async def test_a_device_that_goes_away_is_an_error_and_is_found_when_it_returns(
             await sink.latest("INV-0001")
             await device.__aexit__()
             with pytest.raises(Unavailable) as away:
-                await asyncio.wait_for(reading, 30)
+                await asyncio.wait_for(reading, 60)
             assert away.value.code in ("modbus_away", "modbus_refused")
         with pytest.raises(Unavailable) as away:
             await sunspec(device.port, tmp_path).run(sink)
@@ -270,7 +270,7 @@ async def test_a_venus_is_kept_awake_by_the_id_that_its_own_messages_carry(house
                 return bool(sink.messages)
 
             await until(hello, period_s=0.2)
-            message = await asyncio.wait_for(anext(aiter(venus.messages)), 10)
+            message = await asyncio.wait_for(anext(aiter(venus.messages)), 60)
             assert str(message.topic) == "R/c0619ab1d2e3/keepalive"
 
 
@@ -286,7 +286,7 @@ async def test_a_sparkplug_node_whose_birth_was_missed_is_asked_for_another_one(
                 return bool(sink.messages)
 
             await until(data, period_s=0.2)
-            asked = await asyncio.wait_for(anext(aiter(node.messages)), 10)
+            asked = await asyncio.wait_for(anext(aiter(node.messages)), 60)
             assert b"Node Control/Rebirth" in bytes(asked.payload)
 
 
@@ -296,11 +296,11 @@ async def test_what_was_heard_is_handed_on_when_the_broker_vanishes(house: House
         await client.subscribe("R/#")
         source = make_input(house.settings("N/#", victron_portal="venus1"), profile="gateway", state_folder=tmp_path)
         async with running(source, sink) as reading:
-            await asyncio.wait_for(anext(aiter(client.messages)), 10)  # its keep-alive: it has subscribed
+            await asyncio.wait_for(anext(aiter(client.messages)), 60)  # its keep-alive: it has subscribed
             await client.publish("N/venus1/grid/40/Ac/Power", b'{"value": 5}', qos=1)
             house.process.terminate()
             with pytest.raises(Unavailable) as found:
-                await asyncio.wait_for(reading, 30)
+                await asyncio.wait_for(reading, 60)
     assert found.value.code == "local_broker_away"
     assert [message.payload for message in sink.messages] == [b'{"value": 5}']
 

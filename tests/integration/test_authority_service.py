@@ -31,7 +31,7 @@ from tests.authority import (
 )
 from tests.servers import Cluster, Database, certs
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 async def until_revoked(running: Authority, *serials: int) -> x509.CertificateRevocationList:

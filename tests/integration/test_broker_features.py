@@ -106,7 +106,7 @@ async def device(recorder: Recorder, broker: Broker) -> AsyncIterator[tuple[Link
         yield link, ears
     finally:
         link.stop()
-        await asyncio.wait([running], timeout=10.0)
+        await asyncio.wait([running], timeout=60.0)
 
 
 async def portal_looks(recorder: Recorder, shard: TwinShard, speaking: tuple[Link, Ears], feed: LiveFeed) -> None:

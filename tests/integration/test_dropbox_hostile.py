@@ -197,7 +197,7 @@ async def test_garbage_ends_one_session_and_nothing_else(dropbox: DropRig, login
             body = bytes([chance.choice([*Kind, 99])]) + chance.randbytes(size)
             client.send_bytes((len(body) if whole else chance.getrandbits(32)).to_bytes(4, "big") + body)
             writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await reader.read()
                 await writer.channel.wait_closed()
     async with raw(dropbox, login) as client:

@@ -176,7 +176,7 @@ async def test_paramiko_puts_and_appends(dropbox: DropRig, login: Login, curve: 
         client = paramiko.SSHClient()
         client.load_host_keys(str(dropbox.known_hosts))
         client.connect(
-            LOOPBACK, dropbox.port, login.device, login.password, look_for_keys=False, allow_agent=False, timeout=20
+            LOOPBACK, dropbox.port, login.device, login.password, look_for_keys=False, allow_agent=False, timeout=60
         )
         with client, client.open_sftp() as box:
             assert box.put(str(curve), "day.csv").st_size == len(CURVE)

@@ -41,7 +41,7 @@ class Simulation:
     def kill(self, number: int = signal.SIGKILL) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(timeout=15)
+        self.process.wait(timeout=90)
 
 
 @pytest.fixture

@@ -372,7 +372,7 @@ async def test_who_sends_half_a_request_is_hung_up_on(running: Authority) -> Non
     opened[0][1].write(b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     opened[1][1].write(b"POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\nMII")
     for reader, _ in opened:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             try:
                 while await reader.read(1000):
                     pass

@@ -28,7 +28,7 @@ class Running:
         self.task = asyncio.create_task(self.shard.run())
 
     async def is_superseded(self) -> None:
-        await asyncio.wait([self.task], timeout=20.0)
+        await asyncio.wait([self.task], timeout=90.0)
         with pytest.raises(StaleOwner):
             self.task.result()
 

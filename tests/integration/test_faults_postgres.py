@@ -113,6 +113,6 @@ async def test_the_writer_waits_whenever_it_learns_that_its_idle_connection_is_g
             await asyncio.sleep(0)
         committing = asyncio.create_task(writer.commit([Entry("topic", None, None, [], [letter])], 0))
         await asyncio.to_thread(own_postgres.server.start)
-        await asyncio.wait_for(committing, 20.0)
+        await asyncio.wait_for(committing, 90.0)
     await writer.close()
     assert len(await fetch(fragile, "SELECT 1 FROM telemetry.dead_letter")) == 10

@@ -78,7 +78,7 @@ async def test_a_shard_that_dies_around_its_commit_loses_nothing(
             for _ in range(DEATHS):
                 fate.batches_left = luck.randint(1, 4)
                 with pytest.raises(ExceptionGroup) as end:
-                    await asyncio.wait_for(TwinShard(0, settings).run(), 20.0)
+                    await asyncio.wait_for(TwinShard(0, settings).run(), 90.0)
                 assert end.group_contains(Died)
                 await check_acked(database, fleet.devices)
         fate.batches_left = 0

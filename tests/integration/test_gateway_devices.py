@@ -180,7 +180,7 @@ async def test_a_request_that_is_too_large_is_told_so(running: Authority) -> Non
 
 
 async def test_devices_are_served_under_their_own_name_and_nothing_else_is(front: Gateway) -> None:
-    async with httpx.AsyncClient(verify=front.tls(), trust_env=False) as asking:
+    async with httpx.AsyncClient(verify=front.tls(), timeout=60.0, trust_env=False) as asking:
         there = f"https://127.0.0.1:{front.port}"
         extensions = {"sni_hostname": "devices.test"}
         found = await asking.get(f"{there}/.well-known/est/cacerts", headers={"Host": "devices.test"}, extensions=extensions)

@@ -131,7 +131,8 @@ def test_whatever_is_wrong_with_a_token_it_goes_no_further(site: Site, client: h
         for answer in (in_header, client.get(ME, headers={"Cookie": f"{ACCESS_COOKIE}={token}"})):
             assert (answer.status_code, answer.json()["code"]) == (401, "bad_token"), what
             assert site.entry(answer)["upstream"] == "", what
-        assert httpx.get(f"{site.web.url}{ME}", headers=bearer(token), trust_env=False).status_code in (200, 401), what
+        there = httpx.get(f"{site.web.url}{ME}", headers=bearer(token), timeout=60.0, trust_env=False)
+        assert there.status_code in (200, 401), what
     for scheme in ("Basic b3R0bzp4", "Bearer", "Bearer a b", signed(*parts)):
         assert client.get(ME, headers={"Authorization": scheme}).json()["code"] == "bad_token", scheme
     assert not any(token in site.web.log + site.gateway.errors for token in tokens.values() if len(token) > 20)
@@ -142,7 +143,7 @@ def test_a_refusal_reads_as_the_webs_own(site: Site, client: httpx.Client, langu
     for headers, code in (({}, "not_signed_in"), (bearer("a.b.c"), "bad_token")):
         asked = {"Accept-Language": f"de, {language};q=0.9", "Host": f"localhost:{site.gateway.port}"} | headers
         here = client.get(ME, headers=asked)
-        there = httpx.get(f"{site.web.url}{ME}", headers=asked, trust_env=False)
+        there = httpx.get(f"{site.web.url}{ME}", headers=asked, timeout=60.0, trust_env=False)
         assert {**here.json(), "request_id": ""} == {**there.json(), "request_id": ""}
         assert here.json()["request_id"] == here.headers["x-request-id"] != there.headers["x-request-id"]
         assert (here.json()["title"], here.json()["detail"]) == text_of(code, 401, language)
@@ -192,7 +193,11 @@ def test_a_page_without_a_token_goes_by_way_of_the_renewal_as_without_a_gateway(
     for method, path, headers in asked:
         here = client.request(method, path, headers=headers)
         there = httpx.request(
-            method, site.web.url + path, headers={"Host": f"localhost:{site.gateway.port}"} | headers, trust_env=False
+            method,
+            site.web.url + path,
+            headers={"Host": f"localhost:{site.gateway.port}"} | headers,
+            timeout=60.0,
+            trust_env=False,
         )
         if there.status_code == httpx.codes.NOT_FOUND:
             assert here.status_code == httpx.codes.SEE_OTHER  # what there is, only who is signed in is told

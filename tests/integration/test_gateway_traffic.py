@@ -50,7 +50,7 @@ def problem(answer: httpx.Response, status: int, code: str, language: Language =
 def raw(site: Site, request: bytes, *, whole: bool = True) -> bytes:
     """The answer to these bytes, to the connection's end; or its beginning."""
     with (
-        socket.create_connection(("localhost", site.gateway.port), timeout=20) as plain,
+        socket.create_connection(("localhost", site.gateway.port), timeout=60) as plain,
         site.gateway.tls().wrap_socket(plain, server_hostname="localhost") as connection,
     ):
         connection.sendall(request)
@@ -72,6 +72,7 @@ def test_a_live_view_passes_as_it_comes(site: Site, client: httpx.Client) -> Non
             content=b"time,pv_energy_wh\n",
             headers=headers | {"Content-Type": "text/csv"},
             verify=site.gateway.tls(),
+            timeout=60.0,
             trust_env=False,
         )
         assert sent.status_code == httpx.codes.ACCEPTED, sent.text
@@ -83,7 +84,7 @@ def test_http2_is_spoken(site: Site) -> None:
     context = site.gateway.tls()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
-        socket.create_connection(("localhost", site.gateway.port), timeout=20) as plain,
+        socket.create_connection(("localhost", site.gateway.port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as connection,
     ):
         assert connection.selected_alpn_protocol() == "h2"
@@ -202,7 +203,7 @@ def test_other_names_are_refused(site: Site, client: httpx.Client) -> None:
 def test_who_tries_passwords_is_slowed_down_and_told_so(site: Site) -> None:
     """From another address than everybody else here."""
     there = httpx.HTTPTransport(verify=site.gateway.tls(), local_address="127.0.0.9")
-    with httpx.Client(base_url=site.gateway.url, transport=there, timeout=20.0, headers={"Accept-Language": "en"}) as client:
+    with httpx.Client(base_url=site.gateway.url, transport=there, timeout=60.0, headers={"Accept-Language": "en"}) as client:
         tries = [client.post("/api/v1/auth/login", json={}) for _ in range(60)]
         statuses = {answer.status_code for answer in tries}
         assert 422 in statuses

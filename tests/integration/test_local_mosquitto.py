@@ -16,7 +16,7 @@ from tests.servers import Broker, certs, mosquitto_server, pki_folder
 
 SITE = site_id("test-site")
 ONE, TWO = device_id("device-one"), device_id("device-two")
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def tls(broker: Broker, chain: Path | None, key: Path | None = None) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ from actors.local import process
 from actors.local.process import ChildProcess, Supervisor, end_recorded, run_tool
 from fleet.errors import Unavailable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 90.0
 SLEEPER = "import time, pathlib, sys; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
 

@@ -66,7 +66,8 @@ def process_of(layout: Layout, room: str) -> psutil.Process | None:
 
 
 def enrolment_answers(est: dict[str, str]) -> bool:
-    answer = httpx.get(f"{est['url']}/.well-known/est/cacerts", verify=ssl.create_default_context(cafile=est["ca"]))
+    trust = ssl.create_default_context(cafile=est["ca"])
+    answer = httpx.get(f"{est['url']}/.well-known/est/cacerts", verify=trust, timeout=60.0)
     return answer.status_code == httpx.codes.OK
 
 

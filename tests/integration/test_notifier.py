@@ -29,7 +29,7 @@ from fleet.storage.mail import queue_mail
 from tests.mail_server import MailHouse, mail_server
 from tests.servers import Cluster, Database, Pki
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SUBJECT = "Votre site « École Jules-Ferry » est prêt"
 BODY = "Bonjour,\n\nvotre centrale parle : 4 512 W.\n.\nÀ bientôt\n"
 

@@ -158,7 +158,7 @@ async def test_a_service_tells_its_figures_where_its_settings_say(database: Data
             return settings.ready_file.exists()
 
         await until(ready)
-        async with AsyncClient() as client:
+        async with AsyncClient(timeout=60.0) as client:
             told = names((await client.get(f"http://{LOOPBACK}:{port}/metrics")).text)
     finally:
         process.terminate()

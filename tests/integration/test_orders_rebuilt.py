@@ -78,5 +78,5 @@ async def test_however_many_devices_are_away_the_commands_of_a_retired_one_end(
         await shard._orders.find_forgotten()
         return (await row_of(database, "b1"))["state"] == "expired"
 
-    await until(ended, deadline_s=5.0)
+    await until(ended)
     assert (await row_of(database, "a1"))["state"] == "queued"

@@ -17,7 +17,7 @@ from certs.authority import Pki
 
 CONNECT = bytes.fromhex("100d00044d5154540402003c000174")  # MQTT 3.1.1, clean session, client id "t"
 ACCEPTED = bytes.fromhex("20020000")
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Broker(NamedTuple):

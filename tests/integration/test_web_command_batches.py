@@ -166,7 +166,7 @@ async def test_its_counts_are_followed(rig: CommandRig) -> None:
     headers = await rig.web.token("otto@example.org")
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     stream = asyncio.create_task(listen(rig.web, f"/api/v1/command-batches/{batch}/events", headers, events))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await events.get())["counts"]["queued"] == 2
         (first, *_) = (await rig.call("GET", f"/command-batches/{batch}/commands")).json()["items"]
         await rig.call("POST", f"/commands/{first['id']}/cancel")

@@ -16,6 +16,8 @@ from tests.servers import Broker, Database, Pki
 from tests.web_app import ALPHA, ALPHA_METER, BETA, BETA_METER, listen
 from web import command_waiting
 
+SOON_S = COMMAND_WAIT_S_MAX - 5.0  # whoever is not woken comes later
+
 
 @pytest.fixture
 async def rig(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[CommandRig]:
@@ -256,13 +258,13 @@ async def test_whoever_waits_hears_at_once(rig: CommandRig, meter: Device) -> No
     row = await rig.given("blink")
     waiting = asyncio.create_task(rig.call("GET", f"/commands/{row['id']}", params={"wait_s": COMMAND_WAIT_S_MAX}))
     await until_somebody_waits(rig)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         await answer(meter, row["id"], "accepted")
         assert (await waiting).json()["state"] == "accepted"
     assert rig.web.services.waits.total() == 0
     await answer(meter, row["id"], "failed", "no light")
     await rig.until_state(row["id"], "failed")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         ended = await rig.call("GET", f"/commands/{row['id']}", params={"wait_s": COMMAND_WAIT_S_MAX})
     assert ended.json()["detail"] == "no light"
     for seconds in (-1, COMMAND_WAIT_S_MAX + 1):
@@ -274,12 +276,12 @@ async def test_nobody_takes_all_places_to_wait(rig: CommandRig, meter: Device, m
     path, patiently = f"/commands/{(await rig.given('blink'))['id']}", {"wait_s": COMMAND_WAIT_S_MAX}
     waiting = [asyncio.create_task(rig.call("GET", path, params=patiently))]
     await until_somebody_waits(rig)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         assert (await rig.call("GET", path, params=patiently)).json()["state"] == "sent"
     waiting.append(asyncio.create_task(rig.call("GET", path, who="alice", params=patiently)))
     await until_somebody_waits(rig, 2)
     rig.web.services.closing.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
 
 
@@ -287,7 +289,7 @@ async def test_a_server_that_stops_lets_nobody_wait(rig: CommandRig, meter: Devi
     row = await rig.given("blink")
     waiting = asyncio.create_task(rig.call("GET", f"/commands/{row['id']}", params={"wait_s": COMMAND_WAIT_S_MAX}))
     await until_somebody_waits(rig)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_S):
         rig.web.services.closing.set()
         assert (await waiting).json()["state"] == "sent"
 
@@ -297,7 +299,7 @@ async def test_a_stream_tells_each_step_and_ends_with_the_command(rig: CommandRi
     headers = await rig.web.token("alice@example.org")
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     stream = asyncio.create_task(listen(rig.web, f"/api/v1/commands/{row['id']}/events", headers, events))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await events.get())["state"] == "sent"
         await answer(meter, row["id"], "accepted")
         assert (await events.get())["state"] == "accepted"

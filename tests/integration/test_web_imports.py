@@ -316,7 +316,7 @@ async def test_progress_and_new_files_are_told_as_they_come(web: Web) -> None:
     headers = await web.token("ines@example.org")
     task = asyncio.create_task(listen(web, "/api/v1/imports/one/events", headers, events))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await events.get())["progress"] == {"stage": "reading", "share": 0.25, "left_s": None}
             await web.execute("UPDATE imports.file SET state = 'storing', blocks = 4, blocks_done = 3")
             await web.execute("SELECT pg_notify('sp_file', 'one')")
@@ -331,7 +331,7 @@ async def test_progress_and_new_files_are_told_as_they_come(web: Web) -> None:
     await web.execute("DELETE FROM imports.file")
     task = asyncio.create_task(listen(web, "/api/v1/imports/events", headers, events))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await events.get())["items"] == []
             await add_file(web, "theirs", site_id=BETA)
             await send(web, "ines@example.org", b"x", name="day.csv")

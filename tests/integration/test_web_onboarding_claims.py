@@ -200,7 +200,7 @@ async def test_an_open_page_follows_a_claim_to_the_first_reading(web: Web) -> No
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     reading = asyncio.create_task(listen(web, f"/api/v1/claims/{made['claim_id']}/events", headers, events))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await events.get())["state"] == "waiting"
             await web.execute(
                 "UPDATE pki.claim SET problem_code = 'claim_wrong_code', problem_at = now(), wrong_tries = 1 WHERE id = $1",

@@ -265,7 +265,7 @@ async def test_its_news_come_by_themselves(web: Web, ops: dict[str, str]) -> Non
     for path in (f"{ROLLOUTS}/{made}/events", f"{ROLLOUTS}/events"):
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         viewer = asyncio.create_task(listen(web, path, ops, events))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             first = await events.get()
             assert first.get("state", first.get("items", [{}])[0].get("state")) in STATES
             await web.execute("UPDATE remote.rollout SET name = name || '!' WHERE id = $1", made)

@@ -54,7 +54,7 @@ async def test_an_input_that_fails_is_told_once_and_when_it_works_again(monkeypa
     keeper = Keeper("flaky", taken)
     with capture_logs() as logs:
         keeping = asyncio.create_task(keeper.keep(lambda: Flaky(tries)))
-        await asyncio.wait_for(taken.more.wait(), 10)
+        await asyncio.wait_for(taken.more.wait(), 60)
         keeping.cancel()
         await asyncio.wait([keeping])
     assert [log["event"] for log in logs] == ["agent.input_failed", "agent.input_broke", "agent.input_recovered"]
@@ -69,7 +69,7 @@ async def test_the_configuration_says_which_inputs_run_and_at_which_pace(tmp_pat
     inputs = Inputs(listed, config, taken, NoLimit(), "meter", tmp_path)
     inputs.apply()
     assert inputs.states() == {"one": "ok", "two": "ok"}
-    await asyncio.wait_for(taken.more.wait(), 10)
+    await asyncio.wait_for(taken.more.wait(), 60)
     config.take(DesiredConfig(1, {INTERVAL: 3_600.0, "input.two": False}))
     inputs.apply()
     assert inputs.states() == {"one": "ok", "two": "off"}
