@@ -109,7 +109,7 @@ class OrderAsks:
                 ended = (await orders_sql.commands_by_id(connection, [command_id])).get(command_id)
             if ended is not None and ended.device == device:
                 raise Conflict("illegal_move", f"the command has ended: it is {ended.state}")
-        step = mine.cancel(command_id, person_id, there=self._orders.is_there(twin), now=now_ms())
+        step = mine.cancel(command_id, person_id, twin.profile, there=self._orders.is_there(twin), now=now_ms())
         self._orders.note(site, device)
         await self._orders.book.written([step])
 
@@ -155,7 +155,7 @@ class OrderAsks:
             idempotency_key=wish.idempotency_key,
             batch=wish.batch,
         )
-        step = mine.issue(command, there=self._orders.is_there(twin), now=now)
+        step = mine.issue(command, twin.profile, there=self._orders.is_there(twin), now=now)
         return CommandAnswer(command.id, step.commands[-1].state), step
 
     def _next_number(self, now: int, taken: Sequence[int]) -> int:

@@ -124,7 +124,7 @@ class Orders:
         """Of `up/result`. Raises BadInput."""
         result, mine = native.decode_result(payload), self.of(route.site.record.id, route.device)
         try:
-            step = mine.answer(result, there=self.session is not None, now=now)
+            step = mine.answer(result, route.device.profile, there=self.session is not None, now=now)
         except NotFound:
             self._strays.append(_Stray(route, topic, payload, result))
             return
@@ -137,7 +137,7 @@ class Orders:
         """The device says that it is there: what it has not answered is told again, at once."""
         mine = route.device.orders
         if mine is not None and mine.is_open and self.session is not None:
-            self.write([mine.returned(now)])
+            self.write([mine.returned(route.device.profile, now)])
 
     async def heard_stored(self) -> None:
         """Returns once all that devices have said so far is stored."""
@@ -191,7 +191,8 @@ class Orders:
         for (site, device), mine in list(self._open.items()):
             twin = self._twin(site, device)
             if twin is not None:
-                self.write([mine.returned(now_ms()) if twin.online else mine.repeated(now_ms())])
+                told = mine.returned if twin.online else mine.repeated
+                self.write([told(twin.profile, now_ms())])
 
     async def round(self) -> None:
         """Deadlines, and what is to be told once more."""
@@ -202,7 +203,7 @@ class Orders:
             if twin is None or twin.orders is not mine:  # forgotten, and perhaps built anew since
                 self.note(site, device)
                 continue
-            step = mine.tell(there=self.is_there(twin), now=now_ms())
+            step = mine.tell(twin.profile, there=self.is_there(twin), now=now_ms())
             if not step.is_empty:
                 self.write([step])
 
@@ -217,7 +218,7 @@ class Orders:
         for each in found:
             if each.retired:
                 gone = DeviceOrders(each.site_id, each.device_id, None, retired.get((each.site_id, each.device_id), ()))
-                self.book.write([gone.tell(there=False, now=now_ms())])
+                self.book.write([gone.deadlines(now_ms())])
             else:
                 live = await self._catalog.site(each.site_id, now_ms())
                 if live is not None:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from fleet.device_setting import Setting, check_values, defaults_of, refusal
+from fleet import config_limits
+from fleet.device_setting import Setting, SettingProblem, check_values, defaults_of, refusal
 from fleet.errors import BadInput
 from fleet.limits import COMMAND_ARGS_BYTES_MAX, SEQUENCE_MAX
 from fleet.order_messages import ConfigValue
@@ -98,12 +99,8 @@ def commands_of(profile: DeviceProfile) -> list[CommandSpec]:
     """What devices of this profile obey, in the profile's order; an argument that is also one of its settings has that
     setting's range and grid-code limits.
     """
-    settings = {setting.key: setting for setting in profile.settings}
     specs = [CATALOG[name] for name in profile.commands if name in CATALOG]
-    return [
-        msgspec.structs.replace(spec, args=tuple(_bounded(arg, settings.get(arg.key)) for arg in spec.args))
-        for spec in specs
-    ]
+    return [msgspec.structs.replace(spec, args=_args_of(spec, profile)) for spec in specs]
 
 
 def checked(profile: DeviceProfile, name: str, args: Mapping[str, Any]) -> tuple[CommandSpec, dict[str, ConfigValue]]:
@@ -122,6 +119,17 @@ def checked(profile: DeviceProfile, name: str, args: Mapping[str, Any]) -> tuple
     if problems:
         raise refusal("bad_args", problems)
     return spec, values
+
+
+def beyond_limits(profile: DeviceProfile, name: str, args: Mapping[str, Any]) -> list[SettingProblem]:
+    """Of a command that was given some time ago: what the profile may have been edited to forbid since."""
+    spec = CATALOG.get(name)
+    return [] if spec is None else config_limits.beyond_limits(_args_of(spec, profile), args)
+
+
+def _args_of(spec: CommandSpec, profile: DeviceProfile) -> tuple[Setting, ...]:
+    settings = {setting.key: setting for setting in profile.settings}
+    return tuple(_bounded(arg, settings.get(arg.key)) for arg in spec.args)
 
 
 def _bounded(arg: Setting, setting: Setting | None) -> Setting:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, judge, known_values, same_values
-from fleet.device_setting import Setting, check_values, defaults_of, is_same, refusal
+from fleet.device_setting import Setting, SettingProblem, check_values, defaults_of, is_same, refusal
 from fleet.errors import Conflict
 from fleet.limits import CONFIG_LAYERS_MAX
 from fleet.order_messages import ConfigValue
@@ -62,7 +62,7 @@ def plan(
     """The version that a wish makes; None when it would change nothing.
 
     earlier: for 'return', the version that is to come back; for 'rollout_return', the one before the rollout, if known.
-    Raises Conflict (stale_version, not_drifted, unknown_version, drifted), RefusedValues (bad_config).
+    Raises Conflict (stale_version, not_drifted, stale_report, unknown_version, drifted), RefusedValues (bad_config).
     """
     if change.expected is not None and change.expected != state.version:
         raise Conflict("stale_version", f"the configuration is at version {state.version}, not {change.expected}")
@@ -76,6 +76,8 @@ def plan(
         own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
     values = _told(state, change, settings, layers, own, earlier)
     problems = check_values(settings, values)
+    if change.kind == "rollout_return" and state.desired is not None:
+        problems = _new_problems(problems, values, settings, state.desired.values)
     if problems:
         raise refusal("bad_config", problems)
     if change.kind not in ("accept_drift", "overwrite") and state.desired is not None:
@@ -108,6 +110,8 @@ def _wished(
         case "accept_drift":
             if state.status != "drifted" or state.reported is None:
                 raise Conflict("not_drifted", "the device runs what it was told")
+            if change.reported_at not in (None, state.reported.at):
+                raise Conflict("stale_report", "the device has reported other values since: look at them, then accept those")
             return own | known_values(state.reported.values, known), layers
         case "overwrite":
             if state.status not in ("drifted", "rejected"):
@@ -139,6 +143,20 @@ def _told(
     kept = {key: former[key] for key in values if key in former and origins[key].kind == "profile"}
     wrong = {problem.key for problem in check_values(settings, values | kept)}
     return values | {key: value for key, value in kept.items() if key not in wrong}
+
+
+def _new_problems(
+    problems: list[SettingProblem], values: Values, settings: tuple[Setting, ...], in_force: Values
+) -> list[SettingProblem]:
+    """Without those that the values in force have already: the profile may have been edited since, and what a return leaves
+    as it is shall not keep it from giving the rest back.
+    """
+    standing = {(each.key, each.code) for each in check_values(settings, in_force)}
+    return [
+        each
+        for each in problems
+        if (each.key, each.code) not in standing or not is_same(values.get(each.key), in_force.get(each.key))
+    ]
 
 
 def _defaults_in(told: Desired) -> Values:

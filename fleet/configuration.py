@@ -58,6 +58,7 @@ class Change(msgspec.Struct, frozen=True):
     expected the version that whoever wishes has seen; None: whatever it is (rollouts)
     below    rollout_return: sources of those that `layer` stood below
     overwrite_drift  rollout: also a device that was changed on site
+    reported_at accept_drift: when the device said what is accepted; None: whatever it says now
 
     Processes of two releases hand it to each other by the order of its fields: a new one comes last.
     """
@@ -73,6 +74,7 @@ class Change(msgspec.Struct, frozen=True):
     rollout: str | None = None
     below: tuple[str, ...] = ()
     overwrite_drift: bool = False
+    reported_at: UnixMs | None = None
 
 
 class Desired(msgspec.Struct, frozen=True):

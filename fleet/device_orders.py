@@ -1,7 +1,8 @@
 """What a device is wanted to be and to do, as its twin holds it: its configuration, and its open commands in their order.
 
 Pure: every method takes (…, now), changes this object, and returns a Step: what must be stored of that, and what may be told
-the device once it is. `there`: whether it can be told anything now.
+the device once it is. `there`: whether it can be told anything now. profile: the one in force; beyond its limits nothing is
+told, however right it was when it was wished.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,9 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fleet import config_wishes, configuration
-from fleet.commands import IssuedCommand
+from fleet import command_catalog, config_wishes, configuration
+from fleet.commands import CommandEvent, IssuedCommand
+from fleet.config_limits import held
 from fleet.configuration import Change, ConfigState, Desired
+from fleet.device_setting import SettingProblem
 from fleet.errors import Conflict, NotFound
 from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
@@ -26,6 +29,7 @@ from fleet.rate import TokenBucket
 from fleet.receipts import Receipt
 from fleet.telemetry import UnixMs
 
+BEYOND_LIMITS: Final = "beyond_limits"  # in the detail of a command that ended on that account
 _RECEIPT_OF: Final = {
     "queued": "command.queued",
     "sent": "command.sent",
@@ -92,7 +96,7 @@ class DeviceOrders:
     ) -> Step | None:
         """A new version of its configuration; None when that would change nothing. earlier: see config_wishes.plan.
 
-        Raises Conflict (stale_version, not_drifted, unknown_version), RefusedValues (bad_config), BadInput (too_many_layers)
+        Raises Conflict (stale_version, not_drifted, stale_report, unknown_version, drifted), RefusedValues (bad_config).
         """
         said = self.config.reported
         settings = configuration.settings_of(profile, said.values if said is not None else None)
@@ -106,9 +110,9 @@ class DeviceOrders:
         step = self._config_step([self._receipt("config.desired", str(desired.version), detail, now)])._replace(
             desired=desired
         )
-        return _joined(step, self.tell(there=there, now=now))
+        return _joined(step, self.tell(profile, there=there, now=now))
 
-    def issue(self, command: IssuedCommand, *, there: bool, now: UnixMs) -> Step:
+    def issue(self, command: IssuedCommand, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step:
         """Raises Conflict (too_many_open_commands)."""
         if len(self.commands) >= COMMANDS_OPEN_PER_DEVICE_MAX:
             raise Conflict(
@@ -122,15 +126,15 @@ class DeviceOrders:
             "expires_at": command.expires_at,
         }
         step = self._command_step(command, detail, now)
-        return _joined(step, self.tell(there=there, now=now))
+        return _joined(step, self.tell(profile, there=there, now=now))
 
-    def cancel(self, command_id: str, person_id: str, *, there: bool, now: UnixMs) -> Step:
+    def cancel(self, command_id: str, person_id: str, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step:
         """Raises NotFound (unknown_command_id), Conflict (illegal_move) once it was sent."""
         command = self.commands.get(command_id)
         if command is None:
             raise NotFound("unknown_command_id", f"no command {command_id[:40]!r} is open for this device")
         step = self._command_step(command.moved("cancel", now), {"by": person_id}, now)
-        return _joined(step, self.tell(there=there, now=now))
+        return _joined(step, self.tell(profile, there=there, now=now))
 
     # what the device says -----------------------------------------------------------------------------------------
 
@@ -151,9 +155,9 @@ class DeviceOrders:
             if after.reported is not None and after.reported.rejected is not None:
                 detail["rejected"] = after.reported.rejected  # as it is kept: a device may have said 60 kB
             receipts.append(self._receipt("config.reported", str(said.version), detail, now))
-        return _joined(self._config_step(receipts), self.tell(there=there, now=now))
+        return _joined(self._config_step(receipts), self.tell(profile, there=there, now=now))
 
-    def answer(self, result: CommandResult, *, there: bool, now: UnixMs) -> Step | None:
+    def answer(self, result: CommandResult, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step | None:
         """None when it says the same once more.
 
         Raises NotFound (unknown_command_id) for what is not open here, Conflict (illegal_move).
@@ -165,45 +169,50 @@ class DeviceOrders:
         if after is None:
             return None
         detail: dict[str, object] = {} if result.detail is None else {"detail": result.detail}
-        return _joined(self._command_step(after, detail, now), self.tell(there=there, now=now))
+        return _joined(self._command_step(after, detail, now), self.tell(profile, there=there, now=now))
 
-    def returned(self, now: UnixMs) -> Step:
+    def returned(self, profile: DeviceProfile, now: UnixMs) -> Step:
         """It has connected: what it has not answered is told at once, and again. So is what it has accepted: how that ended
         may have been lost with the broker, and a device that knows a command says so once more instead of doing it.
         """
         self.config = configuration.returned(self.config)
         self._head(lambda head: msgspec.structs.replace(head, asked_at=0, asked=0))
-        step = self.tell(there=True, now=now)
+        step = self.tell(profile, there=True, now=now)
         head = next(iter(self.commands.values()), None)
         return step._replace(command_out=head.wire()) if head is not None and head.state == "accepted" else step
 
-    def repeated(self, now: UnixMs) -> Step:
+    def repeated(self, profile: DeviceProfile, now: UnixMs) -> Step:
         """Whether it is there is not known any more: what it was told before is told again, whoever may hear it."""
         out = Step(self.site, self.device)
-        if self.config.status == "applying" and self.config.desired is not None:
+        if self.config.status == "applying" and self.config.desired is not None and not self._held(profile):
             self.config = configuration.sent(self.config, now)
             out = out._replace(config_out=self.config.desired.wire() if self.config.desired else None)
         head = next(iter(self.commands.values()), None)
-        if head is not None and head.state in ("sent", "accepted"):
+        if head is not None and (head.state == "accepted" or (head.state == "sent" and not _beyond(head, profile))):
             self._head(lambda head: msgspec.structs.replace(head, asked_at=now, asked=max(head.asked, 1)))
             out = out._replace(command_out=head.wire())
         return out
 
     # time -----------------------------------------------------------------------------------------------------------
 
-    def tell(self, *, there: bool, now: UnixMs) -> Step:
-        """Deadlines, and what is due to be told: of its commands only the first."""
+    def deadlines(self, now: UnixMs) -> Step:
+        """Commands whose time is up."""
         step = Step(self.site, self.device)
         for command in list(self.commands.values()):
             event = command.overdue(now)
             if event is not None:
                 step = _joined(step, self._command_step(command.moved(event, now), {}, now))
+        return step
+
+    def tell(self, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step:
+        """Deadlines, and what is due to be told: of its commands only the first."""
+        step = self.deadlines(now)
         if not there:
             return step
         self._catch_up(now)
-        if configuration.is_due(self.config, now):
+        if configuration.is_due(self.config, now) and not self._held(profile):
             step = _joined(step, self._tell_config(now))
-        return _joined(step, self._tell_command(now))
+        return _joined(step, self._tell_command(profile, now))
 
     def _tell_config(self, now: UnixMs) -> Step:
         before, desired = self.config, self.config.desired
@@ -216,11 +225,14 @@ class DeviceOrders:
         receipt = self._receipt("config.sent", str(desired.version), {}, now)
         return self._config_step([receipt])._replace(config_out=out)
 
-    def _tell_command(self, now: UnixMs) -> Step:
+    def _tell_command(self, profile: DeviceProfile, now: UnixMs) -> Step:
         step = Step(self.site, self.device)
         while self.commands:
             head = next(iter(self.commands.values()))
             if head.state == "queued":
+                if problems := _beyond(head, profile):
+                    step = _joined(step, self._withdrawn(head, "cancel", problems, now))
+                    continue
                 sent = head.moved("send", now)
                 return _joined(step, self._command_step(sent, {}, now)._replace(command_out=sent.wire()))
             if head.state == "accepted":
@@ -228,6 +240,8 @@ class DeviceOrders:
             match head.silence(now):
                 case "wait":
                     return step
+                case "again" if problems := _beyond(head, profile):
+                    step = _joined(step, self._withdrawn(head, "time_out", problems, now))
                 case "again":
                     self._head(lambda head: msgspec.structs.replace(head, asked_at=now, asked=head.asked + 1))
                     return step._replace(command_out=head.wire())
@@ -237,6 +251,16 @@ class DeviceOrders:
         return step
 
     # --------------------------------------------------------------------------------------------------------------
+
+    def _held(self, profile: DeviceProfile) -> bool:
+        """Whether the newest version waits for limits that allow it, or for another version."""
+        said = self.config.reported
+        return bool(held(self.config, configuration.settings_of(profile, said.values if said is not None else None)))
+
+    def _withdrawn(self, head: IssuedCommand, event: CommandEvent, problems: list[SettingProblem], now: UnixMs) -> Step:
+        """It is told no more, and keeps nothing waiting behind it."""
+        why = {"why": BEYOND_LIMITS, "problems": msgspec.to_builtins(problems)}
+        return self._command_step(head.moved(event, now, why), why, now)
 
     def _catch_up(self, now: UnixMs) -> None:
         """After the clock stepped back, what was told is waited for from now on, and not until that time comes again."""
@@ -273,6 +297,10 @@ def late_answer(command: IssuedCommand, result: CommandResult, now: UnixMs) -> S
     detail: dict[str, object] = {"status": result.status, "detail": result.detail}
     receipt = Receipt(now, command.site, command.device, "command.late", command.id, detail)
     return Step(command.site, command.device, commands=(after,), receipts=(receipt,))
+
+
+def _beyond(command: IssuedCommand, profile: DeviceProfile) -> list[SettingProblem]:
+    return command_catalog.beyond_limits(profile, command.name, command.args)
 
 
 def _joined(first: Step, then: Step) -> Step:

@@ -19,6 +19,7 @@ from fleet.storage import audit, configs, notices, orders, registry
 from fleet.storage.configs import DeviceConfig
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow
+from fleet.telemetry import UnixMs
 from web.config_views import ConfigView, OriginView, config_view, current
 from web.device_ids import parse_device
 from web.errors import Elsewhere, FieldError, Stale
@@ -33,6 +34,7 @@ WHY_CHARS_MAX = 300
 _LOOKS = 5  # for what somebody else's change, that came first, has made
 _LOOK_AGAIN_S = 0.2  # unless the shard says so earlier
 Why = Annotated[str, msgspec.Meta(max_length=WHY_CHARS_MAX, pattern=LINE)]
+_STALE = frozenset(("stale_version", "stale_report"))
 _ACTIONS: dict[ChangeKind, str] = {"set": "config.change"}
 
 
@@ -49,6 +51,13 @@ class Proposed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Return(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+    why: Why = ""
+
+
+class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """reported_at: the `reported.at` of the values that were seen."""
+
+    reported_at: Annotated[UnixMs, msgspec.Meta(ge=0, lt=2**53)]
     why: Why = ""
 
 
@@ -89,7 +98,8 @@ async def change_config(
     """Stored, and on its way if the device is there, when this returns. change: without who wishes it and what they saw.
 
     Raises NotFound (unknown_device), Forbidden (not_allowed), BadInput (version_needed), Elsewhere (behind_gateway),
-    Conflict (device_revoked, not_drifted, unknown_version), Stale (stale_version), RefusedValues (bad_config), Unavailable.
+    Conflict (device_revoked, not_drifted, unknown_version), Stale (stale_version, stale_report), RefusedValues (bad_config),
+    Unavailable.
     """
     async with visit.enter() as connection:
         row = await registry.device(connection, parse_device(device))
@@ -99,9 +109,10 @@ async def change_config(
         await _check(connection, wish, await configs.config_of(connection, row.id))
     (answer,) = await services.door.twins().change_configs([ConfigWish(row.site, row.id, wish)])
     if answer.problem is not None:
-        if answer.problem.code != "stale_version":
+        if answer.problem.code not in _STALE:
             raise answer.problem.error()
-        raise _stale(await _stored(services, visit, row.id, answer.problem.version or 0), wish)
+        found = await _stored(services, visit, row.id, wish, answer.problem.version or 0)
+        raise _stale(answer.problem.code, found, wish)
     async with visit.enter() as connection:
         after = await configs.config_of(connection, row.id)
         if answer.changed:
@@ -118,29 +129,43 @@ async def change_config(
 
 async def _check(connection: Connection, wish: Change, found: DeviceConfig) -> None:
     """What the twin would refuse is refused without asking it."""
-    if wish.expected != found.state.version:
-        raise _stale(found, wish)
+    code = _staleness(found, wish)
+    if code is not None:
+        raise _stale(code, found, wish)
     earlier = None
     if wish.version is not None:
         earlier = await orders.change(connection, found.site, found.device, wish.version)
     plan(found.state, wish, found.settings, earlier, time.time_ns() // 1_000_000)
 
 
-async def _stored(services: Services, visit: Visit, device: DeviceId, version: int) -> DeviceConfig:
-    """At this version or a newer one. A shard refuses by what it holds, a moment before that is stored."""
+async def _stored(services: Services, visit: Visit, device: DeviceId, wish: Change, version: int) -> DeviceConfig:
+    """With what makes the wish stale, at this version or a newer one. A shard refuses by what it holds, a moment before that
+    is stored.
+    """
     with services.news.watch(notices.ORDER, device) as bell:
         for _ in range(_LOOKS):
             async with visit.enter() as connection:
                 found = await configs.config_of(connection, device)
-            if found.state.version >= version:
+            if found.state.version >= version and _staleness(found, wish) is not None:
                 break
             await bell.heard(_LOOK_AGAIN_S, settle_s=0.0)
     return found
 
 
-def _stale(found: DeviceConfig, wish: Change) -> Stale:
-    detail = f"the configuration is at version {found.state.version}, not {wish.expected}: look at it, then try again"
-    return Stale("stale_version", detail, found.state.version, current(found))
+def _staleness(found: DeviceConfig, wish: Change) -> str | None:
+    """A code for what is newer than whoever wishes has seen."""
+    said = found.state.reported
+    if wish.expected != found.state.version:
+        return "stale_version"
+    return "stale_report" if said is not None and wish.reported_at not in (None, said.at) else None
+
+
+def _stale(code: str, found: DeviceConfig, wish: Change) -> Stale:
+    if code == "stale_report":
+        detail = "the device has reported other values since: look at them, then accept those"
+    else:
+        detail = f"the configuration is at version {found.state.version}, not {wish.expected}: look at it, then try again"
+    return Stale(code, detail, found.state.version, current(found))
 
 
 async def preview_config(visit: Visit, device: str, values: Values, request: Request[Any, Any, Any]) -> Preview:
@@ -212,13 +237,15 @@ async def return_config(
 )
 async def accept_drift(
     device: FromPath[str],
-    data: JSONBody[Reason],
+    data: JSONBody[Acceptance],
     request: Request[Any, Any, Any],
     visit: NamedDependency[Visit],
     services: NamedDependency[Services],
     if_match: IfMatch = None,
 ) -> Response[ConfigView]:
-    return await _changed(services, visit, device, if_match, Change("accept_drift", data.why), request)
+    """What it has reported last is accepted only if that is what was seen."""
+    change = Change("accept_drift", data.why, reported_at=data.reported_at)
+    return await _changed(services, visit, device, if_match, change, request)
 
 
 @post(

@@ -5,9 +5,10 @@ from typing import TypeVar
 import msgspec
 
 from fleet.config_diff import differences, origins_of, wished
+from fleet.config_limits import beyond_limits, held
 from fleet.config_wishes import inherited
 from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift
-from fleet.device_setting import Setting
+from fleet.device_setting import Setting, SettingProblem
 from fleet.order_messages import ConfigValue, RejectedConfig
 from fleet.storage.configs import ChangeRow, DeviceConfig
 from fleet.telemetry import UnixMs
@@ -45,7 +46,8 @@ class ConfigView(msgspec.Struct, frozen=True):
     """desired: version 0 with the profile's defaults while nobody has wished anything.
 
     inherited: what the device would run without values of its own; own: those. drift: what it runs that was not wished.
-    changed_by: a name, where you may know it.
+    changed_by: a name, where you may know it. beyond_limits: what is wished and goes beyond the profile's limits by now;
+    held: for that reason the version is not sent.
     """
 
     desired: Versioned
@@ -63,6 +65,8 @@ class ConfigView(msgspec.Struct, frozen=True):
     change: ChangeKind | None
     why: str
     settings: tuple[Setting, ...]
+    beyond_limits: list[SettingProblem]
+    held: bool
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -104,6 +108,8 @@ def config_view(found: DeviceConfig) -> ConfigView:
         change=desired.kind if desired is not None else None,
         why=desired.why if desired is not None else "",
         settings=found.settings,
+        beyond_limits=beyond_limits(found.settings, wished(state, found.settings)),
+        held=bool(held(state, found.settings)),
     )
 
 

@@ -11,6 +11,10 @@ FRENCH: dict[str, Text] = {
         "Configuration refusée", "Une valeur au moins n'est pas permise ; chacune est nommée avec ce qui le serait."
     ),
     "not_drifted": Text("Rien à reprendre", "L'appareil applique ce qui lui a été demandé."),
+    "stale_report": Text(
+        "Valeurs changées entre-temps",
+        "L'appareil a annoncé d'autres valeurs depuis. Regardez celles de maintenant, puis recommencez.",
+    ),
     "unknown_version": Text("Version introuvable", "Cette version de la configuration n'existe pas."),
     "drifted": Text(
         "Modifié sur place",
@@ -82,6 +86,10 @@ ENGLISH: dict[str, Text] = {
     ),
     "bad_config": Text("Configuration refused", "One value at least is not allowed; each is named with what would be."),
     "not_drifted": Text("Nothing to settle", "The device runs what it was told."),
+    "stale_report": Text(
+        "Values changed meanwhile",
+        "The device has reported other values since you read them. Look at those of now, then try again.",
+    ),
     "unknown_version": Text("No such version", "This version of the configuration does not exist."),
     "drifted": Text(
         "Changed on site",

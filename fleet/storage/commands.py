@@ -19,7 +19,7 @@ class CommandRow(msgspec.Struct, frozen=True):
     """A command and how far it has got; the times are those of its steps, null while they have not happened.
 
     state     `sent` says that the broker has it; only `accepted` and what follows come from the device itself
-    detail    what the device answered
+    detail    what the device answered; of one that was not told any more, because its profile allows it no more, `why`
     late      an answer that came when the command had been given up
     giver     the name of who gave it, where you may see it
     revision  grows with every change

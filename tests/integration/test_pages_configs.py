@@ -4,18 +4,20 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from httpx import Response
 
-from tests.box_profile import DEFAULTS
+from tests.box_profile import DEFAULTS, PROFILE
 from tests.config_rig import BETA_BOX, BOX, ConfigRig, config_rig, report, told
-from tests.fleet_rig import Device
-from tests.orders_rig import come
+from tests.fleet_rig import Device, until
+from tests.orders_rig import come, now_ms
 from tests.portal import Seen, log_in, read
 from tests.servers import Broker, Database, Pki
 from tests.web_app import ALPHA, ALPHA_METER, BETA_METER
 
 HERE = f"/devices/{BOX}/configuration"
+LIMIT = "active_power_limit_pct"
 HOSTILE = "</h1><script>alert(1)</script>\"' onload=x <b>"
 
 
@@ -126,10 +128,57 @@ async def test_what_the_device_refuses_and_what_was_changed_on_site(rig: ConfigR
     await rig.until_status("drifted")
     page = await read(rig.web, HERE)
     assert 'data-testid="drift"' in page.text
-    accepted = await rig.web.client.post(f"{HERE}/accept", data={"seen": "2"})
+    for seen in ({}, {"reported_at": "x"}, {"reported_at": "1"}):
+        stale = await rig.web.client.post(f"{HERE}/accept", data={"seen": "2"} | seen)
+        assert stale.status_code == (412 if seen == {"reported_at": "1"} else 422)
+    accepted = await rig.web.client.post(f"{HERE}/accept", data={"seen": "2", "reported_at": hidden(page, "reported_at")})
     assert accepted.headers["location"] == f"{HERE}?sent=3"
     again = await rig.web.client.post(f"{HERE}/overwrite", data={"seen": "3"})
     assert (again.status_code, 'data-code="not_drifted"' in again.text) == (409, True)
+
+
+async def allow(rig: ConfigRig, most_pct: float, version: int) -> None:
+    """An edit of the box's profile, once its twin goes by it."""
+    settings = tuple(
+        msgspec.structs.replace(each, grid_maximum=most_pct) if each.key == LIMIT else each for each in PROFILE.settings
+    )
+    edited = msgspec.structs.replace(PROFILE, settings=settings, commands=("set_power_limit",))
+    body = {"definition": msgspec.to_builtins(edited)}
+    answer = await rig.call("PUT", "/api/v1/profiles/box", version=version, json=body)
+    assert answer.status_code == 200, answer.text
+
+    async def is_known() -> bool:
+        live = await rig.shard._catalog.site(ALPHA, now_ms())
+        return live is not None and live.devices[BOX].profile == edited
+
+    await until(is_known)
+
+
+async def test_what_the_profile_allows_no_more_is_not_told_and_says_so(rig: ConfigRig, broker: Broker, pki: Pki) -> None:
+    await allow(rig, 100.0, 1)
+    await rig.put({LIMIT: 90}, 0)
+    given = await rig.call(
+        "POST", f"/api/v1/devices/{BOX}/commands", json={"name": "set_power_limit", "args": {LIMIT: 80, "duration_s": 60}}
+    )
+    assert given.status_code == 202, given.text
+    await allow(rig, 70.0, 2)
+    page = await read(rig.web, HERE)
+    assert 'data-held="yes"' in page.text
+    assert "La version 1 est retenue" in said(page)
+    assert page.text.count('data-testid="beyond"') == 1
+    async with Device(broker, pki, ALPHA, BOX) as box:
+        await come(rig.shard, box)
+        await send(rig, **{LIMIT: "60"})
+        assert (await told(box, 2)).values[LIMIT] == 60
+        orders = {payload for topic, payload in box.told if topic.endswith(("down/config", "down/command"))}
+        assert [msgspec.json.decode(payload)["version"] for payload in orders] == [2]
+    page = await read(rig.web, HERE)
+    assert ('data-testid="beyond-limits"' in page.text, 'data-testid="beyond"' in page.text) == (False, False)
+    ordered = await read(rig.web, f"/commands/{given.json()['id']}")
+    assert 'data-state="cancelled' in ordered.text
+    assert "La plateforme l’a annulée sans l’envoyer" in said(ordered)
+    assert "0 … 70 % (VDE-AR-N 4105)" in said(ordered)
+    assert "answer-title" not in ordered.text
 
 
 async def test_others_read_and_do_not_write(rig: ConfigRig) -> None:

@@ -12,6 +12,7 @@ from actors.local.audit import Findings, examined
 from fleet.commands import IssuedCommand
 from fleet.device_orders import DeviceOrders
 from fleet.ids import DeviceId, SiteId
+from fleet.profiles import shipped
 from fleet.receipts import RESTORE_CHAINS, Head
 from fleet.settings import DatabaseSettings
 from fleet.storage import orders, receipts, rollouts
@@ -21,6 +22,7 @@ from tests.keeping_rig import elsewhere, empty_database, kept
 from tests.servers import Cluster, Database
 
 _SITE, _DEVICE = SiteId("s"), DeviceId("inverter-1")
+_PROFILE = next(profile for profile in shipped() if profile.id == "inverter")
 _AT = 1_750_000_000_000
 _LATER = _AT + 3_600_000
 _ROLLOUTS = """
@@ -42,8 +44,8 @@ async def under_way(database: Database) -> list[Head]:
     try:
         await owner.execute(_ROLLOUTS)
         told = DeviceOrders(_SITE, _DEVICE)
-        steps = [told.issue(command(1), there=True, now=_AT)]
-        steps += [told.issue(command(number), there=True, now=_AT) for number in (2, 3)]
+        steps = [told.issue(command(1), _PROFILE, there=True, now=_AT)]
+        steps += [told.issue(command(number), _PROFILE, there=True, now=_AT) for number in (2, 3)]
         async with owner.transaction():
             await orders.save_steps(owner, steps)
             await orders.save_receipts(owner, 0, steps)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.box_profile import DEFAULTS
 from tests.config_rig import BETA_BOX, BOX, ConfigRig, config_rig, report, told
-from tests.fleet_rig import Device
+from tests.fleet_rig import Device, until
 from tests.orders_rig import come
 from tests.servers import Broker, Database, Pki
 from tests.web_app import ALPHA, ALPHA_METER, BETA_METER, Web, listen
@@ -187,7 +187,8 @@ async def test_a_refusal_of_the_device_is_told_with_its_reasons(rig: ConfigRig, 
 
 @pytest.mark.parametrize("way", ["accept-drift", "overwrite"])
 async def test_what_was_changed_on_site_is_settled(rig: ConfigRig, box: Device, way: str) -> None:
-    nothing = await rig.call("POST", f"/{way}", version=0, json={})
+    seen = {"reported_at": 0} if way == "accept-drift" else {}
+    nothing = await rig.call("POST", f"/{way}", version=0, json=seen)
     assert (nothing.status_code, nothing.json()["code"]) == (409, "not_drifted")
     await rig.put({"report_interval_s": 30}, 0)
     await report(box, 1, (await told(box, 1)).values)
@@ -195,17 +196,37 @@ async def test_what_was_changed_on_site_is_settled(rig: ConfigRig, box: Device, 
     await report(box, 1, DEFAULTS | {"report_interval_s": 5})
     found = await rig.until_status("drifted")
     assert found["drift"] == {"report_interval_s": {"wished": 30, "reported": 5}}
-    settled = await rig.call("POST", f"/{way}", version=1, json={"why": "seen on site"})
+    if seen:
+        seen = {"reported_at": found["reported"]["at"]}
+    settled = await rig.call("POST", f"/{way}", version=1, json=seen | {"why": "seen on site"})
     assert (settled.status_code, settled.headers["etag"]) == (200, '"2"'), settled.text
     assert (await told(box, 2)).values["report_interval_s"] == (5 if way == "accept-drift" else 30)
     actions = await rig.web.execute("SELECT action FROM audit.entry WHERE action LIKE 'config.%' ORDER BY id DESC LIMIT 1")
     assert actions[0]["action"] == f"config.{way.replace('-', '_')}"
 
 
+async def test_only_the_drift_that_was_seen_is_accepted(rig: ConfigRig, box: Device) -> None:
+    await report(box, 0, DEFAULTS | {"report_interval_s": 60})
+    seen = (await rig.until_status("drifted"))["reported"]["at"]
+    await report(box, 0, DEFAULTS | {"report_interval_s": 20})
+
+    async def is_newer() -> int | None:
+        at: int = (await rig.call("GET")).json()["reported"]["at"]
+        return at if at != seen else None
+
+    newer = await until(is_newer)
+    stale = await rig.call("POST", "/accept-drift", version=0, json={"reported_at": seen})
+    assert (stale.status_code, stale.json()["code"], stale.headers["etag"]) == (412, "stale_report", '"0"')
+    assert (await rig.call("POST", "/accept-drift", version=0, json={})).status_code == 422
+    assert (await rig.call("GET")).headers["etag"] == '"0"'
+    accepted = await rig.call("POST", "/accept-drift", version=0, json={"reported_at": newer})
+    assert accepted.json()["own"] == {"report_interval_s": 20}
+
+
 async def test_a_drift_that_is_not_allowed_cannot_be_accepted(rig: ConfigRig, box: Device) -> None:
     await report(box, 0, DEFAULTS | {"active_power_limit_pct": 90})
-    await rig.until_status("drifted")
-    answer = await rig.call("POST", "/accept-drift", version=0, json={})
+    seen = (await rig.until_status("drifted"))["reported"]["at"]
+    answer = await rig.call("POST", "/accept-drift", version=0, json={"reported_at": seen})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "active_power_limit_pct")
 
 
@@ -219,7 +240,7 @@ async def test_who_may_do_what(rig: ConfigRig) -> None:
         for method, path, body in (
             ("PUT", "", {"values": {}}),
             ("POST", "/return", {"version": 1}),
-            ("POST", "/accept-drift", {}),
+            ("POST", "/accept-drift", {"reported_at": 0}),
             ("POST", "/overwrite", {}),
             ("POST", "/preview", {"values": {}}),
         ):
@@ -245,7 +266,7 @@ async def test_each_step_is_heard_at_once(rig: ConfigRig, box: Device) -> None:
     headers = await rig.web.token("alice@example.org")
     listening = asyncio.create_task(listen(rig.web, f"/api/v1/devices/{BOX}/config/events", headers, events))
     try:
-        assert (await asyncio.wait_for(events.get(), 10))["status"] == "unknown"
+        assert (await asyncio.wait_for(events.get(), 60))["status"] == "unknown"
         await rig.put({"mode": "island"}, 0)
         await report(box, 1, (await told(box, 1)).values)
         async with asyncio.timeout(60):

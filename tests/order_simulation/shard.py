@@ -102,7 +102,8 @@ class Shard:
             return
         for device, mine in self._orders.items():
             if mine.is_open:
-                self._write([mine.returned(self._world.now) if self._online[device] else mine.repeated(self._world.now)])
+                told = mine.returned if self._online[device] else mine.repeated
+                self._write([told(self._profile, self._world.now)])
 
     def broker_lost(self) -> None:
         self._link = None
@@ -134,14 +135,14 @@ class Shard:
         has_returned = said == "online"
         self._online[message.device] = said != "offline"
         if has_returned and mine.is_open and there:
-            self._write([mine.returned(now)])
+            self._write([mine.returned(self._profile, now)])
         if isinstance(said, ReportedConfig):
             step = mine.report(said, self._profile, there=there, now=now)
             if step is not None:
                 self._write([step])
         elif isinstance(said, CommandResult):
             try:
-                step = mine.answer(said, there=there, now=now)
+                step = mine.answer(said, self._profile, there=there, now=now)
             except NotFound:
                 strays.append(message)
                 return
@@ -174,7 +175,8 @@ class Shard:
     def _round(self) -> None:
         for device, mine in self._orders.items():
             if mine.is_open:
-                self._write([mine.tell(there=self._online[device] and self._link is not None, now=self._world.now)])
+                there = self._online[device] and self._link is not None
+                self._write([mine.tell(self._profile, there=there, now=self._world.now)])
         self._soon(int(ORDERS_ROUND_S * 1000), int(ORDERS_ROUND_S * 1000), self._round)
 
     # book -----------------------------------------------------------------------------------------------------------
@@ -250,7 +252,7 @@ class Shard:
         there = self._online[ask.device] and self._link is not None
         try:
             if isinstance(ask, CancelAsk):
-                step: Step | None = mine.cancel(ask.id, "person", there=there, now=now)
+                step: Step | None = mine.cancel(ask.id, "person", self._profile, there=there, now=now)
             else:
                 step = mine.wish(ask.change, None, self._profile, there=there, now=now)
         except FleetError as error:
@@ -282,7 +284,8 @@ class Shard:
             idempotency_key=ask.key,
         )
         try:
-            step = mine.issue(command, there=self._online[ask.device] and self._link is not None, now=now)
+            there = self._online[ask.device] and self._link is not None
+            step = mine.issue(command, self._profile, there=there, now=now)
         except Conflict as error:
             self._answer(asked, error)
             return

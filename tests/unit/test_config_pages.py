@@ -130,6 +130,23 @@ def test_fields_know_their_limits_and_why_they_have_no_effect() -> None:
     assert fields["mode"].idle == ""
 
 
+def test_what_goes_beyond_the_limits_of_now_is_marked() -> None:
+    state = state_of({"active_power_limit_pct": 60.0})
+    tight = tuple(
+        msgspec.structs.replace(each, grid_maximum=50.0, default=50.0) if each.key == "active_power_limit_pct" else each
+        for each in SETTINGS
+    )
+    view = config_view(DeviceConfig(SiteId("s-1"), DeviceId("d-1"), tight, state, None, None))
+    assert (view.held, [(each.key, each.code) for each in view.beyond_limits]) == (
+        True,
+        [("active_power_limit_pct", "grid_code")],
+    )
+    marked = {each.setting.key: each.beyond for each in fields_of_settings(view, None, {}, (), "fr") if each.beyond}
+    assert list(marked) == ["active_power_limit_pct"]
+    assert "0 … 50 %" in marked["active_power_limit_pct"]
+    assert (view_of(state).held, view_of(state).beyond_limits) == (False, [])
+
+
 VALUES: dict[str, st.SearchStrategy[ConfigValue]] = {
     "report_interval_s": st.integers(1, 3_600), "active_power_limit_pct": st.floats(0, 70), "export_limit_on": st.just(True),
     "battery_low_pct": st.integers(0, 89), "mode": st.sampled_from(["auto", "island"]), "name": st.text("abc é", max_size=9),

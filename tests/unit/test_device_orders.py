@@ -19,10 +19,10 @@ def test_after_the_clock_stepped_back_it_is_told_again_in_time() -> None:
     mine = DeviceOrders(SITE, DEVICE, now=NOW)
     mine.wish(Change("set", own={"report_interval_s": 30.0}), None, PROFILE, there=True, now=NOW)
     command = IssuedCommand("c1", SITE, DEVICE, 1, "blink", {}, "queued", NOW, NOW + HOUR_MS, 60.0)
-    mine.issue(command, there=True, now=NOW)
+    mine.issue(command, PROFILE, there=True, now=NOW)
     back = NOW - HOUR_MS
-    assert mine.tell(there=True, now=back).is_empty
-    again = mine.tell(there=True, now=back + round(1000 * max(COMMAND_RESEND_S[0], CONFIG_RESEND_S[0])))
+    assert mine.tell(PROFILE, there=True, now=back).is_empty
+    again = mine.tell(PROFILE, there=True, now=back + round(1000 * max(COMMAND_RESEND_S[0], CONFIG_RESEND_S[0])))
     assert (again.command_out, again.config_out is not None) == (command.wire(), True)
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from fleet.command_catalog import CATALOG, CommandSpec
 from fleet.commands import OPEN_STATES, CommandState
-from fleet.device_setting import Setting
+from fleet.device_orders import BEYOND_LIMITS
+from fleet.device_setting import Setting, SettingProblem
 from fleet.order_messages import CommandStatus
 from fleet.storage.commands import CommandRow
 from fleet.telemetry import UnixMs
@@ -15,6 +16,7 @@ from web.i18n import N_, say
 from web.language import Language
 from web.pages import figures, setting_words, times
 from web.pages.import_words import StateLook
+from web.setting_texts import setting_message
 
 _ANSWER_CHARS_MAX = 20_000  # of an answer on a page: a log's tail
 _STATES: Final[Mapping[CommandState, StateLook]] = {
@@ -141,6 +143,16 @@ def answer(detail: Any) -> str:
     return text if len(text) <= _ANSWER_CHARS_MAX else f"{text[:_ANSWER_CHARS_MAX]}\n…"
 
 
+def not_told(row: CommandRow, language: Language) -> list[str]:
+    """Of one that ended because the device's profile allows it no more: what would be allowed. [] of all others."""
+    if row.state not in ("cancelled", "timed_out") or row.accepted_at is not None:  # a device may say anything
+        return []
+    if not isinstance(row.detail, dict) or row.detail.get("why") != BEYOND_LIMITS:
+        return []
+    problems = msgspec.convert(row.detail.get("problems", []), list[SettingProblem])
+    return [setting_message(each, language) for each in problems]
+
+
 def facts(detail: Any) -> list[tuple[str, str]]:
     """An answer that is a few plain values; [] when it is not."""
     if not isinstance(detail, dict) or len(detail) > 20:
@@ -180,6 +192,7 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "command_steps": lambda row: steps(row, language),
         "command_answer": answer,
         "command_facts": facts,
+        "command_not_told": lambda row: not_told(row, language),
         "took": lambda seconds: took(seconds, language),
         "skipped": lambda reason: skipped(reason, language),
         "validities": lambda: validities(language),

@@ -32,6 +32,7 @@ class SettingField(msgspec.Struct, frozen=True):
     """One setting as it stands on the page. text: of its control. own: the device has a value of its own.
 
     idle: why it has no effect now; '' when it has. reported: what the device runs, when that is something else.
+    beyond: what is wished goes beyond the limits of now, and what would not.
     """
 
     setting: Setting
@@ -47,6 +48,7 @@ class SettingField(msgspec.Struct, frozen=True):
     grid_limits: str
     idle: str
     reported: str
+    beyond: str
     error: str
 
     @property
@@ -142,6 +144,7 @@ def _field(setting: Setting, view: ConfigView, text: str, *, inherit: bool, erro
         grid_limits=setting_words.grid_limits(setting, language),
         idle=_idle(setting, view, language),
         reported=setting_words.value(setting, said, language) if other else "",
+        beyond=next((setting_message(each, language) for each in view.beyond_limits if each.key == key), ""),
         error=error,
     )
 

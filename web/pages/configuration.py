@@ -139,16 +139,21 @@ def _settling(action: str, fields: Fields) -> Change:
     why = _why_in(fields)
     match action:
         case "return":
-            version = fields.get("version", "")
-            if not (version.isascii() and version.isdigit() and len(version) < 16):
-                raise BadInput("invalid_request", "the form does not say which version shall come back")
-            return Change("return", why, version=int(version))
+            return Change("return", why, version=_number_in(fields, "version"))
         case "accept":
-            return Change("accept_drift", why)
+            return Change("accept_drift", why, reported_at=_number_in(fields, "reported_at"))
         case "overwrite":
             return Change("overwrite", why)
         case _:
             raise BadInput("invalid_request", f"nothing is called {action[:40]!r} here")
+
+
+def _number_in(fields: Fields, name: str) -> int:
+    """Raises BadInput (invalid_request)."""
+    text = fields.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadInput("invalid_request", f"the form does not say which {name} is meant")
+    return int(text)
 
 
 def _own_in(fields: Fields) -> Values:
