@@ -71,6 +71,7 @@ ASKS: Final = frozenset(
         "forget_site",
         "issue_commands",
         "place_waiting",
+        "ready",
         "retract_file",
         "roll_up",
         "site_live",
