@@ -189,7 +189,7 @@ def _with_room(layers: tuple[Layer, ...], known: set[str]) -> tuple[Layer, ...]:
     """For one more. Where there are too many, the oldest go of which no value is in force, since others above set them all:
     first those of rollouts to no saved group, which none will come to again. So of the others each sets something alone.
     """
-    covered = []
+    covered: list[Layer] = []
     above: set[str] = set()
     for layer in reversed(layers):
         keys = layer.values.keys() & known
