@@ -60,7 +60,7 @@ def house_broker() -> Iterator[HouseBroker]:
             yield HouseBroker(port, ours, process)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 @asynccontextmanager

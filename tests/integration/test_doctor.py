@@ -117,9 +117,7 @@ async def test_names_what_is_well_and_what_is_not(
     dropbox: DropRig,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("LC_ALL", "C")
     with https(broker_session.pki.folder) as port:
         whole = told(tmp_path, database, broker_session, gateway_port=port, sftp_port=dropbox.ready.port)
         (whole.passwords_folder / "sp_guard").write_text("of another installation")
