@@ -169,7 +169,9 @@ async def patch_group(
     visit: NamedDependency[Visit],
     if_match: IfMatch = None,
 ) -> Response[GroupAnswer]:
-    """Needs `If-Match` with the revision that was read. Rollouts that run go on with the query that they began with."""
+    """Needs `If-Match` with the revision that was read. Rollouts that run go on with the query that they began with; a
+    continuous one looks for devices that join later by the new one.
+    """
     answer = await change_group(visit, parse_group(group), seen_version(if_match), data, client_address(request))
     return Response(answer, headers=etag(answer.group.revision))
 

@@ -56,6 +56,7 @@ TargetState = Literal[
 TargetEvent = Literal[
     "hold", "miss", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence",
     "alert", "return", "restore", "keep", "keep_away", "overrule", "vanish", "call_off",
+    "rejoin",
 ]  # fmt: skip
 TARGET_STATES: Final[tuple[TargetState, ...]] = get_args(TargetState)
 TARGET_EVENTS: Final[tuple[TargetEvent, ...]] = get_args(TargetEvent)
@@ -87,7 +88,8 @@ WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(
 #           gone silent, be that because of what the rollout brought
 # not_returned  the platform refused what it had before
 # overruled somebody has changed the device since, so that it no longer holds what the rollout brought, or gave back
-# gone      retired, revoked or put behind a gateway
+# gone      retired, revoked or put behind a gateway. Back among those that a continuous rollout means, it is one that waits
+#           again, as is one that was skipped and has been changed since
 # fmt: off
 TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("waiting", "hold"): "held", ("waiting", "miss"): "absent", ("waiting", "tell"): "telling",
@@ -117,6 +119,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     **{(state, "overrule"): "overruled" for state in _UNCONFIRMED},
     **{(state, "vanish"): "gone" for state in _UNCONFIRMED},
     ("returning", "restore"): "returned", ("returning", "refuse"): "not_returned", ("returning", "vanish"): "gone",
+    ("gone", "rejoin"): "waiting", ("skipped", "rejoin"): "waiting",
     ("returning", "keep"): "pending", ("returning", "keep_away"): "away",  # nothing more is given back: as if just told
 }
 # fmt: on

@@ -74,7 +74,8 @@ async def group_to_change(connection: Connection, group_id: str) -> GroupRow:
 
 
 async def change_group(connection: Connection, group_id: str, *, name: str, query: TargetQuery) -> GroupRow:
-    """After group_to_change. Rollouts that run go on with the query that they began with.
+    """After group_to_change. Rollouts that run go on with the query that they began with; who joins a continuous one later
+    does so by this one.
 
     Raises Conflict (group_name_taken).
     """

@@ -7,8 +7,8 @@ import msgspec
 from fleet.limits import BULK_TARGETS_MAX
 from fleet.rollouts.board import Tally, totals
 from fleet.rollouts.energy import EnergyFinding
-from fleet.rollouts.lifecycle import Rollout
-from fleet.storage import targets
+from fleet.rollouts.lifecycle import TARGET_MOVES, Rollout
+from fleet.storage import groups, targets
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import add_targets, when
 from fleet.telemetry import UnixMs
@@ -22,7 +22,18 @@ _SETTLE: Final = "UPDATE remote.rollout SET settled_at = $3, revision = revision
 _TEMPLATE: Final = """
     UPDATE remote.device_group SET "values" = $2, rollout_id = $3, updated_at = now() WHERE id = $1 AND removed_at IS NULL
 """
-_KNOWN: Final = "SELECT device_id FROM remote.rollout_target WHERE rollout_id = $1"
+_KNOWN: Final = "SELECT device_id, state FROM remote.rollout_target WHERE rollout_id = $1"
+_REJOINING: Final = frozenset(state for state, event in TARGET_MOVES if event == "rejoin")
+# Who was skipped would be skipped again as long as nothing of its configuration has changed.
+_REJOIN: Final = """
+    UPDATE remote.rollout_target t SET state = 'waiting', state_at = now(), problem = '', site_id = m.site_id,
+           wave = CASE WHEN t.wave < $2 THEN $3 ELSE t.wave END
+    FROM unnest($4::text[], $5::text[]) AS m (site_id, device_id)
+    LEFT JOIN remote.config c USING (site_id, device_id)
+    LEFT JOIN remote.config_change v USING (site_id, device_id, version)
+    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND (t.state = 'gone' OR (t.state = 'skipped'
+        AND (v.at > t.state_at OR (c.status = 'in_sync' AND c.status_at > t.state_at))))
+"""
 
 
 class Addressee(msgspec.Struct, frozen=True):
@@ -63,20 +74,26 @@ async def save_energy(connection: Connection, rollout: Rollout, finding: EnergyF
 
 
 async def add_newcomers(connection: Connection, rollout: Rollout) -> int:
-    """Devices that its query means and that are no targets yet come after the last wave. Returns how many."""
-    room = BULK_TARGETS_MAX - rollout.targets
-    if room <= 0:
+    """Devices that its query means by now (to a group: the group's), and that are no targets yet, come after the last wave;
+    so do those that could not have it when their turn came, and can now. Returns how many.
+    """
+    asked = rollout.query if rollout.group is None else (await groups.group(connection, rollout.group)).query
+    if asked.profiles and rollout.profile not in asked.profiles:
         return 0
-    known = {row["device_id"] for row in await connection.fetch(_KNOWN, rollout.id)}
-    query = msgspec.structs.replace(rollout.query, profiles=(rollout.profile,))
-    if rollout.query.profiles and rollout.profile not in rollout.query.profiles:
-        return 0
+    states = {row["device_id"]: row["state"] for row in await connection.fetch(_KNOWN, rollout.id)}
+    query = msgspec.structs.replace(asked, profiles=(rollout.profile,))
     meant = await targets.matching(connection, query, limit=BULK_TARGETS_MAX)
     fit = [each for each in meant if rollout.plan.overwrite_drift or each.config != "drifted"]  # later, once that is settled
-    new = [each for each in fit if each.device not in known and each.gateway is None and not each.revoked][:room]
-    if not new:
-        return 0
-    return await add_targets(connection, rollout.id, new, {each.device: len(rollout.plan.waves) for each in new})
+    able = [each for each in fit if each.gateway is None and not each.revoked]
+    after_all = len(rollout.plan.waves)
+    new = [each for each in able if each.device not in states][: max(BULK_TARGETS_MAX - rollout.targets, 0)]
+    added = await add_targets(connection, rollout.id, new, {each.device: after_all for each in new}) if new else 0
+    again = [each for each in able if states.get(each.device) in _REJOINING]
+    if not again:
+        return added
+    sites, devices = [each.site for each in again], [each.device for each in again]
+    status = await connection.execute(_REJOIN, rollout.id, rollout.wave, after_all, sites, devices)
+    return added + int(status.rpartition(" ")[2])
 
 
 async def creator(connection: Connection, rollout_id: str) -> Addressee | None:

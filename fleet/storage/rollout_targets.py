@@ -32,7 +32,7 @@ _PROBLEM_CHARS_MAX: Final = 500  # of what a device says; its page shows all of 
 class Candidate(msgspec.Struct, frozen=True):
     """A target whose turn it is.
 
-    before       the layer of the same source that it has
+    before       the layer of the same source that it has; of one that has this rollout's own already, what it had before
     there        connected, and heard of
     is_overtaken it is absent, or its telling broke off before its twin had it; and a later rollout that stands has told it:
                  to the same group, or of the same settings
@@ -207,7 +207,7 @@ async def _candidates(
         sorted(rollout.values),
         [_ours(rollout)],
     )
-    return [_candidate(row, rollout.source) for row in rows]
+    return [_candidate(row, rollout) for row in rows]
 
 
 async def watched(connection: Connection, rollout: Rollout, *, after: str, limit: int, now: UnixMs) -> list[Watched]:
@@ -319,10 +319,13 @@ def _target(row: asyncpg.Record) -> Target:
     return msgspec.convert(dict(row), Target)
 
 
-def _candidate(row: asyncpg.Record, source: str) -> Candidate:
-    layers = msgspec.convert(row["layers"] or [], list[Layer])
+def _candidate(row: asyncpg.Record, rollout: Rollout) -> Candidate:
+    target = _target(row)
+    before = former(msgspec.convert(row["layers"] or [], list[Layer]), rollout.source)
+    if before is not None and before.rollout == rollout.id:
+        before = target.before
     site = SiteNow(*(row[name] for name in SiteNow.__struct_fields__))
-    return Candidate(_target(row), row["registered"], row["there"], former(layers, source), site, row["is_overtaken"])
+    return Candidate(target, row["registered"], row["there"], before, site, row["is_overtaken"])
 
 
 def _facts(row: asyncpg.Record) -> TargetFacts:

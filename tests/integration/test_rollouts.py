@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from fleet.configuration import Change, Values
-from fleet.ids import SiteId
+from fleet.ids import DeviceId, SiteId
 from fleet.rollouts.plan import RolloutPlan, Threshold, Wave
 from fleet.storage.database import connect
+from fleet.targets import TargetQuery
 from tests.fleet_rig import fetch, until
 from tests.obedient import Habits
-from tests.rollout_rig import LIMIT, QUICK, RolloutRig, rollout_rig
+from tests.rollout_rig import LIMIT, QUICK, RolloutRig, begin_rollout, rollout_rig
 from tests.servers import Broker, Database
 
 
@@ -129,18 +130,65 @@ async def test_a_continuous_one_catches_a_newcomer(database: Database, broker: B
         assert ended.state == "completed"
 
 
+async def test_a_continuous_one_catches_who_could_not_have_it_when_its_turn_came(database: Database, broker: Broker) -> None:
+    """One was revoked, another had values of its own that did not go with it, a third was revoked after it was told."""
+    async with rollout_rig(database, broker, 10) as rig:
+        group_id = await rig.group()
+        await rig.lead(await rig.begin(QUICK, group=group_id, values={"export_limit_enabled": True}), "completed")
+        await rig.change("inverter-00004", Change("set", own={"export_limit_w": 500.0}))
+        await _revoke(database, "inverter-00003")
+        later = await rig.begin(msgspec.structs.replace(QUICK, continuous=True), group=group_id)
+        await rig.rounds_until(later, {"done": 8, "skipped": 1, "gone": 1}, wave=3)
+        told = "SELECT count(*) FROM remote.rollout_target WHERE rollout_id = $1 AND state_at > $2"
+        (since,) = await fetch(database, "SELECT clock_timestamp() AS at")
+        await rig.rounds_for(later, 3)
+        assert [row["count"] for row in await fetch(database, told, later, since["at"])] == [0], "nothing has changed yet"
+        await fetch(database, "UPDATE remote.rollout_target SET state = 'gone' WHERE device_id = 'inverter-00005'")
+
+        await fetch(database, "UPDATE registry.device SET revoked_at = NULL")
+        await rig.twins.forget_site(SiteId("site-0000"))
+        await rig.change("inverter-00004", Change("set", own={}))
+        await rig.rounds_until(later, {"done": 10})
+        await rig.move(later, "return")
+        await rig.rounds_until(later, {"restored": 10})
+        values = await fetch(
+            database,
+            "SELECT DISTINCT v.values -> 'export_limit_enabled' AS enabled FROM remote.config c"
+            " JOIN remote.config_change v USING (site_id, device_id, version)",
+        )
+        assert [row["enabled"] for row in values] == [True], "what they had before it is not what it had brought itself"
+        assert await rig.holders() == set()
+
+
+async def test_a_continuous_one_follows_what_its_group_means_by_then(database: Database, broker: Broker) -> None:
+    async with rollout_rig(database, broker, 10) as rig:
+        group_id = await rig.group()
+        narrow = TargetQuery(profiles=("inverter",), devices=(DeviceId("inverter-00001"), DeviceId("inverter-00002")))
+        plan = msgspec.structs.replace(QUICK, continuous=True)
+        rollout_id = await begin_rollout(database, plan, narrow, group_id)
+        await fetch(database, "UPDATE remote.device_group SET query = $1", narrow)
+        await rig.rounds_until(rollout_id, {"done": 2}, wave=3)
+        wider = TargetQuery(profiles=("inverter",))
+        await fetch(database, "UPDATE remote.device_group SET query = $1", wider)
+        await rig.rounds_until(rollout_id, {"done": 10})
+
+
 async def test_revoked_and_changed_by_hand_meanwhile(database: Database, broker: Broker) -> None:
     async with rollout_rig(database, broker, 12, Habits(offline_share=0.5)) as rig:
         offline = sorted(rig.fleet.offline)
         plan = RolloutPlan(waves=(Wave(count=6), Wave(percent=100.0)), per_minute=600, observe_s=3_600.0)
         rollout_id = await rig.begin(plan)
         await rig.rounds_until(rollout_id, {"done": 6, "waiting": 6})
-        await fetch(database, "UPDATE registry.device SET revoked_at = now() WHERE id = $1", offline[0])
+        await _revoke(database, offline[0])
         await fetch(database, "UPDATE remote.rollout SET settled_at = now() - interval '2 hours'")
         await rig.rounds_until(rollout_id, {"done": 6, "away": 5, "gone": 1})
         device = rig.fleet.devices[offline[1]]
         await rig.change(device.id, Change("rollout_return", source=rollout_id))
         await rig.rounds_until(rollout_id, {"done": 6, "away": 4, "gone": 1, "overruled": 1})
+
+
+async def _revoke(database: Database, device: str) -> None:
+    await fetch(database, "UPDATE registry.device SET revoked_at = now() WHERE id = $1", device)
 
 
 def _limit(limit_pct: float) -> Values:

@@ -76,7 +76,7 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "silent": {"report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled", "vanish": "gone"},
     "alerted": {"return": "returning", "vanish": "gone"},
-    "skipped": {},
+    "skipped": {"rejoin": "waiting"},
     "returning": {
         "restore": "returned", "refuse": "not_returned", "vanish": "gone", "keep": "pending", "keep_away": "away",
     },
@@ -91,7 +91,7 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "not_returned": {},
     "overruled": {},
-    "gone": {},
+    "gone": {"rejoin": "waiting"},
 }  # fmt: skip
 
 
