@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 from fleet.limits import ROLLOUT_ENERGY_DAYS_BACK
 from fleet.rollouts.energy import EnergyLack
 from fleet.rollouts.lifecycle import RolloutState, Stop, StopCode, TargetState
+from fleet.rollouts.outcome_words import is_asleep, outcomes_said
 from web.language import Language
 
 # What the states of targets come to, in the order of a bar.
@@ -135,10 +136,8 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
     ),
 }
 _NO_OUTCOME: Final = _Words(
-    "aucun appareil de cette vague n’a confirmé ces valeurs (hors ligne ou endormis : {count} sur {of}), et il ne va pas"
-    " plus loin sans cela",
-    "no device of this wave has confirmed these values (offline or asleep: {count} of {of}), and it goes no further without"
-    " that",
+    "aucun appareil de cette vague n’a confirmé ces valeurs{outcomes}, et il ne va pas plus loin sans cela",
+    "no device of this wave has confirmed these values{outcomes}, and it goes no further without that",
 )
 _RESTORED: Final = _Words(
     "la plateforme a été restaurée d’une sauvegarde, et il a pu être arrêté entre-temps ; à vous de décider",
@@ -196,13 +195,19 @@ _ENERGY_LACKS: Final[Mapping[EnergyLack, _Words]] = {
     ),
     "canaries_before": _Words("production des témoins trop faible auparavant", "the canaries yielded too little before"),
 }
-# What can be done about it, while it is paused.
-_ADVICE: Final[Mapping[StopCode, _Words]] = {
-    "no_outcome": _Words(
+# What can be done about a wave without an outcome, while it is paused: whether it only has to be waited for.
+_ADVICE: Final[Mapping[bool, _Words]] = {
+    True: _Words(
         "Voyez ses appareils : s’ils dorment, reprenez quand ils sont réveillés ; plus tôt, c’est continuer sans rien savoir"
         " de cette vague. Avec un créneau solaire, un déploiement les attend de lui-même.",
         "Look at its devices: if they sleep, resume once they are awake; earlier means to go on without knowing anything of"
         " this wave. With a solar window, a rollout waits for them by itself.",
+    ),
+    False: _Words(
+        "Voyez pourquoi, appareil par appareil : arrêtez-le et corrigez ce qui doit l’être ; reprendre, c’est continuer sans"
+        " rien savoir de cette vague.",
+        "Look why, device by device: abort it and mend what has to be mended; to resume means to go on without knowing"
+        " anything of this wave.",
     ),
 }
 _STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
@@ -287,8 +292,7 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
             person=person or _SOMEBODY.said(language),
             faults=_faults(found, language),
             measured=_share(abs(found.measured_pct or 0.0), language),
-            count=found.count,
-            of=found.of,
+            outcomes=f" ({outcomes})" if (outcomes := outcomes_said(found, language)) else "",
             lack=f" ({energy_lack(found.lacks, language)})" if found.lacks is not None else "",
         )
     )
@@ -296,8 +300,9 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
         said = f"{by_somebody.said(language)} {reason}"
         return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
     said = f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
-    advice = _ADVICE.get(found.code) if rollout == "paused" else None
-    return f"{said} {advice.said(language)}" if advice is not None else said
+    if found.code == "no_outcome" and rollout == "paused":
+        return f"{said} {_ADVICE[is_asleep(found)].said(language)}"
+    return said
 
 
 def energy_lack(lacks: EnergyLack, language: Language) -> str:

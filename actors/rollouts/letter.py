@@ -1,12 +1,13 @@
 """Tells whoever made a rollout that it has stopped by itself, and why."""
 
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
 from fleet.errors import BadInput
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX, ROLLOUT_ENERGY_DAYS_BACK
 from fleet.rollouts.lifecycle import Rollout, Stop
+from fleet.rollouts.outcome_words import is_asleep, outcomes_said
 from fleet.storage.database import Connection
 from fleet.storage.mail import queue_mail
 from fleet.storage.rollout_steps import creator
@@ -34,14 +35,23 @@ _WHY: Final = {
     ("energy_unknown", "fr"): "La production des premiers appareils n'a pas pu être comparée à celle de leurs voisins :"
     " {lack}.",
     ("energy_unknown", "en"): "The yield of the first devices could not be compared with their neighbours': {lack}.",
-    ("no_outcome", "fr"): "Aucun appareil de cette vague n'a confirmé la configuration (hors ligne ou endormis : {count} sur"
-    " {of}) ; le déploiement ne va pas plus loin sans cela. S'ils dorment, reprenez quand ils sont réveillés ; avec un"
-    " créneau solaire, un déploiement les attend de lui-même.",
-    ("no_outcome", "en"): "No device of this wave has confirmed the configuration (offline or asleep: {count} of {of}), and"
-    " the rollout goes no further without that. If they sleep, resume once they are awake; with a solar window, a rollout"
-    " waits for them by itself.",
+    ("no_outcome", "fr"): "Aucun appareil de cette vague n'a confirmé la configuration ({outcomes}) ; le déploiement ne va"
+    " pas plus loin sans cela. {advice}",
+    ("no_outcome", "en"): "No device of this wave has confirmed the configuration ({outcomes}), and the rollout goes no"
+    " further without that. {advice}",
     ("restored", "fr"): "La plateforme a été restaurée d'une sauvegarde : le déploiement a pu être arrêté entre-temps.",
     ("restored", "en"): "The platform was restored from a backup: the rollout may have been aborted meanwhile.",
+}
+# Whether they only have to be waited for.
+_ADVICE: Final = {
+    (True, "fr"): "S'ils dorment, reprenez quand ils sont réveillés ; avec un créneau solaire, un déploiement les attend de"
+    " lui-même.",
+    (True, "en"): "If they sleep, resume once they are awake; with a solar window, a rollout waits for them by itself.",
+    (
+        False,
+        "fr",
+    ): "Sa page dit pourquoi, appareil par appareil ; reprendre, c'est continuer sans rien savoir de cette vague.",
+    (False, "en"): "Its page says why, device by device; to resume means to go on without knowing anything of this wave.",
 }
 _LACKS: Final = {
     ("neighbours", "fr"): "aucun voisin n'a transmis sa production",
@@ -89,7 +99,7 @@ async def write_creator(connection: Connection, rollout: Rollout, kind: str, sto
         log.warning("creator_not_told", rollout=rollout.id, code=error.code)
 
 
-def letter(rollout: Rollout, kind: str, stop: Stop, language: str, public_url: str) -> tuple[str, str]:
+def letter(rollout: Rollout, kind: str, stop: Stop, language: Literal["fr", "en"], public_url: str) -> tuple[str, str]:
     """Subject and text."""
     name = " ".join("".join(sign if sign.isprintable() else " " for sign in rollout.name).split())
     subject = _SUBJECTS["pause" if kind == "pause" else "stop", language].format(name=name)
@@ -99,6 +109,8 @@ def letter(rollout: Rollout, kind: str, stop: Stop, language: str, public_url: s
         measured=_share(stop.measured_pct, language),
         limit=_share(stop.limit_pct, language),
         lack=_LACKS[stop.lacks, language],
+        outcomes=outcomes_said(stop, language),
+        advice=_ADVICE[is_asleep(stop), language],
     )
     link = f"{public_url}/ops/rollouts/{rollout.id}"
     return subject[:MAIL_SUBJECT_CHARS_MAX], f"{why}\n{_THEN[kind, language]}\n{link}\n"

@@ -139,7 +139,8 @@ def _without_outcome(rollout: Rollout, here: Mapping[TargetState, int], now: Uni
     patience_s = rollout.plan.timeout_s if rollout.plan.window is None else ROLLOUT_WINDOW_WAIT_S
     if missing and now - (rollout.wave_at or now) < patience_s * 1000:
         return None
-    return Step("pause", Stop("no_outcome", now, rollout.wave, missing, sum(here.values())))
+    outcomes = {state: devices for state, devices in here.items() if devices}
+    return Step("pause", Stop("no_outcome", now, rollout.wave, missing, sum(here.values()), outcomes=outcomes))
 
 
 def _after_watching(rollout: Rollout, energy: EnergyFinding | None, now: UnixMs) -> Step | None:

@@ -138,6 +138,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     limit_pct    what that was measured against
     person_id    who did it; None: the rollout itself; with 'restored' the platform came back from a backup
     lacks        with 'energy_unknown' what the yield could not be compared for
+    outcomes     with 'no_outcome' what has become of the wave: target state → devices
     """
 
     code: StopCode
@@ -150,6 +151,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     person_id: str | None = None
     why: str = ""
     lacks: EnergyLack | None = None
+    outcomes: dict[TargetState, int] = {}
 
 
 class Rollout(msgspec.Struct, frozen=True):

@@ -36,6 +36,18 @@ def test_a_yield_that_cannot_be_compared_says_what_was_missing(language: str) ->
     assert len({letter(_rollout("x"), "pause", stop, language, "https://portal.test")[1] for stop in stops}) == len(lacks)
 
 
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_canaries_that_refused_are_not_said_to_sleep(language: str) -> None:
+    refused = Stop("no_outcome", 0, 0, 0, 2, outcomes={"rejected": 2})
+    _, body = letter(_rollout("Limite 70 %"), "pause", refused, language, "https://portal.test")
+    assert ("refus : 2 sur 2" if language == "fr" else "refused: 2 of 2") in body
+    assert ("dorment" if language == "fr" else "sleep") not in body
+    asleep = Stop("no_outcome", 0, 0, 3, 3, outcomes={"away": 2, "absent": 1})
+    _, body = letter(_rollout("Limite 70 %"), "pause", asleep, language, "https://portal.test")
+    assert ("hors ligne ou endormis : 3 sur 3" if language == "fr" else "offline or asleep: 3 of 3") in body
+    assert ("dorment" if language == "fr" else "sleep") in body
+
+
 def test_a_name_makes_no_second_header() -> None:
     subject, _ = letter(_rollout("a\r\nBcc: b@c" * 40), "return", Stop("rejected", 0, 0), "en", "https://portal.test")
     check_subject(subject)

@@ -20,6 +20,7 @@ def test_a_wave_of_which_nobody_is_done_is_not_over(nobody: TargetState) -> None
         assert step.stop is not None
         assert (step.kind, step.stop.code, step.stop.wave, step.stop.of) == ("pause", "no_outcome", wave, 2)
         assert step.stop.count == (2 if nobody in ("away", "absent") else 0)
+        assert step.stop.outcomes == {nobody: 2}
         if nobody in ("away", "absent"):
             assert next_step(rollout, tally, None, NOW - 1) is None, "they may be there in a moment"
         assert kind(rollout, {**tally, wave: {nobody: 2, "done": 1}}) == "settle"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fleet.errors import BadInput
 from fleet.rollouts.energy import EnergyFinding, EnergyLack
-from fleet.rollouts.lifecycle import STATES, TARGET_STATES, Stop, StopCode
+from fleet.rollouts.lifecycle import RETURNED_STATES, STATES, TARGET_STATES, Stop, StopCode
+from fleet.rollouts.outcome_words import outcomes_said
 from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
 from fleet.targets import TargetQuery
 from web import rollout_texts
@@ -84,6 +85,27 @@ def test_a_yield_that_cannot_be_compared_says_what_was_missing(lacks: EnergyLack
     assert f"({why})" in stopped
     assert why in rollout_words.energy(EnergyFinding("unknown", NOW, None, 3, 0, 0.0, 0.0, 0.0, 0.0, lacks), language)
     assert "()" not in rollout_texts.stop(Stop("energy_unknown", NOW, 0, of=3), "paused", None, language), "of old releases"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_wave_that_refused_is_not_said_to_sleep(language: Language) -> None:
+    refused = Stop("no_outcome", NOW, 0, 0, 2, outcomes={"rejected": 2})
+    said = rollout_texts.stop(refused, "paused", None, language)
+    assert ("refus : 2 sur 2" if language == "fr" else "refused: 2 of 2") in said
+    assert ("dorment" if language == "fr" else "sleep") not in said
+    both = Stop("no_outcome", NOW, 0, 1, 3, outcomes={"timed_out": 2, "absent": 1})
+    said = rollout_texts.stop(both, "paused", None, language)
+    assert ("hors ligne ou endormis : 1 sur 3" if language == "fr" else "offline or asleep: 1 of 3") in said
+    assert ("sans réponse : 2 sur 3" if language == "fr" else "no answer: 2 of 3") in said
+    stored = Stop("no_outcome", NOW, 0, 0, 2)  # by an older release
+    assert "0" not in rollout_texts.stop(stored, "paused", None, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_state_that_a_wave_can_end_in_is_named(language: Language) -> None:
+    over = set(TARGET_STATES) - {"waiting", "held", "telling", "pending", "done", "returning", "not_returned"}
+    for state in over - RETURNED_STATES:
+        assert outcomes_said(Stop("no_outcome", NOW, 0, 0, 7, outcomes={state: 7}), language).count("7") == 2
 
 
 @dataclass
