@@ -47,10 +47,8 @@ _ADVICE: Final = {
     (True, "fr"): "S'ils dorment, reprenez quand ils sont réveillés ; avec un créneau solaire, un déploiement les attend de"
     " lui-même.",
     (True, "en"): "If they sleep, resume once they are awake; with a solar window, a rollout waits for them by itself.",
-    (
-        False,
-        "fr",
-    ): "Sa page dit pourquoi, appareil par appareil ; reprendre, c'est continuer sans rien savoir de cette vague.",
+    (False, "fr"): "Sa page dit pourquoi, appareil par appareil ; reprendre, c'est continuer sans rien savoir de cette"
+    " vague.",
     (False, "en"): "Its page says why, device by device; to resume means to go on without knowing anything of this wave.",
 }
 _LACKS: Final = {
