@@ -20,12 +20,12 @@ _SHARED_PREFIX_MAX: Final = 30  # in a longer one nobody else has room
 
 
 def believed(entries: Iterable[str]) -> list[str]:
-    """As uvicorn takes them: addresses, networks, or EVERY_PROXY alone.
+    """As uvicorn takes them: addresses, networks, or EVERY_PROXY alone. An entry may name several, with commas between.
 
     Raises BadInput (bad_settings), Unavailable (no_such_host).
     """
     found: list[str] = []
-    for entry in entries:
+    for entry in (each.strip() for told in entries for each in told.split(",")):
         if entry == EVERY_PROXY:
             return [EVERY_PROXY]
         if entry.startswith(_NETWORK_OF):

@@ -35,9 +35,15 @@ def obtain(package: str, program: str) -> Unpacked | None:
 def unpack(package: str, program: str) -> Unpacked | None:
     """As obtain, of a package that would start a service of its own if it were installed."""
     folder = Path(sys.prefix) / "debian" / package
-    if (folder / program).exists() or (shutil.which("apt-get") and _unpack(package, folder) and (folder / program).exists()):
-        return Unpacked(folder / program, _library_path(folder))
-    return None
+    found = _below(folder, program)
+    if found is None and shutil.which("apt-get") and _unpack(package, folder):
+        found = _below(folder, program)
+    return None if found is None else Unpacked(found, _library_path(folder))
+
+
+def _below(folder: Path, program: str) -> Path | None:
+    """Since Debian 13 packages bring below /usr what they brought below / before."""
+    return next((path for path in (folder / program, folder / "usr" / program) if path.exists()), None)
 
 
 def install(package: str) -> bool:

@@ -53,6 +53,7 @@ remember() { # what this release and the next ones have in common
 
 compose() { # release, arguments
     local which=$1 folder=$state/releases/$1 file named files=()
+    [ ! -d "$folder.new" ] || folder=$folder.new
     shift
     IFS=: read -ra named <<<"${COMPOSE_FILE:-$(told COMPOSE_FILE)}"
     for file in "${named[@]:-docker-compose.yml}"; do
@@ -63,7 +64,7 @@ compose() { # release, arguments
         --project-directory "$folder" "${files[@]}" "$@"
 }
 
-keep() { # what this checkout starts the release with
+keep() { # what this checkout starts the release with, beside what its containers may have mounted
     local kept=$state/releases/$release
     rm -rf "$kept.new"
     mkdir -p "$kept.new"
@@ -71,9 +72,13 @@ keep() { # what this checkout starts the release with
     cp -R "$here/.." "$kept.new/deploy"
     ln -s ../../.env "$kept.new/.env"
     if diff --recursive --no-dereference --brief "$kept" "$kept.new" >/dev/null 2>&1; then
-        rm -rf "$kept.new" # its containers go on with the folder that they have mounted
-        return
+        rm -rf "$kept.new"
     fi
+}
+
+place() { # once nothing is missing
+    local kept=$state/releases/$release
+    [ -e "$kept.new" ] || return 0 # nothing is new: its containers go on with the folder that they have mounted
     [ ! -e "$kept" ] || touch "$kept.replaced" # they would go on with one that is gone
     rm -rf "$kept"
     mv "$kept.new" "$kept"
@@ -113,6 +118,7 @@ well() { # within a minute: what is healthy may still be warming up
 remember
 keep
 fetch
+place
 if start "$release" && well; then
     printf '%s\n' "$release" >"$state/current.new"
     mv "$state/current.new" "$state/current"

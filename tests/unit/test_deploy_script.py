@@ -146,7 +146,9 @@ def test_files_that_compose_is_told_of_in_the_owners_settings_count(tmp_path: Pa
     kept = state / "releases" / "1.2.3"
     files = ["--file", f"{kept}/docker-compose.yml", "--file", f"{kept}/deploy/ray/overlay.yaml", "--file", "/srv/mine.yml"]
     assert calls(tmp_path, " ".join(files), "up")
-    assert len(calls(tmp_path, *files)) == len(calls(tmp_path, "--project-directory")), "whatever Compose is asked"
+    before = [word.replace(str(kept), f"{kept}.new") for word in files]  # while images are looked for
+    asked = len(calls(tmp_path, " ".join(files))) + len(calls(tmp_path, " ".join(before)))
+    assert asked == len(calls(tmp_path, "--project-directory")), "whatever Compose is asked"
     deployed(tmp_path, "case $* in *releases/1.2.4*up*) exit 1 ;; esac", release="1.2.4")
     assert len(calls(tmp_path, " ".join(files), "up")) == 2, "nor is it forgotten on the way back"
 
@@ -167,6 +169,9 @@ def test_the_release_that_runs_keeps_what_its_containers_have_mounted(tmp_path: 
     assert settings.stat().st_ino == mounted
 
     (settings / "web.json").write_text("{}")  # as if this checkout's were another one
+    mounted = settings.stat().st_ino
     assert not made_anew("case $* in *--images) echo solarperform/web:1.2.3 ;; 'image inspect'*) exit 1 ;; esac", code=2)
-    assert made_anew(), "the folder is new since the attempt that ended before it started anything"
+    assert settings.stat().st_ino == mounted, "an image is missing: nothing is touched"
+    assert made_anew("case $* in *' up '*) exit 1 ;; esac", code=2)
+    assert made_anew(), "the folder is new since the attempt that did not end well"
     assert not made_anew()

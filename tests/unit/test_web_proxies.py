@@ -48,6 +48,11 @@ async def test_a_network_is_named_by_our_own_name_in_it() -> None:
         assert await seen(entries, peer) == peer
 
 
+async def test_one_setting_names_several_networks() -> None:
+    entries = believed(["10.244.0.0/16, fd00::/64"])
+    assert [await seen(entries, peer) for peer in ("10.244.3.4", "fd00::7")] == [VISITOR] * 2
+
+
 async def test_everybody_is_believed_when_that_is_asked_for() -> None:
     assert await seen(believed(["192.0.2.0/24", "*"]), "203.0.113.9") == VISITOR
 
