@@ -156,7 +156,8 @@ class OrderAsks:
             batch=wish.batch,
         )
         step = mine.issue(command, twin.profile, there=self._orders.is_there(twin), now=now)
-        return CommandAnswer(command.id, step.commands[-1].state), step
+        state = next(each.state for each in step.commands if each.id == command.id)  # others may have ended in this step
+        return CommandAnswer(command.id, state), step
 
     def _next_number(self, now: int, taken: Sequence[int]) -> int:
         """Grows from command to command, over restarts as well; after those of the device that are open in any case."""

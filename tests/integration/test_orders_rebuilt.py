@@ -47,6 +47,16 @@ async def test_a_twin_that_is_built_anew_knows_what_is_being_stored(shard: TwinS
     assert (await row_of(database, "c1"))["state"] == "cancelled"
 
 
+async def test_a_new_command_is_answered_with_its_own_state(shard: TwinShard, database: Database) -> None:
+    """Giving it is when the twin, built anew, sees that another one's time is up."""
+    await shard.issue_commands([command("c1")])
+    await fetch(database, "UPDATE remote.command SET expires_at = created_at + interval '1 ms' WHERE id = 'c1'")
+    await shard.forget_site(SITE)
+    (given,) = await shard.issue_commands([command("c2")])
+    assert (given.id, given.state) == ("c2", "queued")
+    assert [(await row_of(database, each))["state"] for each in ("c1", "c2")] == ["expired", "queued"]
+
+
 async def test_one_wish_of_many_finds_the_twin_that_is_live(shard: TwinShard, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one's twin is built anew while the second one's is loaded."""
     catalog = shard._catalog
