@@ -68,7 +68,7 @@ class Step(NamedTuple):
 class DeviceOrders:
     """One command at a time: the next is sent once the one before has ended, whatever became of it."""
 
-    __slots__ = ("_answers", "_reports", "commands", "config", "device", "site")
+    __slots__ = ("_answers", "_found_held", "_reports", "commands", "config", "device", "site")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class DeviceOrders:
         self.commands = {command.id: command for command in sorted(commands, key=lambda each: each.number)}
         self._reports = TokenBucket(CONFIG_REPORTS_PER_H, now)
         self._answers = TokenBucket(DEVICE_MESSAGES_BURST, now)
+        self._found_held: tuple[ConfigState, DeviceProfile] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -253,9 +254,17 @@ class DeviceOrders:
     # --------------------------------------------------------------------------------------------------------------
 
     def _held(self, profile: DeviceProfile) -> bool:
-        """Whether the newest version waits for limits that allow it, or for another version."""
+        """Whether the newest version waits for limits that allow it, or for another version. Either may be days away, and
+        every round asks: what was found stands until the configuration or the profile is another object.
+        """
+        found = self._found_held
+        if found is not None and found[0] is self.config and found[1] is profile:
+            return True
         said = self.config.reported
-        return bool(held(self.config, configuration.settings_of(profile, said.values if said is not None else None)))
+        if not held(self.config, configuration.settings_of(profile, said.values if said is not None else None)):
+            return False
+        self._found_held = self.config, profile
+        return True
 
     def _withdrawn(self, head: IssuedCommand, event: CommandEvent, problems: list[SettingProblem], now: UnixMs) -> Step:
         """It is told no more, and keeps nothing waiting behind it."""

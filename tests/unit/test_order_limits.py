@@ -1,5 +1,6 @@
 """What waits for a device when its profile's limits are tightened: held back, taken back, and said."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ from fleet.config_limits import beyond_limits, held
 from fleet.config_wishes import plan
 from fleet.configuration import Change, Layer, settings_of
 from fleet.device_orders import DeviceOrders
-from fleet.device_setting import RefusedValues
+from fleet.device_setting import RefusedValues, Setting
 from fleet.ids import device_id, site_id
 from fleet.limits import COMMAND_RESEND_S, CONFIG_RESEND_S
 from fleet.order_messages import CommandResult, ReportedConfig
@@ -30,6 +31,16 @@ def allowing(most_pct: float) -> DeviceProfile:
         for each in box_profile.PROFILE.settings
     )
     return msgspec.structs.replace(box_profile.PROFILE, settings=settings, commands=("set_power_limit", "blink"))
+
+
+class Looked(tuple[Setting, ...]):
+    """Settings that know how often somebody went through them."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Setting]:
+        self.looks += 1
+        return super().__iter__()
 
 
 LOOSE, TIGHT = allowing(100.0), allowing(70.0)
@@ -62,6 +73,19 @@ def test_what_goes_beyond_the_limits_of_now_is_held_until_they_allow_it() -> Non
     assert (mine.config.status, mine.config.sent_version) == ("pending", 0)
     assert [each.key for each in held(mine.config, settings_of(TIGHT))] == [LIMIT]
     assert mine.tell(LOOSE, there=True, now=NOW).config_out is not None, "it is allowed again"
+
+
+def test_what_is_held_is_checked_once_and_not_in_every_round() -> None:
+    mine, profile = wishing(active_power_limit_pct=90.0), msgspec.structs.replace(TIGHT, settings=Looked(TIGHT.settings))
+    settings = profile.settings
+    assert isinstance(settings, Looked)
+    assert mine.returned(profile, NOW).is_empty
+    looks = settings.looks
+    for round_ms in range(500, 60_000, 500):
+        assert mine.tell(profile, there=True, now=NOW + round_ms).is_empty
+    assert settings.looks == looks
+    mine.wish(Change("set", own={LIMIT: 60.0}), None, profile, there=True, now=NOW + HOUR_MS)
+    assert mine.config.sent_version == 2, "another version is another matter"
 
 
 def test_a_new_version_within_the_limits_is_told() -> None:
