@@ -24,27 +24,31 @@ web=${SP_GATEWAY_WEB:-web:8000}
 pki=${SP_GATEWAY_PKI:-pki:8443}
 look_s=2 # how soon a change is seen
 stop_s=5 # for what is being answered when it ends
-unknown=2 # what getent ends with where there is no such name
+misses_max=10 # looks in a row that find nothing, before a service counts as away
+nobody='server 127.0.0.1:1;'
 workers=$(nproc 2>/dev/null || echo 1)
 [ "$workers" -le 4 ] || workers=4 # after a reload the old ones stay, too, and memory and processes are limited
-web_servers='' pki_servers=''
+web_servers=$nobody pki_servers=$nobody web_misses=0 pki_misses=0
 
 say() {
     printf '{"event":"%s","timestamp":"%s","detail":"%s"}\n' "$1" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$2" >&2
 }
 
-# The addresses behind $1 (host:port), as nginx's servers; $2: those of before. A service whose name is not known is away, and
-# no reason to stand still. A resolver that is silent says nothing about the service.
-servers() {
-    found=$(timeout 2 getent ahosts "${1%:*}" 2>/dev/null) && answer=0 || answer=$?
-    if [ "$answer" != 0 ] && [ "$answer" != "$unknown" ] && [ -n "$2" ]; then
-        echo "$2"
-        return
+# The addresses behind $1 (host:port), as nginx's servers; nothing where none was found. Why not, getent does not tell: it ends
+# alike when there is no such name and when the resolver is being restarted.
+addresses() {
+    found=$(timeout 2 getent ahosts "${1%:*}" 2>/dev/null) || return 0
+    echo "$found" | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u | sed "s/.*/server &:${1##*:};/"
+}
+
+# `servers` and `misses` of $1, which before this look were $2 and $3. Who was not found a moment ago is asked where he was:
+# if he is away indeed, nginx is a few seconds slower to say so.
+look_up() {
+    servers=$(addresses "$1") misses=0
+    if [ -z "$servers" ]; then
+        servers=$2 misses=$(($3 + 1))
+        [ "$misses" -lt "$misses_max" ] || servers=$nobody
     fi
-    found=$(echo "$found" | sed -n 's/^\([^ ]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | sort -u)
-    for address in ${found:-127.0.0.1}; do
-        [ -n "$found" ] && echo "server $address:${1##*:};" || echo "server $address:1;"
-    done
 }
 
 http2() {
@@ -74,8 +78,10 @@ write_memory() {
 }
 
 write_upstreams() {
-    web_servers=$(servers "$web" "$web_servers")
-    pki_servers=$(servers "$pki" "$pki_servers")
+    look_up "$web" "$web_servers" "$web_misses"
+    web_servers=$servers web_misses=$misses
+    look_up "$pki" "$pki_servers" "$pki_misses"
+    pki_servers=$servers pki_misses=$misses
     printf 'upstream web {\n%s\nkeepalive 64;\nkeepalive_timeout 4s;\n}\nupstream pki {\n%s\n}\n' \
         "$web_servers" "$pki_servers" >"$SP_GATEWAY_RUN/conf/upstreams.conf"
 }

@@ -88,14 +88,16 @@ def test_what_cannot_be_read_at_its_start_is_said(front: Gateway) -> None:
 
 
 class Resolver:
-    """What `getent` says in the gateway's shell: the lines of a script, which is called as `getent` is."""
+    """What `getent` says in the gateway's shell: the lines of a script, which is called as `getent` is.
+
+    The shell's looks follow each other at once, so that many of them take no time.
+    """
 
     def __init__(self, front: Gateway, script: str) -> None:
         self._folder = front.folder / "resolver"
         self._folder.mkdir()
-        program = self._folder / "getent"
-        program.write_text(f"#!/bin/sh\necho x >>{self._folder}/asked\n. {self._folder}/script\n")
-        program.chmod(0o755)
+        self._program("getent", f"echo $2 >>{self._folder}/asked\n. {self._folder}/script")
+        self._program("sleep", f'[ "$1" != 2 ] || set -- 0.02\nexec {shutil.which("sleep")} "$@"')
         self.answers(script)
         front.environment = {
             **front.environment,
@@ -104,30 +106,73 @@ class Resolver:
             "PATH": f"{self._folder}:{os.environ['PATH']}",
         }
 
-    @property
-    def asked(self) -> int:
-        return len((self._folder / "asked").read_text().splitlines())
+    def asked(self, name: str) -> int:
+        return (self._folder / "asked").read_text().splitlines().count(name)
 
     def answers(self, script: str) -> None:
         (self._folder / "new").write_text(f"{script}\n")
         (self._folder / "new").replace(self._folder / "script")
 
+    def file(self, name: str) -> Path:
+        """For a script to count in."""
+        return self._folder / name
 
-def test_a_resolver_that_is_silent_for_a_moment_changes_nothing(front: Gateway) -> None:
-    known = "echo '127.0.0.9 STREAM somebody'; echo '127.0.0.9 DGRAM'; echo '::1 STREAM'"
-    resolver = Resolver(front, known)
+    def _program(self, name: str, script: str) -> None:
+        program = self._folder / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+
+KNOWN = "echo '127.0.0.9 STREAM somebody'; echo '127.0.0.9 DGRAM'; echo '::1 STREAM'"
+
+
+@pytest.fixture
+def resolver(front: Gateway) -> Resolver:
+    """Of a gateway that runs and knows everybody."""
+    made = Resolver(front, KNOWN)
     front.start()
-    file = front.folder / "run" / "conf" / "upstreams.conf"
-    before = file.read_text()
-    assert [before.count(address) for address in ("server 127.0.0.9:8", "server [::1]:8")] == [2, 2]
-    resolver.answers(f"[ $2 != web ] || exec sleep 30\n{known}")  # longer than anybody waits
-    asked = resolver.asked
-    front.until(lambda: resolver.asked >= asked + 4, "nobody was asked")  # two names a look: one look is over for sure
+    text = upstreams(front)
+    assert [text.count(address) for address in ("server 127.0.0.9:8", "server [::1]:8")] == [2, 2]
+    return made
+
+
+def upstreams(front: Gateway) -> str:
+    return (front.folder / "run" / "conf" / "upstreams.conf").read_text()
+
+
+def test_a_resolver_that_is_silent_for_a_moment_changes_nothing(front: Gateway, resolver: Resolver) -> None:
+    before = upstreams(front)
+    resolver.answers(f"[ $2 != web ] || {{ echo x >>{resolver.file('silent')}; exec sleep 30; }}\n{KNOWN}")
+    front.until(lambda: resolver.file("silent").exists(), "nobody was asked")  # for longer than anybody waits
+    resolver.answers(KNOWN)
+    asked = resolver.asked("web")
+    front.until(lambda: resolver.asked("web") >= asked + 2, "nobody was asked again")  # one look is over for sure
     assert "gateway_reloads" not in front.errors
-    front.until(lambda: file.read_text() == before, "who was only not heard of is gone")
-    resolver.answers("exit 2")  # there is no such name: the service is away
+    front.until(lambda: upstreams(front) == before, "who was only not heard of is gone")
+
+
+def test_a_resolver_that_refuses_now_and_then_takes_nobody_away(front: Gateway, resolver: Resolver) -> None:
+    """getent ends with 2 for whatever was wrong: no such name, or a resolver that is being restarted."""
+    before = upstreams(front)
+    count = resolver.file("count")
+    row = f"echo x >>{count}; [ $(($(wc -l <{count}) % 7)) = 0 ] || exit 2\n{KNOWN}"  # at most six misses in a row
+    resolver.answers(f"[ $2 = web ] || {{ {KNOWN}; exit; }}\n{row}")
+    asked = resolver.asked("web")
+    front.until(lambda: resolver.asked("web") >= asked + 40, "nobody was asked")
+    assert "gateway_reloads" not in front.errors
+    resolver.answers(KNOWN)
+    front.until(lambda: upstreams(front) == before, "who was only not heard of is gone")
+
+
+def test_who_is_not_found_for_a_while_is_away_and_comes_back(front: Gateway, resolver: Resolver) -> None:
+    before = upstreams(front)
+    resolver.answers(f"[ $2 != web ] || exit 2\n{KNOWN}")
     front.until(lambda: "gateway_reloads" in front.errors, "nginx still asks who is gone")
-    front.until(lambda: "127.0.0.9" not in file.read_text(), "who is gone is still there")
+    front.until(lambda: "server 127.0.0.1:1;" in upstreams(front), "who is gone is still there")
+    assert "server 127.0.0.9:8443;" in upstreams(front), "the other one was found all the time"
+    resolver.answers(KNOWN)
+    front.until(lambda: upstreams(front) == before, "who is back is not asked")
+    front.until(lambda: front.errors.count("gateway_reloads") == 2, "nginx has not read that")
 
 
 def test_many_cores_make_no_crowd_of_workers(front: Gateway) -> None:
