@@ -44,6 +44,14 @@ class Authority:
         self._key: keys.Key | None = None
         self.cert = _load_chain(folder / "cert.pem")[0]
 
+    def refresh(self) -> bool:
+        """Whether another process has renewed it. Raises BadInput (bad_certificate); the one before stays in use then."""
+        found = _load_chain(self._folder / "cert.pem")[0]
+        if found == self.cert:
+            return False
+        self.cert, self._key = found, None
+        return True
+
     @property
     def key(self) -> keys.Key:
         """Raises BadInput (bad_key)."""
@@ -94,6 +102,14 @@ class Pki:
         self.devices = Authority(folder / "devices-ca")
         self.platform = Authority(folder / "platform-ca")
         self.servers = Authority(folder / "servers-ca")
+
+    def refresh(self) -> list[str]:
+        """For who keeps it open: what others have renewed in the folder signs from now on. The names of those.
+
+        Raises BadInput (bad_certificate).
+        """
+        every = {"root": self.root, "devices-ca": self.devices, "platform-ca": self.platform, "servers-ca": self.servers}
+        return [name for name, authority in every.items() if authority.refresh()]
 
     @classmethod
     def create(cls, folder: Path, now: datetime) -> "Pki":
@@ -153,26 +169,28 @@ class Pki:
 
     def _issue(self, kind: str, authority: Authority, profile: Profile, subject: Identity, now: datetime) -> bool:
         folder = self.folder / kind / subject.common_name
-        if _stands(folder, authority, subject, now):
+        above = [authority.cert] if authority is self.servers else []  # clients know the root only
+        if _stands(folder, authority, above, subject, now):
             return False
         key = keys.make()
-        chain = [authority.sign(profile, subject, key.public_key(), authority.life(profile, now))]
-        if authority is self.servers:
-            chain.append(authority.cert)  # clients know the root only
+        leaf = authority.sign(profile, subject, key.public_key(), authority.life(profile, now))
         keys.save(folder / "key.pem", key, durable=False)
-        _save_chain(folder / "chain.pem", chain, durable=False)
+        _save_chain(folder / "chain.pem", [leaf, *above], durable=False)
         return True
 
 
-def _stands(folder: Path, authority: Authority, subject: Identity, now: datetime) -> bool:
-    """Whether the leaf in `folder` is ours, for this subject, fits its key, and has more than a third of its life left."""
+def _stands(folder: Path, authority: Authority, above: list[x509.Certificate], subject: Identity, now: datetime) -> bool:
+    """Whether the leaf in `folder` is ours, for this subject, fits its key, has more than a third of its life left, and is
+    shown with the authorities above it as they are now: an old one would be shown until its end.
+    """
     try:
-        leaf, key = _load_chain(folder / "chain.pem")[0], keys.load(folder / "key.pem")
+        (leaf, *shown_above), key = _load_chain(folder / "chain.pem"), keys.load(folder / "key.pem")
     except FleetError:
         return False  # none yet, or a write that a power cut left empty
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return (
         _is_fresh(leaf, now)
+        and shown_above == above
         and leaf.public_key() == key.public_key()
         and leaf.subject == subject.name
         and set(names) == set(subject.alternative_names)

@@ -166,10 +166,11 @@ class _Service:
             await asyncio.sleep(_RETRY_S)
 
     async def _look_after_leaves(self, pool: Pool) -> None:
-        """Renews, adopts, and shows a certificate that somebody renewed."""
+        """Renews, adopts, signs with authorities and shows a certificate that somebody renewed."""
         upkeep_at = asyncio.get_running_loop().time()
         while True:
             try:
+                self._read_authorities()
                 if asyncio.get_running_loop().time() >= upkeep_at:
                     upkeep_at += _UPKEEP_S
                     renewed = await asyncio.to_thread(self._renew)
@@ -184,7 +185,13 @@ class _Service:
 
     def _renew(self) -> list[str]:
         with alone_in(self._settings.folder):
+            self._read_authorities()  # nobody renews them meanwhile
             return self._pki.renew_leaves(datetime.now(UTC))
+
+    def _read_authorities(self) -> None:
+        renewed = self._pki.refresh()
+        if renewed:
+            log.info("authorities_read", renewed=renewed)
 
     async def _adopt(self, pool: Pool) -> None:
         async with pool.acquire() as connection, connection.transaction():

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from actors.local.ports import LOOPBACK
 from certs import crl
+from certs.authority import Pki
 from fleet.ids import DeviceId
 from fleet.storage import revocations
 from tests.authority import (
@@ -143,6 +146,27 @@ async def test_what_was_revoked_while_it_was_down_is_in_its_first_list(database:
         assert got.serial_number in crl.serials_in(after)
         assert crl.number_of(after) > crl.number_of(before)
         assert after.last_update_utc - before.last_update_utc >= timedelta(seconds=1)
+
+
+async def test_authorities_that_were_renewed_beside_it_are_handed_out_and_sign(database: Database, tmp_path: Path) -> None:
+    """`keys` renews them, in the same folder, years after this process began."""
+    now = datetime.now(UTC)
+    async with authority_in(tmp_path, database, start=False) as running:
+        shutil.rmtree(running.folder)
+        aged = Pki.create(running.folder, now - timedelta(days=5 * 365 - 30))
+        aged.issue_server(["localhost"], [LOOPBACK], now)
+        await asyncio.to_thread(running.start)
+        short = await enrol(running, await make_claim(database, "inv-before"), request_of(make_key()))
+        assert short.not_valid_after_utc == aged.devices.cert.not_valid_after_utc
+        renewed = Pki.create(running.folder, now)
+        async with client(running) as asking, asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = await asking.get("/.well-known/est/cacerts", headers={"Accept": "application/x-pem-file"})
+                if x509.load_pem_x509_certificates(answer.content) == [renewed.root.cert, renewed.devices.cert]:
+                    break
+                await asyncio.sleep(0.05)
+        whole = await enrol(running, await make_claim(database, "inv-after"), request_of(make_key()))
+        assert whole.not_valid_after_utc > now + timedelta(days=89)
 
 
 async def test_lists_go_on_counting_after_the_database_was_lost(

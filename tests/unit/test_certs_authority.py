@@ -1,3 +1,4 @@
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,10 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def chain(folder: Path) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates((folder / "chain.pem").read_bytes())
 
 
 def test_making_a_pki_twice_changes_nothing(tmp_path: Path) -> None:
@@ -171,6 +176,42 @@ def test_only_servers_stand_below_the_root(tmp_path: Path) -> None:
         for name in ("devices", "servers")
     }
     assert trusted == {"devices": [pki.devices.cert], "servers": [pki.root.cert]}
+
+
+def test_an_open_pki_takes_over_what_another_process_has_renewed(tmp_path: Path) -> None:
+    ours = Pki.create(tmp_path, NOW)
+    assert ours.refresh() == []
+    late = NOW + timedelta(days=4 * 365)
+    Pki.create(tmp_path, late)
+    assert ours.refresh() == ["devices-ca", "platform-ca", "servers-ca"]
+    assert ours.refresh() == []
+    for authority in (ours.devices, ours.platform, ours.servers):
+        assert authority.cert.not_valid_after_utc == late + timedelta(days=5 * 365)
+    assert ours.issue_server(["localhost"], [], NOW + timedelta(days=6 * 365)), "it would have ended without that"
+
+
+def test_an_authority_that_was_replaced_signs_with_the_new_key(tmp_path: Path) -> None:
+    """A backup was brought back while the process ran."""
+    ours, other = Pki.create(tmp_path / "ours", NOW), Pki.create(tmp_path / "other", NOW)
+    assert ours.issue_platform("sp-web", NOW)
+    for name in ("key.pem", "cert.pem"):
+        shutil.copy(other.folder / "platform-ca" / name, ours.folder / "platform-ca" / name)
+    assert ours.refresh() == ["platform-ca"]
+    assert ours.issue_platform("sp-web", NOW)
+    assert other.platform.signed(chain(ours.folder / "platform" / "sp-web")[0])
+
+
+def test_a_renewed_servers_authority_is_shown_at_once(tmp_path: Path) -> None:
+    """Not only when the servers' own certificate is renewed, weeks later."""
+    Pki.create(tmp_path, NOW)
+    late = NOW + timedelta(days=1_217)
+    before = Pki(tmp_path)
+    before.issue_server(["localhost"], [], late - timedelta(days=1))
+    before.issue_platform("sp-web", late - timedelta(days=1))
+    renewed = Pki.create(tmp_path, late)
+    assert renewed.renew_leaves(late) == ["servers/localhost"]
+    assert chain(tmp_path / "servers" / "localhost")[1:] == [renewed.servers.cert]
+    assert renewed.renew_leaves(late) == []
 
 
 def test_leaves_are_listed_with_their_end(tmp_path: Path) -> None:
