@@ -24,7 +24,7 @@ _TEMPLATE: Final = """
 """
 _KNOWN: Final = "SELECT device_id, state FROM remote.rollout_target WHERE rollout_id = $1"
 _REJOINING: Final = frozenset(state for state, event in TARGET_MOVES if event == "rejoin")
-# Who was skipped would be skipped again as long as nothing of its configuration has changed.
+# Who was skipped would be skipped again as long as nothing of its configuration has changed, nor what its profile allows.
 _REJOIN: Final = """
     UPDATE remote.rollout_target t SET state = 'waiting', state_at = now(), problem = '', site_id = m.site_id,
            wave = CASE WHEN t.wave < $2 THEN $3 ELSE t.wave END
@@ -32,7 +32,8 @@ _REJOIN: Final = """
     LEFT JOIN remote.config c USING (site_id, device_id)
     LEFT JOIN remote.config_change v USING (site_id, device_id, version)
     WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND (t.state = 'gone' OR (t.state = 'skipped'
-        AND (v.at > t.state_at OR (c.status = 'in_sync' AND c.status_at > t.state_at))))
+        AND (v.at > t.state_at OR (c.status = 'in_sync' AND c.status_at > t.state_at)
+             OR EXISTS (SELECT FROM registry.profile p WHERE p.id = $6 AND p.updated_at > t.state_at))))
 """
 
 
@@ -92,7 +93,7 @@ async def add_newcomers(connection: Connection, rollout: Rollout) -> int:
     if not again:
         return added
     sites, devices = [each.site for each in again], [each.device for each in again]
-    status = await connection.execute(_REJOIN, rollout.id, rollout.wave, after_all, sites, devices)
+    status = await connection.execute(_REJOIN, rollout.id, rollout.wave, after_all, sites, devices, rollout.profile)
     return added + int(status.rpartition(" ")[2])
 
 

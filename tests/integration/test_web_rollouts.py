@@ -152,6 +152,19 @@ async def test_a_newcomer_joins_once_what_was_changed_there_is_settled(web: Web,
         await connection.close()
 
 
+async def test_one_that_its_profile_kept_out_is_asked_again_once_that_is_edited(web: Web, ops: dict[str, str]) -> None:
+    made = await make(web, ops, plan={"continuous": True})
+    await web.execute("UPDATE remote.rollout_target SET state = 'skipped', state_at = now() WHERE device_id = 'gw-00'")
+    connection = await connect(web.owner)
+    try:
+        rollout = await rollouts.rollout(connection, made.json()["id"])
+        assert await rollout_steps.add_newcomers(connection, rollout) == 0
+        await web.execute("UPDATE registry.profile SET updated_at = now() WHERE id = $1", PROFILE)
+        assert await rollout_steps.add_newcomers(connection, rollout) == 1
+    finally:
+        await connection.close()
+
+
 async def test_what_a_groups_template_loses_is_told(web: Web, ops: dict[str, str]) -> None:
     group = await group_of(web, ops, {"profiles": [PROFILE]})
     before = {"report_interval_s": 30, "active_power_limit_pct": 60}
