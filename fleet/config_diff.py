@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fleet.config_wishes import inherited, merged, told_values
+from fleet.config_wishes import defaults_run, inherited, merged, told_values
 from fleet.configuration import ConfigState, Layer, Origin, Values
 from fleet.device_setting import Setting, SettingProblem, check_values, is_same
 from fleet.order_messages import ConfigValue
@@ -22,15 +22,17 @@ class ValueChange(msgspec.Struct, frozen=True):
 
 
 def wished(state: ConfigState, settings: tuple[Setting, ...]) -> Values:
-    """What a device shall run; of one that nobody has wished anything of, its profile's defaults."""
-    return dict(state.desired.values) if state.desired is not None else told_values(state, settings, (), {})
+    """What a device shall run; of one that nobody has wished anything of, its profile's defaults as it took them."""
+    if state.desired is not None:
+        return dict(state.desired.values)
+    return told_values(state, settings, (), {}) | defaults_run(state, settings)
 
 
 def origins_of(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Origin]:
-    """Of what it shall run: a default that was told stays in force when the profile's is edited."""
+    """Of what it shall run: a default that it runs stays in force when the profile's is edited."""
     layers, own = _layers_and_own(state)
     values, origins = merged(settings, layers, own)
-    told = state.desired.values if state.desired is not None else {}
+    told = wished(state, settings)
     former = {
         key
         for key, each in origins.items()

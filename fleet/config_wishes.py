@@ -1,21 +1,25 @@
 """What a wish makes of a device's configuration: where each value comes from, and the version that comes of it.
 
 Where a value comes from, the lowest first: the profile's default, the groups' rollouts in the order in which they came (the
-newest wins), and the device's own. A rollout changes what it names and nothing else: a default that a device was told stays
-in force when the profile's is edited, until somebody changes that device, having seen it.
+newest wins), and the device's own. A rollout changes what it names and nothing else: a default that a device runs stays in
+force when the profile's is edited, until somebody changes that device, having seen it. What somebody changes on site while a
+rollout comes or goes becomes the device's own.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, judge, known_values, same_values
+import msgspec
+
+from fleet.configuration import Change, ConfigState, Desired, Layer, Origin, Values, known_values, same_values
 from fleet.device_setting import Setting, SettingProblem, check_values, defaults_of, is_same, refusal
 from fleet.errors import Conflict
 from fleet.limits import CONFIG_LAYERS_MAX
-from fleet.order_messages import ConfigValue
+from fleet.order_messages import ConfigValue, ReportedConfig
 from fleet.telemetry import UnixMs
 
 _OF_ROLLOUTS: Final = ("rollout", "rollout_return")
+_OF_THE_STANDING: Final = (*_OF_ROLLOUTS, "accept_drift", "overwrite")  # they leave the defaults that were told as they are
 
 
 def inherited(settings: Iterable[Setting], layers: Iterable[Layer]) -> tuple[Values, dict[str, Origin]]:
@@ -69,8 +73,10 @@ def plan(
     own, layers = _wished(state, change, earlier, settings)
     if change.kind in _OF_ROLLOUTS and layers == (state.desired.layers if state.desired is not None else ()):
         return None
-    if change.kind == "rollout" and not change.overwrite_drift and judge(state, settings) == "drifted":
+    if change.kind == "rollout" and not change.overwrite_drift and state.status == "drifted":
         raise Conflict("drifted", "values were changed on site: accept or overwrite that, or let the rollout overwrite it")
+    if change.kind == "rollout_return":
+        own |= _on_site(state, change, settings)
     if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
         below, _ = inherited(settings, layers)
         own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
@@ -87,6 +93,51 @@ def plan(
     reported_version = state.reported.version if state.reported is not None else 0
     version = max(state.version, reported_version) + 1  # a device only takes what is newer than what it runs
     return Desired(version, values, own, layers, now, change.kind, change.person_id, change.rollout, change.why)
+
+
+def sparing(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, ...], now: UnixMs) -> Desired | None:
+    """The version that spares what was changed on site before a device took what a rollout brings or gives back: that
+    becomes its own, as if it had been so all along. None: nothing was.
+
+    state: before `said`, of which the same version is compared with what the device said of it until then.
+    """
+    wished, known = state.desired, state.reported
+    if wished is None or wished.kind not in _OF_ROLLOUTS or known is None:
+        return None
+    if not known.version == said.version < wished.version:
+        return None
+    changed = {
+        key: value
+        for key, value in said.values.items()
+        if key in known.values and not is_same(value, known.values[key]) and not is_same(value, wished.values.get(key))
+    }
+    changed = _allowed(changed, settings, wished.values)
+    if not changed:
+        return None
+    return msgspec.structs.replace(
+        wished, version=wished.version + 1, values=wished.values | changed, own=wished.own | changed, at=now
+    )
+
+
+def _on_site(state: ConfigState, change: Change, settings: tuple[Setting, ...]) -> Values:
+    """What somebody has changed on site of what a return has nothing to do with."""
+    if state.desired is None or state.reported is None or state.status != "drifted":
+        return {}
+    wished, back = state.desired, change.layer.values if change.layer is not None else {}
+    named = set(back).union(*(layer.values for layer in wished.layers if layer.source == change.source))
+    changed = {
+        key: value
+        for key, value in state.reported.values.items()
+        if key in wished.values and key not in named and not is_same(value, wished.values[key])
+    }
+    return _allowed(changed, settings, wished.values)
+
+
+def _allowed(changed: Values, settings: tuple[Setting, ...], beside: Values) -> Values:
+    """Of what was changed on site, what the profile knows and allows."""
+    changed = known_values(changed, {setting.key for setting in settings if not setting.read_only})
+    wrong = {problem.key for problem in check_values(settings, beside | changed)}
+    return {key: value for key, value in changed.items() if key not in wrong}
 
 
 def _wished(
@@ -112,7 +163,9 @@ def _wished(
                 raise Conflict("not_drifted", "the device runs what it was told")
             if change.reported_at not in (None, state.reported.at):
                 raise Conflict("stale_report", "the device has reported other values since: look at them, then accept those")
-            return own | known_values(state.reported.values, known), layers
+            former = defaults_in(state.desired) if state.desired is not None else {}
+            runs = known_values(state.reported.values, known)
+            return own | {key: each for key, each in runs.items() if not is_same(each, former.get(key))}, layers
         case "overwrite":
             if state.status not in ("drifted", "rejected"):
                 raise Conflict("not_drifted", "the device runs what it was told")
@@ -129,17 +182,22 @@ def _told(
     own: Values,
     earlier: Desired | None,
 ) -> Values:
-    """As told_values; but where nobody asked for the profile's defaults, those stay that the device was told before, unless
-    the profile allows them no more.
+    """As told_values; but where nobody asked for the profile's defaults, those stay that the device was told before, or that
+    it runs without having been told anything, unless the profile allows them no more.
     """
     values, origins = told_values(state, settings, layers, own), merged(settings, layers, own)[1]
     former: Values = {}
     if change.kind in ("return", "rollout_return") and earlier is not None:
-        former = _defaults_in(earlier)
-    if change.kind in _OF_ROLLOUTS and state.desired is not None:
+        former = defaults_in(earlier)
+    if change.kind == "rollout":
+        former = defaults_run(state, settings)
+    if change.kind in _OF_THE_STANDING and state.desired is not None:
         before = state.desired
-        former |= _defaults_in(before)
+        former |= defaults_in(before)
         values = {key: each for key, each in values.items() if key in before.values or origins[key].kind != "profile"}
+    if change.kind == "accept_drift" and state.reported is not None:
+        runs = state.reported.values
+        former = {key: value for key, value in former.items() if is_same(value, runs.get(key))}
     kept = {key: former[key] for key in values if key in former and origins[key].kind == "profile"}
     wrong = {problem.key for problem in check_values(settings, values | kept)}
     return values | {key: value for key, value in kept.items() if key not in wrong}
@@ -159,10 +217,17 @@ def _new_problems(
     ]
 
 
-def _defaults_in(told: Desired) -> Values:
+def defaults_in(told: Desired) -> Values:
     """What came from the profile, as it was then."""
     others = set(told.own).union(*(layer.values for layer in told.layers))
     return {key: value for key, value in told.values.items() if key not in others}
+
+
+def defaults_run(state: ConfigState, settings: Iterable[Setting]) -> Values:
+    """Of a device that nobody has ever wished anything of: its profile's defaults, as they were when it took them."""
+    if state.desired is not None or state.reported is None or state.status != "in_sync":
+        return {}
+    return known_values(state.reported.values, {setting.key for setting in settings if not setting.read_only})
 
 
 def _relayered(layers: tuple[Layer, ...], change: Change, known: set[str]) -> tuple[Layer, ...]:

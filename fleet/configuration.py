@@ -199,12 +199,14 @@ def reported(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, 
         )
     rejected = _readable(said.rejected) if said.rejected is not None else None
     known = state.reported
+    if state.desired is None and state.status == "in_sync" and known is not None:
+        settings = _as_run(settings, known.values, said.values)
     if (
         known is not None
         and known.version == said.version
         and same_values(known.values, said.values)
         and known.rejected == rejected
-    ):  # the defaults that it is judged by may have been edited since
+    ):  # of one that was changed on site, the defaults may have come to that since
         judged = _judged(state, settings, now)
         return state if judged is state else msgspec.structs.replace(judged, revision=state.revision + 1)
     after = msgspec.structs.replace(
@@ -279,6 +281,14 @@ def _judged(state: ConfigState, settings: tuple[Setting, ...] | None, now: UnixM
     if status == state.status:
         return state
     return msgspec.structs.replace(state, status=status, status_at=now)
+
+
+def _as_run(settings: tuple[Setting, ...], ran: Values, runs: Values) -> tuple[Setting, ...]:
+    """Of a device that ran its profile's defaults as they were: what it has left as it was is one still, whatever the
+    profile says now. Nobody has told it otherwise.
+    """
+    kept = {key for key, value in runs.items() if key in ran and is_same(value, ran[key])}
+    return tuple(msgspec.structs.replace(each, default=runs[each.key]) if each.key in kept else each for each in settings)
 
 
 def _inferred(key: str, value: ConfigValue) -> Setting:

@@ -104,14 +104,7 @@ class DeviceOrders:
         desired = config_wishes.plan(self.config, change, settings, earlier, now)
         if desired is None:
             return None
-        self.config = configuration.adopted(self.config, desired, now)
-        detail: dict[str, object] = {"kind": desired.kind, "by": desired.person_id, "values": desired.values}
-        if desired.rollout is not None:
-            detail["rollout"] = desired.rollout
-        step = self._config_step([self._receipt("config.desired", str(desired.version), detail, now)])._replace(
-            desired=desired
-        )
-        return _joined(step, self.tell(profile, there=there, now=now))
+        return _joined(self._adopt(desired, now), self.tell(profile, there=there, now=now))
 
     def issue(self, command: IssuedCommand, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step:
         """Raises Conflict (too_many_open_commands)."""
@@ -144,19 +137,26 @@ class DeviceOrders:
         return self._answers.admit(DEVICE_MESSAGES_PER_S, DEVICE_MESSAGES_BURST, now)
 
     def report(self, said: ReportedConfig, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step | None:
-        """None when it says nothing new. Raises BadInput (bad_version, bad_report)."""
+        """None when it says nothing new. What was changed on site before it took what a rollout brings becomes its own.
+
+        Raises BadInput (bad_version, bad_report).
+        """
         settings = configuration.settings_of(profile, said.values)
-        after = configuration.reported(self.config, said, settings, now)
-        if after is self.config:
+        before, after = self.config, configuration.reported(self.config, said, settings, now)
+        if after is before:
             return None
         self.config = after
-        receipts = []
+        receipts, spared = [], None
         if self._reports.admit(CONFIG_REPORTS_PER_H / 3600.0, CONFIG_REPORTS_PER_H, now):
             detail: dict[str, object] = {"status": after.status, "values": said.values}
             if after.reported is not None and after.reported.rejected is not None:
                 detail["rejected"] = after.reported.rejected  # as it is kept: a device may have said 60 kB
             receipts.append(self._receipt("config.reported", str(said.version), detail, now))
-        return _joined(self._config_step(receipts), self.tell(profile, there=there, now=now))
+            spared = config_wishes.sparing(before, said, settings, now)  # of one that flaps, no more versions than receipts
+        step = self._config_step(receipts)
+        if spared is not None:
+            step = _joined(step, self._adopt(spared, now))
+        return _joined(step, self.tell(profile, there=there, now=now))
 
     def answer(self, result: CommandResult, profile: DeviceProfile, *, there: bool, now: UnixMs) -> Step | None:
         """None when it says the same once more.
@@ -265,6 +265,14 @@ class DeviceOrders:
             return False
         self._found_held = self.config, profile
         return True
+
+    def _adopt(self, desired: Desired, now: UnixMs) -> Step:
+        self.config = configuration.adopted(self.config, desired, now)
+        detail: dict[str, object] = {"kind": desired.kind, "by": desired.person_id, "values": desired.values}
+        if desired.rollout is not None:
+            detail["rollout"] = desired.rollout
+        receipt = self._receipt("config.desired", str(desired.version), detail, now)
+        return self._config_step([receipt])._replace(desired=desired)
 
     def _withdrawn(self, head: IssuedCommand, event: CommandEvent, problems: list[SettingProblem], now: UnixMs) -> Step:
         """It is told no more, and keeps nothing waiting behind it."""

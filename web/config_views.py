@@ -6,7 +6,7 @@ import msgspec
 
 from fleet.config_diff import differences, origins_of, wished
 from fleet.config_limits import beyond_limits, held
-from fleet.config_wishes import inherited
+from fleet.config_wishes import defaults_in, inherited
 from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift
 from fleet.device_setting import Setting, SettingProblem
 from fleet.order_messages import ConfigValue, RejectedConfig
@@ -128,11 +128,12 @@ def origins(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, Orig
 
 
 def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:
-    """settings: the first version changed their defaults, as far as they were there."""
+    """settings: the first version changed their defaults, as far as they were there; of those that it told, nothing."""
     desired = row.desired
     before = row.before
     if before is None:
-        before = {key: value for key, value in inherited(settings, ())[0].items() if key in desired.values}
+        defaults = inherited(settings, ())[0] | defaults_in(desired)
+        before = {key: value for key, value in defaults.items() if key in desired.values}
     return ChangeView(
         version=desired.version,
         at=desired.at,

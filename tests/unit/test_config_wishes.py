@@ -95,12 +95,6 @@ def test_a_rollout_spares_what_was_changed_on_site() -> None:
         assert over.values["report_interval_s"] == 12.0
 
 
-def test_it_spares_by_the_defaults_of_now() -> None:
-    state = reported(ConfigState(), said(0), SETTINGS, 1)
-    with pytest.raises(Conflict, match="drifted"):
-        plan(state, loose("r", report_interval_s=12.0), defaults_edited(limit_pct=30.0), None, 2)
-
-
 def test_what_drifts_from_a_rollout_can_be_told_again_and_returned() -> None:
     """An ask whose answer got lost is repeated, whatever the device has made of it since."""
     wish = loose("r", limit_pct=60.0)
@@ -175,15 +169,6 @@ def test_the_page_says_where_a_former_default_comes_from() -> None:
         "former_profile",
         origins_of(ConfigState(), edited)["limit_pct"],
     )
-
-
-def test_the_same_report_is_judged_by_the_defaults_of_now() -> None:
-    state = reported(ConfigState(), said(0), SETTINGS, 1)
-    edited = defaults_edited(limit_pct=30.0)
-    later = reported(state, said(0), edited, 2)
-    assert (later.status, later.status_at, later.revision) == ("drifted", 2, state.revision + 1)
-    assert later.reported == state.reported, "it says what it said before"
-    assert reported(later, said(0), edited, 3) is later
 
 
 _VALUES: Any = st.fixed_dictionaries(
