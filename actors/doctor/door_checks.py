@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from actors.cluster.ray_room import room
 from actors.doctor import machine_checks, probes
 from actors.doctor.finding import Check, Finding
@@ -17,6 +19,8 @@ from actors.doctor.texts import text, told
 from fleet.settings import EVERY_PROXY, WebSettings, load
 
 _RENEWED_WITHIN_S: Final = 20 * 86_400  # ours live 90 days and are renewed at two thirds
+_AUTHORITY_WITHIN_S: Final = 600 * 86_400  # as the alert: the servers' authority lives five years, renewed at two thirds
+_ROOT_WITHIN_S: Final = 2_400 * 86_400  # the root lives twenty
 _GUARDED: Final = "/api/v1/sites"
 _MEMORY_MIN_BYTES: Final = 300_000_000
 _BACKUP_DAYS: Final = 2.0
@@ -56,14 +60,23 @@ def broker(settings: DoctorSettings) -> Finding:
 
 def devices(settings: DoctorSettings) -> Finding:
     host, port = settings.device_host, settings.device_port
-    finding = _shown(host, port, host, "broker", datetime.now(UTC))
+    now = datetime.now(UTC)
+    finding = _shown(host, port, host, "broker", now)
     if not finding.well:
         return finding
     try:
         probes.verified(host, port, host, settings.broker.ca_file)
     except OSError as error:
         return Finding(False, text("not_trusted", host=host, port=port, why=error))
-    return finding
+    return finding if finding.warns else root(settings.broker.ca_file, now) or finding
+
+
+def root(anchor: Path, now: datetime) -> Finding | None:
+    """Of the servers' authority, which no server shows; None: nothing is to be done. Raises OSError, ValueError."""
+    ends = x509.load_pem_x509_certificate(anchor.read_bytes()).not_valid_after_utc
+    if (ends - now).total_seconds() >= _ROOT_WITHIN_S:
+        return None
+    return Finding(True, text("root_soon", ends=_utc(ends)), warns=True)
 
 
 def gateway(settings: DoctorSettings, now: datetime) -> Finding:
@@ -168,7 +181,7 @@ def backup(folder: Path, now_s: float) -> Finding:
     if not made:
         return Finding(True, text("backup_none", folder=folder), warns=True)
     made_s = max(made)
-    when = f"{datetime.fromtimestamp(made_s, UTC):%Y-%m-%d %H:%M} UTC"
+    when = _utc(datetime.fromtimestamp(made_s, UTC))
     days = (now_s - made_s) / 86_400
     if days > _BACKUP_DAYS:
         return Finding(True, text("backup_old", when=when, days=days), warns=True)
@@ -180,11 +193,20 @@ def _shown(host: str, port: int, name: str, service: str, now: datetime, *, kind
         certificate = probes.shown(host, port, name)
     except (OSError, ValueError) as error:
         return Finding(False, text("silent", host=host, port=port, why=error, service=service))
-    begins, ends = (f"{when:%Y-%m-%d %H:%M} UTC" for when in certificate)
+    begins, ends = _utc(certificate.begins), _utc(certificate.ends)
     if certificate.begins > now:
         return Finding(False, text("shown_early", begins=begins))
     left_s = (certificate.ends - now).total_seconds()
     if left_s <= 0:
         return Finding(False, text(f"{kind}_over", ends=ends))
-    soon = left_s < _RENEWED_WITHIN_S
-    return Finding(True, text(f"{kind}_soon" if soon else "shown_well", ends=ends), warns=soon)
+    if left_s < _RENEWED_WITHIN_S:
+        return Finding(True, text(f"{kind}_soon", ends=ends), warns=True)
+    above = certificate.above_ends
+    # only ours are renewed years before: those above a certificate that the owner has bought are not our business
+    if kind == "shown" and above is not None and (above - now).total_seconds() < _AUTHORITY_WITHIN_S:
+        return Finding(True, text("authority_soon", ends=ends, authority_ends=_utc(above)), warns=True)
+    return Finding(True, text("shown_well", ends=ends))
+
+
+def _utc(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M} UTC"

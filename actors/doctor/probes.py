@@ -5,6 +5,7 @@ import http.client
 import os
 import socket
 import ssl
+import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -26,10 +27,11 @@ _MQTT_WELCOME: Final = b"\x20"  # CONNACK
 
 
 class Shown(NamedTuple):
-    """A server's certificate: in force from … to."""
+    """A server's certificate: in force from … to. above_ends: of those shown with it, the first to end; None: alone."""
 
     begins: datetime
     ends: datetime
+    above_ends: datetime | None
 
 
 def asked(database: DatabaseSettings, question: Callable[[Connection], Awaitable[T]]) -> T | None:
@@ -75,9 +77,9 @@ def shown(host: str, port: int, name: str) -> Shown:
         socket.create_connection((host, port), timeout=_PATIENCE_S) as raw,
         _trusting().wrap_socket(raw, server_hostname=name) as tls,
     ):
-        der = tls.getpeercert(binary_form=True)
-    leaf = x509.load_der_x509_certificate(der or b"")
-    return Shown(leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+        leaf, *above = _chain(tls)
+    above_ends = min((each.not_valid_after_utc for each in above), default=None)
+    return Shown(leaf.not_valid_before_utc, leaf.not_valid_after_utc, above_ends)
 
 
 def verified(host: str, port: int, name: str, ca_file: Path) -> None:
@@ -123,6 +125,14 @@ def _welcome_problem(tls: ssl.SSLSocket) -> str | None:
     except OSError as error:
         return str(error)
     return f"it answered {welcome!r}" if welcome else "it closed the connection"
+
+
+def _chain(tls: ssl.SSLSocket) -> list[x509.Certificate]:
+    """As the server shows it, its own first."""
+    if sys.version_info >= (3, 13):
+        return [x509.load_der_x509_certificate(der) for der in tls.get_unverified_chain()]
+    inner = tls._sslobj  # type: ignore[attr-defined]  # which 3.13 made public
+    return [x509.load_pem_x509_certificate(each.public_bytes().encode()) for each in inner.get_unverified_chain() or ()]
 
 
 def _trusting() -> ssl.SSLContext:

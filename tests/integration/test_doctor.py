@@ -221,3 +221,46 @@ def test_a_broker_whose_certificate_has_ended(
             _, out = examined(tmp_path, whole, capsys, "--lang", "en")
     assert "✗ broker, the platform's listener: The broker's certificate has ended" in out
     assert "✗ broker, the devices' listener: shows a certificate that ended" in out
+
+
+@contextmanager
+def aged_installation(*made_before: timedelta) -> Iterator[Broker]:
+    """Whose authorities were made, and looked after, so long ago; its leaves are of today. The root's key is in its safe."""
+    with server_folder("aged-pki") as folder:
+        for age in made_before:
+            authorities = Authorities.create(folder / "aged", NOW - age)
+        (authorities.folder / "root" / "key.pem").unlink()
+        authorities.issue_server(["localhost"], [LOOPBACK], NOW)
+        authorities.issue_platform("sp-web", NOW)
+        last_list.ensure(authorities, NOW)
+        with mosquitto_server(Pki(authorities.folder)) as broker:
+            yield broker
+
+
+def test_an_authority_that_waits_for_the_roots_key(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else is wrong for the next year."""
+    with aged_installation(timedelta(days=4 * 365)) as broker, https(broker.pki.folder) as port:
+        whole = told(tmp_path, database, broker, gateway_port=port)
+        _, english = examined(tmp_path, whole, capsys, "--lang", "en")
+        _, french = examined(tmp_path, whole, capsys, "--lang", "fr")
+    for line in ("! broker, the devices' listener: shows a certificate", "! gateway: shows a certificate"):
+        assert line in english
+    assert english.count("bring root/key.pem back (deploy/README.md, 6)") == 2
+    assert "✓ gateway, as browsers see it: " in english, "what stands above an owner's certificate is not ours to renew"
+    assert "! courtier, côté appareils: présente un certificat" in french
+    assert french.count("remettez root/key.pem (deploy/README.md, 6)") == 2
+
+
+def test_a_root_that_waits_for_its_own_key(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of twenty years, in the last third; the servers' authority was renewed last year."""
+    with aged_installation(timedelta(days=14 * 365), timedelta(days=365)) as broker, https(broker.pki.folder) as port:
+        whole = told(tmp_path, database, broker, gateway_port=port)
+        _, english = examined(tmp_path, whole, capsys, "--lang", "en")
+        _, french = examined(tmp_path, whole, capsys, "--lang", "fr")
+    assert "! broker, the devices' listener: the root" in english
+    assert english.count("bring root/key.pem back (deploy/README.md, 6)") == 1
+    assert "✓ gateway: " in english
+    assert "! courtier, côté appareils: la racine" in french
+    assert french.count("remettez root/key.pem (deploy/README.md, 6)") == 1
