@@ -5,6 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from fleet.limits import ROLLOUT_ENERGY_DAYS_BACK
 from fleet.rollouts.energy import EnergyLack
+from fleet.rollouts.facts import NOT_SENT
 from fleet.rollouts.lifecycle import RolloutState, Stop, StopCode, TargetState
 from fleet.rollouts.outcome_words import is_asleep, outcomes_said
 from web.language import Language
@@ -135,6 +136,16 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
         _Words("Retiré, révoqué, ou passé derrière une passerelle.", "Retired, revoked, or put behind a gateway."),
     ),
 }
+# Of one that is there, and that was told nothing so far.
+_NOT_SENT: Final = (
+    _Words("Pas encore envoyé", "Not sent yet"),
+    _Words(
+        "La plateforme ne le lui a pas envoyé, le plus souvent parce que le profil ne le permet plus : voyez sa"
+        " configuration. Cela ne compte pas comme défaut.",
+        "The platform has not sent it, most often because the profile no longer allows it: look at its configuration."
+        " That is no fault.",
+    ),
+)
 _NO_OUTCOME: Final = _Words(
     "aucun appareil de cette vague n’a confirmé ces valeurs{outcomes}, et il ne va pas plus loin sans cela",
     "no device of this wave has confirmed these values{outcomes}, and it goes no further without that",
@@ -268,12 +279,16 @@ def state(code: RolloutState, language: Language) -> str:
     return _STATES[code].said(language)
 
 
-def target_state(code: TargetState, language: Language) -> str:
-    return _TARGETS[code][0].said(language)
+def target_state(code: TargetState, language: Language, problem: str = "") -> str:
+    return (_NOT_SENT if is_held_back(code, problem) else _TARGETS[code])[0].said(language)
 
 
-def target_meaning(code: TargetState, language: Language) -> str:
-    return _TARGETS[code][1].said(language)
+def target_meaning(code: TargetState, language: Language, problem: str = "") -> str:
+    return (_NOT_SENT if is_held_back(code, problem) else _TARGETS[code])[1].said(language)
+
+
+def is_held_back(code: TargetState, problem: str) -> bool:
+    return code in ("away", "returned") and problem == NOT_SENT
 
 
 def slice_name(code: Slice, devices: int, language: Language) -> str:

@@ -1,11 +1,15 @@
 """What is known of a target that was told, and what that means for it."""
 
+from typing import Final
+
 import msgspec
 
 from fleet.configuration import ConfigStatus
 from fleet.ids import DeviceId
 from fleet.rollouts.lifecycle import RETURNED_STATES, TARGET_MOVES, Rollout, Target, TargetEvent
 from fleet.telemetry import UnixMs
+
+NOT_SENT: Final = "not_sent"  # the problem of a target that is there, and that the platform tells nothing for now
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -15,7 +19,8 @@ class TargetFacts(msgspec.Struct, frozen=True):
     there       connected, and heard of; asleep: it is night, and it is one that sleeps
     heard_at    when it was last heard of; for one that is not there, about when it went
     holds       what the rollout brings is part of the configuration in force
-    version     of that; reported_version, rejected_version, rejected_why: what the device says
+    version     of that; status 'pending': it was not sent it yet, since it is not there, or since the profile's limits
+                do not allow it (config_limits); reported_version, rejected_version, rejected_why: what the device says
     alert       the rule of an alert that it raised since it was told; None: none
     """
 
@@ -84,16 +89,38 @@ def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
 def _of_presence(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
     if not _is_watched(rollout, target, now):
         return None
-    if target.state == "away":
-        return Judgement("come") if facts.there else None
     if facts.there:
-        if facts.alert is not None:
-            return Judgement("alert", facts.alert)
-        overdue = now - target.state_at >= rollout.plan.timeout_s * 1000
-        return Judgement("time_out") if target.state == "pending" and overdue else None
+        return _of_one_there(rollout, target, facts, now)
+    if target.state == "away":
+        return None
     if facts.asleep:
         return Judgement("sleep")
     return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None
+
+
+def _of_one_there(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
+    if facts.alert is not None and target.state != "away":
+        return Judgement("alert", facts.alert)
+    if facts.status == "pending" and target.state in ("pending", "away"):
+        return _of_unsent(rollout, target, facts, now)
+    if target.state == "away":
+        return Judgement("come")
+    overdue = now - target.state_at >= rollout.plan.timeout_s * 1000
+    return Judgement("time_out") if target.state == "pending" and overdue else None
+
+
+def _of_unsent(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
+    """Of one that is there and was not sent the newest version: it has failed at nothing. Said once, when that has lasted
+    for as long as it would have had to answer.
+    """
+    is_said = target.state != "pending" and target.problem == NOT_SENT
+    is_over = _waited_ms(target, facts, now) >= rollout.plan.timeout_s * 1000
+    return Judgement("hold_back", NOT_SENT) if is_over and not is_said else None
+
+
+def _waited_ms(target: Target, facts: TargetFacts, now: UnixMs) -> UnixMs:
+    """For one that is there, from when it came."""
+    return now - max(target.state_at, facts.heard_at or 0)
 
 
 def _of_later_change(target: Target, facts: TargetFacts) -> Judgement | None:
@@ -112,8 +139,11 @@ def _of_return(target: Target, facts: TargetFacts) -> Judgement | None:
 def _of_answer(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
     """Whether it has been waited for in vain: by who is there, from when it came; nobody waits for who never was."""
     if facts.there:
-        waited_ms = now - max(target.state_at, facts.heard_at or 0)
-        return Judgement("time_out") if waited_ms >= rollout.plan.timeout_s * 1000 else None
+        if facts.status == "pending":
+            return _of_unsent(rollout, target, facts, now)
+        if target.problem == NOT_SENT:  # it is sent by now, and has its time from here on
+            return Judgement("come")
+        return Judgement("time_out") if _waited_ms(target, facts, now) >= rollout.plan.timeout_s * 1000 else None
     if facts.asleep or not target.was_there:
         return None
     return Judgement("silence") if now - gone_since(target, facts) >= rollout.plan.silent_after_s * 1000 else None

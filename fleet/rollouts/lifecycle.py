@@ -56,7 +56,7 @@ TargetState = Literal[
 TargetEvent = Literal[
     "hold", "miss", "tell", "store", "store_away", "refuse", "come", "sleep", "report", "reject", "time_out", "silence",
     "alert", "return", "restore", "keep", "keep_away", "overrule", "vanish", "call_off",
-    "rejoin",
+    "rejoin", "hold_back",
 ]  # fmt: skip
 TARGET_STATES: Final[tuple[TargetState, ...]] = get_args(TargetState)
 TARGET_EVENTS: Final[tuple[TargetEvent, ...]] = get_args(TargetEvent)
@@ -80,7 +80,8 @@ WATCHED_STATES: Final[frozenset[TargetState]] = frozenset(
 # absent    as held, and it is not there: told nothing before it is there while its window is open, be that after the last
 #           wave; nobody waits for it. Only with a window: else it is told at once, and its twin tells it when it returns
 # telling   recorded before the twin is asked; after a crash it is asked again, which changes nothing
-# pending   told, and it is there           away      told, and not there (or asleep): it gets it when it returns; no fault
+# pending   told, and it is there           away      told, and not there (or asleep): it gets it when it returns; no fault.
+#           So is one that is there while the platform holds it back (facts.NOT_SENT): it gets it once that may be sent
 # rejected  the device refused it, or runs it with other values (drifted); silent: it was there and has gone
 # skipped   the platform refused it: the device's own values do not go with it, or it is nobody to be told anything
 # returned  its twin has what it had before, and it gets it when it is there; restored: it has confirmed it;
@@ -103,6 +104,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("telling", "return"): "returning", ("telling", "vanish"): "gone",
     ("pending", "report"): "done", ("pending", "reject"): "rejected", ("pending", "time_out"): "timed_out",
     ("pending", "silence"): "silent", ("pending", "alert"): "alerted", ("pending", "sleep"): "away",
+    ("pending", "hold_back"): "away", ("away", "hold_back"): "away",  # by the platform: it is no fault of the device
     ("away", "come"): "pending", ("away", "report"): "done", ("away", "reject"): "rejected",
     ("done", "silence"): "silent", ("done", "alert"): "alerted",
     ("rejected", "report"): "done",
@@ -113,6 +115,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     **{(state, "vanish"): "gone" for state in _TOLD if state != "done"},
     ("returned", "report"): "restored", ("returned", "reject"): "return_rejected",
     ("returned", "time_out"): "return_unanswered", ("returned", "silence"): "return_unanswered",
+    ("returned", "hold_back"): "returned", ("returned", "come"): "returned",
     ("return_unanswered", "report"): "restored", ("return_unanswered", "reject"): "return_rejected",
     ("return_rejected", "report"): "restored",
     **{(state, "return"): "returning" for state in RETURNED_STATES},  # what it was told came through after all

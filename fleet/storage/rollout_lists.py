@@ -11,7 +11,9 @@ from fleet.telemetry import UnixMs
 
 
 class TargetLine(msgspec.Struct, frozen=True):
-    """problem: why it was skipped, what the device said of what it refused, which alert it raised. online: as of now."""
+    """problem: why it was skipped, what the device said of what it refused, which alert it raised; 'not_sent': the
+    platform has not sent it the newest version, although it is there. online: as of now.
+    """
 
     site: SiteId
     site_name: str

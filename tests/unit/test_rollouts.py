@@ -63,11 +63,11 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "pending": {
         "report": "done", "reject": "rejected", "time_out": "timed_out", "silence": "silent", "alert": "alerted",
-        "sleep": "away", "return": "returning", "overrule": "overruled", "vanish": "gone",
+        "sleep": "away", "return": "returning", "overrule": "overruled", "vanish": "gone", "hold_back": "away",
     },
     "away": {
         "come": "pending", "report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled",
-        "vanish": "gone",
+        "vanish": "gone", "hold_back": "away",
     },
     "done": {"silence": "silent", "alert": "alerted", "return": "returning"},
     "rejected": {"report": "done", "return": "returning", "overrule": "overruled", "vanish": "gone"},
@@ -82,7 +82,7 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "returned": {
         "report": "restored", "reject": "return_rejected", "time_out": "return_unanswered", "silence": "return_unanswered",
-        "return": "returning", "overrule": "overruled", "vanish": "gone",
+        "return": "returning", "overrule": "overruled", "vanish": "gone", "hold_back": "returned", "come": "returned",
     },
     "restored": {"return": "returning"},
     "return_rejected": {"report": "restored", "return": "returning", "overrule": "overruled", "vanish": "gone"},

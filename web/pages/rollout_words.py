@@ -7,6 +7,7 @@ import msgspec
 
 from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding
+from fleet.rollouts.facts import NOT_SENT
 from fleet.rollouts.lifecycle import RolloutState, TargetState
 from fleet.rollouts.plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.targets import TargetQuery
@@ -79,11 +80,11 @@ def state(code: RolloutState, language: Language) -> StateLook:
     return StateLook(rollout_texts.state(code, language), icon, status)
 
 
-def target(code: TargetState, ended_at: UnixMs | None, language: Language) -> StateLook:
-    icon, status = _PARTS[slice_of(code)]
+def target(code: TargetState, ended_at: UnixMs | None, language: Language, problem: str = "") -> StateLook:
+    icon, status = _PARTS["to_come" if rollout_texts.is_held_back(code, problem) else slice_of(code)]
     if ended_at is not None and slice_of(code) == "to_come":
         return StateLook(rollout_texts.not_reached(1, language).capitalize(), "minus", status)
-    return StateLook(rollout_texts.target_state(code, language), icon, status)
+    return StateLook(rollout_texts.target_state(code, language, problem), icon, status)
 
 
 def slice_of(code: TargetState) -> Slice:
@@ -123,6 +124,8 @@ def fault(kind: FaultKind, language: Language) -> str:
 
 def problem(code: TargetState, said: str, language: Language) -> str:
     """said: of a target in that state. The device's own words stay as they are."""
+    if said == NOT_SENT:  # what it is called says so
+        return ""
     if code == "alerted":
         return words.rule(said, language) if said else ""
     if code in ("rejected", "return_rejected") and said == "drifted":
@@ -191,8 +194,8 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
     """For templates."""
     return {
         "rollout_state": lambda code: state(code, language),
-        "rollout_target": lambda code, ended_at=None: target(code, ended_at, language),
-        "rollout_target_meaning": lambda code: rollout_texts.target_meaning(code, language),
+        "rollout_target": lambda code, ended_at=None, problem="": target(code, ended_at, language, problem),
+        "rollout_target_meaning": lambda code, problem="": rollout_texts.target_meaning(code, language, problem),
         "rollout_bar": lambda counts, ended_at=None: bar(counts, ended_at, language),
         "rollout_query": lambda asked: query(asked, language),
         "rollout_skipped": lambda reason: skipped(reason, language),
