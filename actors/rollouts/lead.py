@@ -98,7 +98,7 @@ class Lead:
         for target, judgement in ((each.target, judgement) for each, judgement in judged):
             if judgement is not None and (judgement.event != "silence" or target.device not in put_off):
                 state = move_target(target.state, judgement.event)
-                moves.append(TargetMove(target.device, target.state, state, judgement.problem))
+                moves.append(TargetMove(target.device, target.state, state, judgement.problem, judgement.version))
         await rollout_targets.record_moves(connection, rollout.id, moves, now)
 
     async def _find_newcomers(self, connection: Connection, rollout: Rollout, now: UnixMs) -> None:

@@ -22,6 +22,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     version     of that; status 'pending': it was not sent it yet, since it is not there, or since the profile's limits
                 do not allow it (config_limits); reported_version, rejected_version, rejected_why: what the device says
     alert       the rule of an alert that it raised since it was told; None: none
+    given_back  the configuration in force is what this rollout gave back
     """
 
     device: DeviceId
@@ -36,11 +37,15 @@ class TargetFacts(msgspec.Struct, frozen=True):
     rejected_version: int | None
     rejected_why: str
     alert: str | None
+    given_back: bool = False
 
 
 class Judgement(msgspec.Struct, frozen=True):
+    """version: of the configuration that it is to confirm from now on, where that is another one."""
+
     event: TargetEvent
     problem: str = ""
+    version: int | None = None
 
 
 def judge(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:
@@ -69,7 +74,9 @@ def is_wave_watched(rollout: Rollout, wave: int) -> bool:
 def _of_registry(facts: TargetFacts) -> Judgement | None:
     if not facts.registered:
         return Judgement("vanish")
-    return None if facts.holds else Judgement("overrule")
+    if facts.holds:
+        return None
+    return Judgement("restore", version=facts.version) if facts.given_back else Judgement("overrule")
 
 
 def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
@@ -124,16 +131,20 @@ def _waited_ms(target: Target, facts: TargetFacts, now: UnixMs) -> UnixMs:
 
 
 def _of_later_change(target: Target, facts: TargetFacts) -> Judgement | None:
-    """Of one that was given back what it had. Newer, and with what the rollout brought: its telling came through late."""
+    """Of one that was given back what it had. Newer, and with what the rollout brought: its telling came through late; or
+    given back as well: with what was changed on site before the device took that.
+    """
     if not facts.registered:
         return Judgement("vanish")
-    return Judgement("overrule") if facts.version > (target.version or 0) and not facts.holds else None
+    is_ours = facts.holds or facts.given_back
+    return Judgement("overrule") if facts.version > (target.version or 0) and not is_ours else None
 
 
 def _of_return(target: Target, facts: TargetFacts) -> Judgement | None:
     if not target.version:  # nobody has ever wished anything of it, so that it has nothing to confirm
         return Judgement("report")
-    return None if facts.version > target.version else _of_report(target, facts)
+    is_another = facts.version > target.version and not facts.given_back
+    return None if is_another else _of_report(target, facts)
 
 
 def _of_answer(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs) -> Judgement | None:

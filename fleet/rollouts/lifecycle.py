@@ -124,6 +124,7 @@ TARGET_MOVES: Final[dict[tuple[TargetState, TargetEvent], TargetState]] = {
     ("returning", "restore"): "returned", ("returning", "refuse"): "not_returned", ("returning", "vanish"): "gone",
     ("gone", "rejoin"): "waiting", ("skipped", "rejoin"): "waiting",
     ("returning", "keep"): "pending", ("returning", "keep_away"): "away",  # nothing more is given back: as if just told
+    **{(state, "restore"): "returned" for state in _TOLD if state != "alerted"},  # it was, by an ask that came through late
 }
 # fmt: on
 

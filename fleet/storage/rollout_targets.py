@@ -116,11 +116,13 @@ _CANDIDATES: Final = f"""
     ) p ON $6
     ORDER BY t.wave, t.device_id
 """  # noqa: S608 - put together from constants
+_GIVEN_BACK: Final = "coalesce(v.kind = 'rollout_return' AND v.rollout_id = $1, false)"
 _WATCHED: Final = f"""
     SELECT {_TARGET}, d.id IS NOT NULL AS registered, {IS_THERE} AS there, coalesce(h.status = 'asleep', false) AS asleep,
            (extract(epoch FROM {HEARD_AT}) * 1000)::bigint AS heard_at,
            coalesce(v.layers @> $7::jsonb, false) AS holds, coalesce(c.version, 0) AS config_version,
            coalesce(c.status, 'unknown') AS status, c.reported_version, c.rejected_version, c.rejected_errors,
+           {_GIVEN_BACK} AS given_back,
            (SELECT a.rule FROM supervision.alert a WHERE a.site_id = t.site_id AND a.device_id = t.device_id
                 AND a.raised_at >= t.told_at AND a.severity <> 'info' AND a.rule <> 'device_offline'
                 ORDER BY a.raised_at LIMIT 1) AS alert
@@ -149,20 +151,25 @@ _STRAYS: Final = """
     WHERE t.rollout_id = $1 AND t.state = ANY($4::text[]) AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
           AND v.layers @> $3::jsonb
 """
-# Some have got back what they had, although nobody has heard so.
-_KEPT: Final = """
+# Some have got back what they had, or never had what it brings, although nobody has heard so; others were changed by somebody.
+_KEPT: Final = f"""
     UPDATE remote.rollout_target t SET state_at = $2,
-           state = CASE WHEN NOT n.holds THEN 'returned' WHEN t.was_there THEN 'pending' ELSE 'away' END,
+           state = CASE WHEN n.holds AND t.was_there THEN 'pending' WHEN n.holds THEN 'away'
+                        WHEN n.given_back OR NOT n.had_it THEN 'returned' ELSE 'overruled' END,
            version = CASE WHEN n.holds THEN coalesce(t.version, n.version) ELSE n.version END
     FROM (
-        SELECT k.device_id, coalesce(c.version, 0) AS version, coalesce(v.layers @> $3::jsonb, false) AS holds
+        SELECT k.device_id, coalesce(c.version, 0) AS version, coalesce(v.layers @> $3::jsonb, false) AS holds,
+               {_GIVEN_BACK} AS given_back, EXISTS (
+                   SELECT FROM remote.config_change h
+                   WHERE (h.site_id, h.device_id, h.rollout_id) = (k.site_id, k.device_id, $1)
+               ) AS had_it
         FROM remote.rollout_target k
         LEFT JOIN remote.config c ON (c.site_id, c.device_id) = (k.site_id, k.device_id)
         LEFT JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
         WHERE k.rollout_id = $1 AND k.state = 'returning'
     ) n
     WHERE t.rollout_id = $1 AND t.device_id = n.device_id AND t.state = 'returning'
-"""
+"""  # noqa: S608 - put together from constants
 _RECORD: Final = """
     UPDATE remote.rollout_target t SET state = m.state, state_at = $8, problem = m.problem,
            version = coalesce(m.version, t.version), was_there = coalesce(m.was_there, t.was_there)
@@ -344,4 +351,5 @@ def _facts(row: asyncpg.Record) -> TargetFacts:
         rejected_version=row["rejected_version"],
         rejected_why=why[:_PROBLEM_CHARS_MAX],
         alert=row["alert"],
+        given_back=row["given_back"],
     )

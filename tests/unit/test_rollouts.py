@@ -63,18 +63,25 @@ _TARGET_TABLE: dict[str, dict[str, str]] = {
     },
     "pending": {
         "report": "done", "reject": "rejected", "time_out": "timed_out", "silence": "silent", "alert": "alerted",
-        "sleep": "away", "return": "returning", "overrule": "overruled", "vanish": "gone", "hold_back": "away",
+        "sleep": "away", "return": "returning", "restore": "returned", "overrule": "overruled", "vanish": "gone",
+        "hold_back": "away",
     },
     "away": {
-        "come": "pending", "report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled",
-        "vanish": "gone", "hold_back": "away",
+        "come": "pending", "report": "done", "reject": "rejected", "return": "returning", "restore": "returned",
+        "overrule": "overruled", "vanish": "gone", "hold_back": "away",
     },
-    "done": {"silence": "silent", "alert": "alerted", "return": "returning"},
-    "rejected": {"report": "done", "return": "returning", "overrule": "overruled", "vanish": "gone"},
+    "done": {"silence": "silent", "alert": "alerted", "return": "returning", "restore": "returned"},
+    "rejected": {
+        "report": "done", "return": "returning", "restore": "returned", "overrule": "overruled", "vanish": "gone",
+    },
     "timed_out": {
-        "report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled", "vanish": "gone",
+        "report": "done", "reject": "rejected", "return": "returning", "restore": "returned", "overrule": "overruled",
+        "vanish": "gone",
     },
-    "silent": {"report": "done", "reject": "rejected", "return": "returning", "overrule": "overruled", "vanish": "gone"},
+    "silent": {
+        "report": "done", "reject": "rejected", "return": "returning", "restore": "returned", "overrule": "overruled",
+        "vanish": "gone",
+    },
     "alerted": {"return": "returning", "vanish": "gone"},
     "skipped": {"rejoin": "waiting"},
     "returning": {
@@ -304,6 +311,11 @@ _FACTS = TargetFacts(DeviceId("d"), True, True, False, NOW, True, 7, "applying",
         ("pending", {}, None),
         ("pending", {"registered": False}, "vanish"),
         ("pending", {"holds": False}, "overrule"),
+        *(
+            (state, {"holds": False, "given_back": True}, "restore")  # by an ask that came through late
+            for state in ("pending", "away", "done", "rejected", "timed_out", "silent")
+        ),
+        ("pending", {"given_back": True}, None),
         ("pending", {"status": "in_sync", "reported_version": 7}, "report"),
         ("pending", {"status": "applying", "version": 8, "reported_version": 7}, "report"),
         ("pending", {"status": "rejected", "rejected_version": 7}, "reject"),
@@ -336,6 +348,7 @@ def test_what_becomes_of_a_target(state: TargetState, facts: dict[str, object], 
     target = Target(SiteId("s"), DeviceId("d"), 0, state, NOW - 250_000, NOW - 250_000, 7, True)
     judgement = judge(made(RolloutPlan()), target, msgspec.structs.replace(_FACTS, **facts), NOW)
     assert (judgement and judgement.event) == event
+    assert judgement is None or judgement.version == (7 if event == "restore" else None), "that is what it is to confirm"
 
 
 def test_a_target_times_out_only_while_it_is_there() -> None:
