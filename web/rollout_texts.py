@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from fleet.limits import ROLLOUT_ENERGY_DAYS_BACK
-from fleet.rollouts.energy import EnergyLack
 from fleet.rollouts.facts import NOT_SENT
 from fleet.rollouts.lifecycle import RolloutState, Stop, StopCode, TargetState
-from fleet.rollouts.outcome_words import is_asleep, outcomes_said
+from fleet.rollouts.outcome_words import advice_said, lack_said, outcomes_said
 from web.language import Language
 
 # What the states of targets come to, in the order of a bar.
@@ -185,41 +183,16 @@ _STOPS: Final[Mapping[StopCode, tuple[_Words, _Words]]] = {
     ),
     "energy_unknown": (
         _Words(
-            "la production du témoin n’a pas pu être comparée à celle de ses voisins{lack} ; à vous de décider",
-            "the canary’s yield could not be compared with its neighbours’{lack}; it is for you to decide",
+            "la production du témoin n’a pas pu être comparée à celle de ses voisins ({lack}) ; à vous de décider",
+            "the canary’s yield could not be compared with its neighbours’ ({lack}); it is for you to decide",
         ),
         _Words(
-            "la production des témoins n’a pas pu être comparée à celle de leurs voisins{lack} ; à vous de décider",
-            "the canaries’ yield could not be compared with their neighbours’{lack}; it is for you to decide",
+            "la production des témoins n’a pas pu être comparée à celle de leurs voisins ({lack}) ; à vous de décider",
+            "the canaries’ yield could not be compared with their neighbours’ ({lack}); it is for you to decide",
         ),
     ),
     "restored": (_RESTORED, _RESTORED),
     "no_outcome": (_NO_OUTCOME, _NO_OUTCOME),
-}
-_ENERGY_LACKS: Final[Mapping[EnergyLack, _Words]] = {
-    "neighbours": _Words("aucun voisin n’a transmis sa production", "no neighbour has told its yield"),
-    "canaries": _Words("rien n’a été transmis de la production des témoins", "nothing was told of the canaries’ yield"),
-    "sun_since": _Words("trop peu de soleil depuis", "too little sun since"),
-    "sun_before": _Words(
-        f"trop peu de soleil ou de mesures dans les {ROLLOUT_ENERGY_DAYS_BACK} jours précédents",
-        f"too little sun, or too few samples, in the {ROLLOUT_ENERGY_DAYS_BACK} days before",
-    ),
-    "canaries_before": _Words("production des témoins trop faible auparavant", "the canaries yielded too little before"),
-}
-# What can be done about a wave without an outcome, while it is paused: whether it only has to be waited for.
-_ADVICE: Final[Mapping[bool, _Words]] = {
-    True: _Words(
-        "Voyez ses appareils : s’ils dorment, reprenez quand ils sont réveillés ; plus tôt, c’est continuer sans rien savoir"
-        " de cette vague. Avec un créneau solaire, un déploiement les attend de lui-même.",
-        "Look at its devices: if they sleep, resume once they are awake; earlier means to go on without knowing anything of"
-        " this wave. With a solar window, a rollout waits for them by itself.",
-    ),
-    False: _Words(
-        "Voyez pourquoi, appareil par appareil : arrêtez-le et corrigez ce qui doit l’être ; reprendre, c’est continuer sans"
-        " rien savoir de cette vague.",
-        "Look why, device by device: abort it and mend what has to be mended; to resume means to go on without knowing"
-        " anything of this wave.",
-    ),
 }
 _STOPPED: Final[Mapping[RolloutState, tuple[_Words, _Words]]] = {
     # By itself, and by somebody.
@@ -308,7 +281,7 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
             faults=_faults(found, language),
             measured=_share(abs(found.measured_pct or 0.0), language),
             outcomes=f" ({outcomes})" if (outcomes := outcomes_said(found, language)) else "",
-            lack=f" ({energy_lack(found.lacks, language)})" if found.lacks is not None else "",
+            lack=lack_said(found.lacks, language),
         )
     )
     if found.code == "person":
@@ -316,13 +289,8 @@ def stop(found: Stop, rollout: RolloutState, person: str | None, language: Langu
         return f"{said}{_colon(language)}{found.why}" if found.why else f"{said}."
     said = f"{by_itself.said(language)}{_colon(language)}{reason}{_figures(found, language)}."
     if found.code == "no_outcome" and rollout == "paused":
-        return f"{said} {_ADVICE[is_asleep(found)].said(language)}"
+        return f"{said} {advice_said(found, language)}"
     return said
-
-
-def energy_lack(lacks: EnergyLack, language: Language) -> str:
-    """What the canaries' yield could not be compared for."""
-    return _ENERGY_LACKS[lacks].said(language)
 
 
 def plan_problem(detail: str, language: Language) -> str:

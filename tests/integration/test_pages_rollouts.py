@@ -217,6 +217,7 @@ async def test_what_was_changed_on_site_is_shown_before_it_begins(portal: Web) -
     assert shown_step(answer) == "check", answer.text
     assert f'name="confirm_count" value="{GATEWAYS - 2}"' in answer.text
     assert re.search(r'data-testid="drifted".*?/devices/gw-01/configuration', answer.text, re.DOTALL)
+    assert 'data-testid="skipped"' not in answer.text, "it is said once"
     answer = await step(portal, "check", VALUES | plan | {"overwrite_drift": "yes"})
     assert f'name="confirm_count" value="{GATEWAYS}"' in answer.text
     assert 'data-testid="drifted"' in answer.text

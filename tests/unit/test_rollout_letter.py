@@ -1,7 +1,7 @@
 """What is written to whoever made a rollout that has stopped by itself."""
 
 from itertools import product
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
@@ -9,9 +9,11 @@ from actors.rollouts.letter import letter
 from fleet.limits import MAIL_SUBJECT_CHARS_MAX
 from fleet.rollouts.energy import EnergyLack
 from fleet.rollouts.lifecycle import Rollout, Stop, StopCode
+from fleet.rollouts.outcome_words import advice_said, lack_said
 from fleet.rollouts.plan import RolloutPlan
 from fleet.storage.mail import check_subject
 from fleet.targets import TargetQuery
+from web import rollout_texts
 
 _KINDS = ("pause", "return", "abort", "recall", "fail")
 _CODES = [code for code in get_args(StopCode) if code != "person"]
@@ -30,10 +32,20 @@ def test_every_reason_has_its_words(code: StopCode, kind: str, language: str) ->
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_a_yield_that_cannot_be_compared_says_what_was_missing(language: str) -> None:
+def test_a_yield_that_cannot_be_compared_says_what_was_missing(language: Literal["fr", "en"]) -> None:
     lacks: list[EnergyLack | None] = [None, *get_args(EnergyLack)]
-    stops = [Stop("energy_unknown", 0, 0, of=3, lacks=each) for each in lacks]
-    assert len({letter(_rollout("x"), "pause", stop, language, "https://portal.test")[1] for stop in stops}) == len(lacks)
+    bodies = {_written(Stop("energy_unknown", 0, 0, of=3, lacks=each), language): each for each in lacks}
+    assert len(bodies) == len(lacks)
+    assert all(lack_said(each, language) in body for body, each in bodies.items() if each is not None)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_a_letter_advises_what_the_page_does(language: Literal["fr", "en"]) -> None:
+    for outcomes in ({"rejected": 2}, {"away": 2}):
+        stop = Stop("no_outcome", 0, 0, outcomes.get("away", 0), 2, outcomes=outcomes)  # type: ignore[arg-type]
+        advice = advice_said(stop, language)
+        assert advice in _written(stop, language)
+        assert rollout_texts.stop(stop, "paused", None, language).endswith(advice)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -52,6 +64,10 @@ def test_a_name_makes_no_second_header() -> None:
     subject, _ = letter(_rollout("a\r\nBcc: b@c" * 40), "return", Stop("rejected", 0, 0), "en", "https://portal.test")
     check_subject(subject)
     assert len(subject) <= MAIL_SUBJECT_CHARS_MAX
+
+
+def _written(stop: Stop, language: Literal["fr", "en"]) -> str:
+    return letter(_rollout("x"), "pause", stop, language, "https://portal.test")[1]
 
 
 def _rollout(name: str) -> Rollout:

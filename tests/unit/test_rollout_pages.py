@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fleet.errors import BadInput
 from fleet.rollouts.energy import EnergyFinding, EnergyLack
 from fleet.rollouts.lifecycle import RETURNED_STATES, STATES, TARGET_STATES, Stop, StopCode
-from fleet.rollouts.outcome_words import outcomes_said
+from fleet.rollouts.outcome_words import lack_said, outcomes_said
 from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
 from fleet.targets import TargetQuery
 from web import rollout_texts
@@ -80,7 +80,7 @@ def test_a_wave_without_an_outcome_says_what_can_be_done_while_it_is_paused(lang
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("lacks", get_args(EnergyLack))
 def test_a_yield_that_cannot_be_compared_says_what_was_missing(lacks: EnergyLack, language: Language) -> None:
-    why = rollout_texts.energy_lack(lacks, language)
+    why = lack_said(lacks, language)
     stopped = rollout_texts.stop(Stop("energy_unknown", NOW, 0, of=3, lacks=lacks), "paused", None, language)
     assert f"({why})" in stopped
     assert why in rollout_words.energy(EnergyFinding("unknown", NOW, None, 3, 0, 0.0, 0.0, 0.0, 0.0, lacks), language)

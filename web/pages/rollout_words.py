@@ -9,6 +9,7 @@ from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding
 from fleet.rollouts.facts import NOT_SENT
 from fleet.rollouts.lifecycle import RolloutState, TargetState
+from fleet.rollouts.outcome_words import lack_said
 from fleet.rollouts.plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.targets import TargetQuery
 from fleet.telemetry import UnixMs
@@ -65,7 +66,6 @@ _SKIPPED: Final[Mapping[str, str]] = {
     "other_profile": N_("of another profile"),
     "behind_gateway": N_("behind a gateway, which is what can be configured"),
     "device_revoked": N_("revoked"),
-    "drifted": N_("changed on site"),
 }
 _FAULTS: Final[Mapping[FaultKind, str]] = {
     "rejected": N_("refuse it"),
@@ -140,7 +140,7 @@ def energy(found: EnergyFinding, language: Language) -> str:
     """How the canaries' yield stands to what their neighbours let expect."""
     if found.lacks is not None:
         not_yet = N_("The canaries’ production could not be compared with their neighbours’ so far: %(why)s.")
-        return say(language, not_yet, why=rollout_texts.energy_lack(found.lacks, language))
+        return say(language, not_yet, why=lack_said(found.lacks, language))
     if found.change_pct is None:
         return say(language, "Too little sun so far, or no neighbours, to compare the canaries’ production.")
     share = _share(round(abs(found.change_pct), 1), language)
