@@ -86,7 +86,8 @@ class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     abort_at         at most one threshold of each kind
     return_on_abort  those that were changed get back what they had
     continuous       devices that join the group later get it too, until somebody ends the rollout
-    overwrite_drift  also devices that were changed on site: what was set there is lost. Else they are left out
+    overwrite_drift  also devices that were changed on site before they are told: what was set there is lost. Else they are
+                     left out. What is changed there later, be it while a device is away, becomes its own in either case
     Raises BadInput (bad_plan), also when it is decoded.
     """
 
