@@ -29,6 +29,9 @@ _GONE = {"there": False, "heard_at": NOW - 180_000}
         ("returned", {"alert": "total_outage"}, None),
         ("returned", {"registered": False}, "vanish"),
         ("returned", {"version": 9}, "overrule"),
+        ("returned", {"version": 9, "given_back": True}, None),  # with what was changed on site before it took that
+        ("returned", {"version": 9, "given_back": True, "status": "in_sync", "reported_version": 9}, "report"),
+        ("returned", {"version": 9, "given_back": True, "status": "rejected", "rejected_version": 9}, "reject"),
         ("returned", {"version": 9, "holds": True}, None),  # what it was told came through late
         ("return_unanswered", {}, None),
         ("return_unanswered", _GONE, None),
