@@ -44,7 +44,15 @@ _SLICES: Final[Mapping[Slice, tuple[_Words, _Words]]] = {
     "left_out": (_Words("remis ou écarté", "given back or left out"), _Words("remis ou écartés", "given back or left out")),
     "to_come": (_Words("à venir", "to come"), _Words("à venir", "to come")),
 }
-_NOT_REACHED: Final = (_Words("non atteint", "not reached"), _Words("non atteints", "not reached"))
+# What these come to when nothing more comes of them: at the end, and once nobody looks at the rollout any more.
+_LAPSED: Final[Mapping[Slice, tuple[_Words, _Words]]] = {
+    "to_come": (_Words("non atteint", "not reached"), _Words("non atteints", "not reached")),
+    "under_way": (_Words("non confirmé", "not confirmed"), _Words("non confirmés", "not confirmed")),
+}
+_UNCONFIRMED: Final = _Words(
+    "La plateforme n’attend plus sa réponse : sa configuration dit ce qu’il applique.",
+    "The platform no longer waits for its answer: its configuration says what it runs.",
+)
 # What it is called, and what that means.
 _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
     "waiting": (_Words("À venir", "To come"), _Words("Sa vague n’a pas commencé.", "Its wave has not begun.")),
@@ -242,10 +250,14 @@ _PLAN: Final[Mapping[str, _Words]] = {
 }
 
 
-def not_reached(devices: int, language: Language) -> str:
-    """Of devices that were still to come when it ended."""
-    one, many = _NOT_REACHED
+def lapsed_name(code: Slice, devices: int, language: Language) -> str:
+    """Of devices that were still to come when it ended, or under way when nobody looked at them any more."""
+    one, many = _LAPSED[code]
     return (many if devices > 1 else one).said(language)
+
+
+def unconfirmed_meaning(language: Language) -> str:
+    return _UNCONFIRMED.said(language)
 
 
 def state(code: RolloutState, language: Language) -> str:

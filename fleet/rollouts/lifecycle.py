@@ -21,6 +21,7 @@ import msgspec
 from fleet.configuration import Layer, Values
 from fleet.errors import Conflict
 from fleet.ids import DeviceId, SiteId
+from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding, EnergyLack
 from fleet.rollouts.plan import FaultKind, RolloutPlan
 from fleet.targets import TargetQuery
@@ -233,6 +234,11 @@ class Target(msgspec.Struct, frozen=True):
     was_there: bool | None = None
     problem: str = ""
     before: Former | None = None
+
+
+def is_followed(ended_at: UnixMs | None, now: UnixMs) -> bool:
+    """Whether anybody still looks at what becomes of a rollout's devices. ended_at: None while it is open."""
+    return ended_at is None or now - ended_at < ROLLOUT_FOLLOWED_DAYS * 86_400_000
 
 
 def former(layers: Sequence[Layer], source: str) -> Former | None:

@@ -151,7 +151,7 @@ _STRAYS: Final = """
     WHERE t.rollout_id = $1 AND t.state = ANY($4::text[]) AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
           AND v.layers @> $3::jsonb
 """
-# Some have got back what they had, or never had what it brings, although nobody has heard so; others were changed by somebody.
+# Some have got back what they had, or never had what it brings, although nobody has heard so; others somebody has changed.
 _KEPT: Final = f"""
     UPDATE remote.rollout_target t SET state_at = $2,
            state = CASE WHEN n.holds AND t.was_there THEN 'pending' WHEN n.holds THEN 'away'

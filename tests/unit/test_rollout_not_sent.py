@@ -108,7 +108,7 @@ def test_a_return_that_is_held_back_is_not_unanswered() -> None:
 @pytest.mark.parametrize("language", ["fr", "en"])
 @pytest.mark.parametrize("state", ["away", "returned"])
 def test_people_read_that_it_was_not_sent(state: TargetState, language: Language) -> None:
-    plain, held = (rollout_words.target(state, None, language, problem) for problem in ("", NOT_SENT))
+    plain, held = (rollout_words.target(state, None, NOW, language, problem) for problem in ("", NOT_SENT))
     assert plain.text != held.text
     meaning = rollout_texts.target_meaning(state, language, NOT_SENT)
     assert meaning != rollout_texts.target_meaning(state, language)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import BadInput
+from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding, EnergyLack
 from fleet.rollouts.lifecycle import RETURNED_STATES, STATES, TARGET_STATES, Stop, StopCode
 from fleet.rollouts.outcome_words import lack_said, outcomes_said
@@ -31,7 +32,7 @@ def test_every_state_has_words_and_a_shape(language: Language) -> None:
     assert len(texts) == len(TARGET_STATES), "no two are called the same"
     for state in TARGET_STATES:
         assert rollout_texts.target_meaning(state, language).endswith(".")
-        assert rollout_words.target(state, None, language).icon
+        assert rollout_words.target(state, None, NOW, language).icon
     assert sorted(state for states in SLICES.values() for state in states) == sorted(TARGET_STATES)
     assert {rollout_texts.slice_name(code, 2, language) for code in get_args(Slice)}.isdisjoint({""})
 
@@ -244,12 +245,32 @@ def test_whatever_is_typed_is_a_plan_or_a_complaint(typed: dict[str, str]) -> No
 
 def test_a_bar_adds_up() -> None:
     counts = {state: number for number, state in enumerate(TARGET_STATES, 1)}
-    pieces = rollout_words.bar(counts, None, "fr")
+    pieces = rollout_words.bar(counts, None, NOW, "fr")
     assert sum(piece.devices for piece in pieces) == sum(counts.values())
     assert sum(piece.width for piece in pieces) == pytest.approx(100.0)
-    assert rollout_words.bar({}, None, "fr") == []
-    (alone,) = rollout_words.bar({"waiting": 2}, NOW, "fr")
+    assert rollout_words.bar({}, None, NOW, "fr") == []
+    (alone,) = rollout_words.bar({"waiting": 2}, NOW, NOW, "fr")
     assert alone.name == "non atteints", "what was to come when it ended never does"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_nobody_looks_at_any_more_is_not_under_way(language: Language) -> None:
+    """An older release's returns were never confirmed, and a device may stay away for longer than it is waited for."""
+    at_last = NOW + ROLLOUT_FOLLOWED_DAYS * 86_400_000
+    seen = []
+    for now in (at_last - 1, at_last):
+        (piece,) = rollout_words.bar({"returned": 12}, NOW, now, language)
+        look = rollout_words.target("returned", NOW, now, language)
+        seen.append((piece.name, look.text, rollout_words.meaning("returned", NOW, now, language)))
+    assert seen[0] == (
+        rollout_texts.slice_name("under_way", 12, language),
+        rollout_texts.target_state("returned", language),
+        rollout_texts.target_meaning("returned", language),
+    )
+    assert seen[1][:2] == (("non confirmés", "Non confirmé") if language == "fr" else ("not confirmed", "Not confirmed"))
+    assert seen[1][2] not in (seen[0][2], "")
+    (done,) = rollout_words.bar({"done": 12}, NOW, at_last, language)
+    assert done.name == rollout_texts.slice_name("done", 12, language)
 
 
 def test_what_the_canaries_yielded_and_why_a_device_was_left_out() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding
 from fleet.rollouts.facts import NOT_SENT
-from fleet.rollouts.lifecycle import RolloutState, TargetState
+from fleet.rollouts.lifecycle import RolloutState, TargetState, is_followed
 from fleet.rollouts.outcome_words import lack_said
 from fleet.rollouts.plan import FaultKind, RolloutPlan, Threshold, Wave
 from fleet.targets import TargetQuery
@@ -80,19 +80,32 @@ def state(code: RolloutState, language: Language) -> StateLook:
     return StateLook(rollout_texts.state(code, language), icon, status)
 
 
-def target(code: TargetState, ended_at: UnixMs | None, language: Language, problem: str = "") -> StateLook:
+def target(code: TargetState, ended_at: UnixMs | None, now: UnixMs, language: Language, problem: str = "") -> StateLook:
+    """ended_at: of its rollout."""
     icon, status = _PARTS["to_come" if rollout_texts.is_held_back(code, problem) else slice_of(code)]
-    if ended_at is not None and slice_of(code) == "to_come":
-        return StateLook(rollout_texts.not_reached(1, language).capitalize(), "minus", status)
+    if has_lapsed(slice_of(code), ended_at, now):
+        name = rollout_texts.lapsed_name(slice_of(code), 1, language)
+        return StateLook(name.capitalize(), "minus", "unknown")
     return StateLook(rollout_texts.target_state(code, language, problem), icon, status)
+
+
+def meaning(code: TargetState, ended_at: UnixMs | None, now: UnixMs, language: Language, problem: str = "") -> str:
+    if slice_of(code) == "under_way" and has_lapsed("under_way", ended_at, now):
+        return rollout_texts.unconfirmed_meaning(language)
+    return rollout_texts.target_meaning(code, language, problem)
+
+
+def has_lapsed(code: Slice, ended_at: UnixMs | None, now: UnixMs) -> bool:
+    """Whether it tells of something that never comes: nobody is told after the end, nor listened to for ever."""
+    return ended_at is not None and (code == "to_come" or (code == "under_way" and not is_followed(ended_at, now)))
 
 
 def slice_of(code: TargetState) -> Slice:
     return next(name for name, states in SLICES.items() if code in states)
 
 
-def bar(counts: Mapping[TargetState, int], ended_at: UnixMs | None, language: Language) -> list[BarPart]:
-    """What there is something of, in the order of a bar. ended_at: of the rollout; what was to come then never does."""
+def bar(counts: Mapping[TargetState, int], ended_at: UnixMs | None, now: UnixMs, language: Language) -> list[BarPart]:
+    """What there is something of, in the order of a bar. ended_at: of the rollout."""
     whole = sum(counts.values()) or 1
     parts, start = [], 0.0
     for code, states in SLICES.items():
@@ -100,8 +113,8 @@ def bar(counts: Mapping[TargetState, int], ended_at: UnixMs | None, language: La
         if devices:
             width = 100.0 * devices / whole
             name, icon = rollout_texts.slice_name(code, devices, language), _PARTS[code][0]
-            if code == "to_come" and ended_at is not None:
-                name, icon = rollout_texts.not_reached(devices, language), "minus"
+            if has_lapsed(code, ended_at, now):
+                name, icon = rollout_texts.lapsed_name(code, devices, language), "minus"
             parts.append(BarPart(code, name, icon, devices, start, width))
             start += width
     return parts
@@ -194,9 +207,9 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
     """For templates."""
     return {
         "rollout_state": lambda code: state(code, language),
-        "rollout_target": lambda code, ended_at=None, problem="": target(code, ended_at, language, problem),
-        "rollout_target_meaning": lambda code, problem="": rollout_texts.target_meaning(code, language, problem),
-        "rollout_bar": lambda counts, ended_at=None: bar(counts, ended_at, language),
+        "rollout_target": lambda code, ended_at, now, problem: target(code, ended_at, now, language, problem),
+        "rollout_target_meaning": lambda code, ended_at, now, problem: meaning(code, ended_at, now, language, problem),
+        "rollout_bar": lambda counts, ended_at, now: bar(counts, ended_at, now, language),
         "rollout_query": lambda asked: query(asked, language),
         "rollout_skipped": lambda reason: skipped(reason, language),
         "rollout_fault": lambda kind: fault(kind, language),
