@@ -18,6 +18,7 @@ from fleet.rollouts.plan import RolloutPlan, Wave
 from fleet.storage import rollout_steps, rollouts, targets
 from fleet.storage.database import DirectConnection, connect
 from fleet.storage.rollouts import NewRollout
+from fleet.storage.target_states import STATE
 from fleet.targets import TargetQuery
 from tests.fleet_rig import fetch, running_shard, seed_fleet, twins_settings, until
 from tests.local_twins import LocalTwins
@@ -233,9 +234,8 @@ class RolloutRig:
         return not self.running()
 
     async def states(self, rollout_id: str) -> dict[str, str]:
-        rows = await fetch(
-            self.database, "SELECT device_id, state FROM remote.rollout_target WHERE rollout_id = $1", rollout_id
-        )
+        read = f"SELECT device_id, {STATE} AS state FROM remote.rollout_target t WHERE rollout_id = $1"  # noqa: S608 - put together from constants
+        rows = await fetch(self.database, read, rollout_id)
         return {row["device_id"]: row["state"] for row in rows}
 
     async def holders(self) -> set[DeviceId]:

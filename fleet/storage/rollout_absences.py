@@ -10,6 +10,7 @@ from fleet.rollouts.silence import Absences
 from fleet.storage.database import Connection
 from fleet.storage.rollout_targets import HEARD_AT, IS_THERE
 from fleet.storage.rollouts import when
+from fleet.storage.target_states import stored
 from fleet.telemetry import UnixMs
 
 # Of the others those of its profile come first; in the last wave there may be none of them left.
@@ -47,7 +48,7 @@ async def absences(connection: Connection, rollout: Rollout, since: UnixMs) -> A
     (row,) = await connection.fetch(
         _ABSENCES,
         rollout.id,
-        sorted(TOLD_STATES | RETURNED_STATES),
+        stored(TOLD_STATES | RETURNED_STATES),
         rollout.profile,
         ROLLOUT_OTHERS_COMPARED_MAX,
         when(since - round(ROLLOUT_HEARD_LATE_S * 1000)),

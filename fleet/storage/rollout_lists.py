@@ -7,6 +7,7 @@ import msgspec
 from fleet.ids import DeviceId, SiteId
 from fleet.rollouts.lifecycle import TargetState
 from fleet.storage.database import Connection
+from fleet.storage.target_states import STATE
 from fleet.telemetry import UnixMs
 
 
@@ -36,18 +37,18 @@ class TargetCursor(msgspec.Struct, frozen=True, array_like=True):
     device: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$", max_length=64)]
 
 
-_TARGETS: Final = """
-    SELECT t.site_id AS site, s.name AS site_name, s.timezone, t.device_id AS device, d.name, t.wave, t.state,
+_TARGETS: Final = f"""
+    SELECT t.site_id AS site, s.name AS site_name, s.timezone, t.device_id AS device, d.name, t.wave, {STATE} AS state,
            (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at, t.version, t.was_there, t.problem,
            coalesce(l.online, false) AS online
     FROM remote.rollout_target t
     JOIN registry.site s ON s.id = t.site_id
     JOIN registry.device d ON d.id = t.device_id
     LEFT JOIN telemetry.device_latest l ON l.site_id = t.site_id AND l.device_id = t.device_id
-    WHERE t.rollout_id = $1 AND ($2::text[] IS NULL OR t.state = ANY($2)) AND ($3::int IS NULL OR t.wave = $3)
+    WHERE t.rollout_id = $1 AND ($2::text[] IS NULL OR {STATE} = ANY($2)) AND ($3::int IS NULL OR t.wave = $3)
       AND ($4::int IS NULL OR (t.wave, t.device_id) > ($4, $5))
     ORDER BY t.wave, t.device_id LIMIT $6
-"""
+"""  # noqa: S608 - put together from constants
 
 
 async def target_lines(

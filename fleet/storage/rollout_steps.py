@@ -11,6 +11,7 @@ from fleet.rollouts.lifecycle import TARGET_MOVES, Rollout
 from fleet.storage import groups, targets
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import add_targets, when
+from fleet.storage.target_states import folded
 from fleet.telemetry import UnixMs
 
 _LEADER: Final = 0x50_1A_14  # any constant; of those that lead rollouts, one works
@@ -65,7 +66,11 @@ async def save_counts(connection: Connection, rollout: Rollout, tally: Tally) ->
     """For lists. Whether they have changed."""
     counts = totals(tally)
     status = await connection.execute(
-        "UPDATE remote.rollout SET counts = $2 WHERE id = $1 AND counts <> $2", rollout.id, counts
+        "UPDATE remote.rollout SET counts = $2, exact_counts = $3"
+        " WHERE id = $1 AND (counts <> $2 OR exact_counts IS DISTINCT FROM $3)",
+        rollout.id,
+        folded(counts),
+        counts,
     )
     return bool(status == "UPDATE 1")
 

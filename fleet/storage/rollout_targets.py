@@ -12,7 +12,6 @@ from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
 from fleet.rollouts.facts import TargetFacts, is_wave_watched
 from fleet.rollouts.lifecycle import (
-    RETURNED_STATES,
     TOLD_STATES,
     WATCHED_STATES,
     Former,
@@ -24,6 +23,7 @@ from fleet.rollouts.lifecycle import (
 from fleet.rollouts.window import SiteNow
 from fleet.storage.database import Connection
 from fleet.storage.rollouts import when
+from fleet.storage.target_states import BESIDE, STATE
 from fleet.telemetry import UnixMs
 
 _PROBLEM_CHARS_MAX: Final = 500  # of what a device says; its page shows all of it
@@ -62,8 +62,9 @@ class TargetMove(msgspec.Struct, frozen=True):
     was_there: bool | None = None
 
 
-_TARGET: Final = """
-    t.site_id AS site, t.device_id AS device, t.wave, t.state, (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at,
+_TARGET: Final = f"""
+    t.site_id AS site, t.device_id AS device, t.wave, {STATE} AS state,
+    (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at,
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_at, t.version, t.was_there, t.problem, t.before
 """
 # What is still there to be told, and whether somebody is there to hear it.
@@ -127,15 +128,15 @@ _WATCHED: Final = f"""
                 AND a.raised_at >= t.told_at AND a.severity <> 'info' AND a.rule <> 'device_offline'
                 ORDER BY a.raised_at LIMIT 1) AS alert
     FROM (
-        SELECT * FROM remote.rollout_target WHERE rollout_id = $1 AND device_id > $3
-            AND (state = ANY($4::text[]) OR (state = 'done' AND (wave = ANY($5::int[]) OR state_at > $6)))
+        SELECT * FROM remote.rollout_target t WHERE rollout_id = $1 AND device_id > $3
+            AND ({STATE} = ANY($4::text[]) OR (state = 'done' AND (wave = ANY($5::int[]) OR state_at > $6)))
         ORDER BY device_id LIMIT $8
     ) t {_PRESENCE}
     ORDER BY t.device_id
 """  # noqa: S608 - put together from constants
 _IN_STATE: Final = f"""
     SELECT {_TARGET} FROM remote.rollout_target t
-    WHERE t.rollout_id = $1 AND t.state = $2 ORDER BY t.device_id LIMIT $3
+    WHERE t.rollout_id = $1 AND {STATE} = $2 ORDER BY t.device_id LIMIT $3
 """  # noqa: S608 - put together from constants
 _HOLD_STILL: Final = "SELECT true FROM remote.rollout WHERE id = $1 AND revision = $2 FOR SHARE"
 _TELLING: Final = """
@@ -148,12 +149,12 @@ _STRAYS: Final = """
     UPDATE remote.rollout_target t SET state = 'returning', state_at = $2
     FROM remote.config c
     JOIN remote.config_change v ON (v.site_id, v.device_id, v.version) = (c.site_id, c.device_id, c.version)
-    WHERE t.rollout_id = $1 AND t.state = ANY($4::text[]) AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
+    WHERE t.rollout_id = $1 AND t.state = 'returned' AND (c.site_id, c.device_id) = (t.site_id, t.device_id)
           AND v.layers @> $3::jsonb
 """
 # Some have got back what they had, or never had what it brings, although nobody has heard so; others somebody has changed.
 _KEPT: Final = f"""
-    UPDATE remote.rollout_target t SET state_at = $2,
+    UPDATE remote.rollout_target t SET state_at = $2, returned_as = NULL,
            state = CASE WHEN n.holds AND t.was_there THEN 'pending' WHEN n.holds THEN 'away'
                         WHEN n.given_back OR NOT n.had_it THEN 'returned' ELSE 'overruled' END,
            version = CASE WHEN n.holds THEN coalesce(t.version, n.version) ELSE n.version END
@@ -170,13 +171,15 @@ _KEPT: Final = f"""
     ) n
     WHERE t.rollout_id = $1 AND t.device_id = n.device_id AND t.state = 'returning'
 """  # noqa: S608 - put together from constants
-_RECORD: Final = """
-    UPDATE remote.rollout_target t SET state = m.state, state_at = $8, problem = m.problem,
+_RECORD: Final = f"""
+    UPDATE remote.rollout_target t SET state_at = $8, problem = m.problem,
+           state = CASE WHEN m.state = ANY($9::text[]) THEN 'returned' ELSE m.state END,
+           returned_as = CASE WHEN m.state = ANY($9::text[]) THEN m.state END,
            version = coalesce(m.version, t.version), was_there = coalesce(m.was_there, t.was_there)
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[])
         AS m (device_id, was, state, problem, version, was_there)
-    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND t.state = m.was
-"""
+    WHERE t.rollout_id = $1 AND t.device_id = m.device_id AND {STATE} = m.was
+"""  # noqa: S608 - put together from constants
 
 
 async def candidates(connection: Connection, rollout: Rollout, *, limit: int, now: UnixMs) -> list[Candidate]:
@@ -273,6 +276,7 @@ async def record_moves(connection: Connection, rollout_id: str, moves: Iterable[
             [each.version for each in rows],
             [each.was_there for each in rows],
             when(now),
+            BESIDE,
         )
 
 
@@ -307,7 +311,7 @@ async def return_strays(connection: Connection, rollout: Rollout, now: UnixMs) -
 
     They are to be returned once more. How many.
     """
-    status = await connection.execute(_STRAYS, rollout.id, when(now), [_ours(rollout)], sorted(RETURNED_STATES))
+    status = await connection.execute(_STRAYS, rollout.id, when(now), [_ours(rollout)])
     return int(status.rpartition(" ")[2])
 
 

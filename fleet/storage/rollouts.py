@@ -24,6 +24,7 @@ from fleet.rollouts.lifecycle import (
 from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import notices
 from fleet.storage.database import Connection
+from fleet.storage.target_states import STATE, folded
 from fleet.targets import TargetDevice, TargetQuery
 from fleet.telemetry import UnixMs
 
@@ -53,7 +54,8 @@ class RolloutRow(msgspec.Struct, frozen=True):
 _COLUMNS: Final = """
     r.id, r.name, r.profile_id AS profile, r.group_id AS "group", g.name AS group_name, r.query, r.values, r.plan, r.why,
     r.state, r.wave, (extract(epoch FROM r.wave_at) * 1000)::bigint AS wave_at,
-    (extract(epoch FROM r.settled_at) * 1000)::bigint AS settled_at, r.stopped, r.energy, r.counts, r.revision,
+    (extract(epoch FROM r.settled_at) * 1000)::bigint AS settled_at, r.stopped, r.energy, r.counts, r.exact_counts,
+    r.overwrite_drift, r.revision,
     (extract(epoch FROM r.created_at) * 1000)::bigint AS created_at, r.created_by,
     (extract(epoch FROM r.ended_at) * 1000)::bigint AS ended_at
 """
@@ -71,17 +73,17 @@ _LIST: Final = f"""
 # Those with something to do, and those at an end whose devices are still expected.
 _AT_WORK: Final = f"""
     SELECT {_COLUMNS} {_FROM} WHERE r.state = ANY($1::text[]) OR (r.ended_at > now() - make_interval(days => $2)
-        AND EXISTS (SELECT FROM remote.rollout_target t WHERE t.rollout_id = r.id AND t.state = ANY($3::text[])))
+        AND EXISTS (SELECT FROM remote.rollout_target t WHERE t.rollout_id = r.id AND {STATE} = ANY($3::text[])))
     ORDER BY r.id
 """  # noqa: S608 - as above
 _EXPECTED: Final = sorted((*WATCHED_STATES, "telling", "absent", "returning"))
-_TALLY: Final = """
-    SELECT wave, state, count(*) AS devices FROM remote.rollout_target WHERE rollout_id = $1 GROUP BY wave, state
-"""
+_TALLY: Final = f"""
+    SELECT t.wave, {STATE} AS state, count(*) AS devices FROM remote.rollout_target t WHERE t.rollout_id = $1 GROUP BY 1, 2
+"""  # noqa: S608 - as above
 _INSERT: Final = """
     INSERT INTO remote.rollout (id, name, profile_id, group_id, query, "values", plan, why, state, wave_at, counts,
-        created_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', now(), $9, $10)
+        created_by, overwrite_drift)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', now(), $9, $10, $11)
 """
 _INSERT_TARGETS: Final = """
     INSERT INTO remote.rollout_target (rollout_id, site_id, device_id, wave, state)
@@ -115,7 +117,7 @@ async def add_rollout(connection: Connection, new: NewRollout, devices: Sequence
     try:
         await connection.execute(
             _INSERT, new.id, new.name, new.profile, new.group, new.query, new.values, _stored(new.plan), new.why,
-            {"waiting": len(devices)}, new.created_by,
+            {"waiting": len(devices)}, new.created_by, new.plan.overwrite_drift,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "rollout_one_per_group":
@@ -172,12 +174,12 @@ async def rollouts(
 ) -> list[RolloutRow]:
     """Newest first; before_id continues a list. Their counts are as of the last look at each."""
     rows = await connection.fetch(_LIST, states, group_id, before_id, limit)
-    return [RolloutRow(_rollout(row, row["counts"]), row["creator"], row["stopper"]) for row in rows]
+    return [RolloutRow(_rollout(row, _counts(row)), row["creator"], row["stopper"]) for row in rows]
 
 
 async def at_work(connection: Connection) -> list[Rollout]:
     rows = await connection.fetch(_AT_WORK, sorted(OPEN_STATES), ROLLOUT_FOLLOWED_DAYS, _EXPECTED)
-    return [_rollout(row, row["counts"]) for row in rows]
+    return [_rollout(row, _counts(row)) for row in rows]
 
 
 async def tally(connection: Connection, rollout_id: str) -> Tally:
@@ -227,10 +229,9 @@ async def tell(connection: Connection, rollout_id: str) -> None:
 
 
 def _stored(plan: RolloutPlan) -> dict[str, Any]:
-    """Without what the release before refuses to read, unless somebody asks for it."""
+    """Without what the release before refuses to read: that has a column of its own."""
     told: dict[str, Any] = msgspec.to_builtins(plan)
-    if not plan.overwrite_drift:
-        del told["overwrite_drift"]
+    del told["overwrite_drift"]
     return told
 
 
@@ -242,10 +243,17 @@ def _moved_on(seen: Rollout) -> Conflict:
     return Conflict("stale_version", f"the rollout {seen.id} has got further meanwhile; look at it again")
 
 
+def _counts(row: asyncpg.Record) -> Mapping[str, int]:
+    """The exact ones, unless the release before has counted since."""
+    exact: Mapping[str, int] | None = row["exact_counts"]
+    return exact if exact is not None and folded(exact) == row["counts"] else row["counts"]
+
+
 def _rollout(row: asyncpg.Record, counts: Mapping[str, int]) -> Rollout:
     columns = dict(row)
-    for extra in ("creator", "stopper"):
+    for extra in ("creator", "stopper", "exact_counts"):
         columns.pop(extra, None)
+    columns["plan"] = {**columns["plan"], "overwrite_drift": columns.pop("overwrite_drift")}
     known = {state: devices for state, devices in counts.items() if devices}
     return msgspec.convert({**columns, "counts": known, "targets": sum(known.values())}, Rollout)
 

@@ -54,6 +54,9 @@ async def test_a_return_gives_back_the_earlier_rollout_of_the_group(database: Da
         assert group["values"] == LIMIT
         await rig.move(later, "return")
         await rig.rounds_until(later, {"restored": 10})
+        read = "SELECT DISTINCT t.state, r.counts FROM remote.rollout r JOIN remote.rollout_target t ON t.rollout_id = r.id"
+        (row,) = await fetch(database, read + " WHERE r.id = $1", later)
+        assert (row["state"], row["counts"]) == ("returned", {"returned": 10}), "the words of the release before"
 
         async def as_before() -> bool:
             return all(device.running.values["report_interval_s"] == 30.0 for device in rig.fleet.devices.values())
