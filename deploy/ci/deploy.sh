@@ -53,7 +53,8 @@ remember() { # what this release and the next ones have in common
 
 compose() { # release, arguments
     local which=$1 folder=$state/releases/$1 file named files=()
-    [ ! -d "$folder.new" ] || folder=$folder.new
+    # The new files count once they are placed; or if there are no others: an attempt that ended in between.
+    if [ -d "$folder.new" ] && { [ -n "${placing:-}" ] || [ ! -d "$folder" ]; }; then folder=$folder.new; fi
     shift
     IFS=: read -ra named <<<"${COMPOSE_FILE:-$(told COMPOSE_FILE)}"
     for file in "${named[@]:-docker-compose.yml}"; do
@@ -117,7 +118,7 @@ well() { # within a minute: what is healthy may still be warming up
 
 remember
 keep
-fetch
+placing=yes fetch
 place
 if start "$release" && well; then
     printf '%s\n' "$release" >"$state/current.new"

@@ -24,7 +24,7 @@ from fleet.rollouts.lifecycle import (
 from fleet.rollouts.plan import RolloutPlan
 from fleet.storage import notices
 from fleet.storage.database import Connection
-from fleet.storage.target_states import STATE, folded
+from fleet.storage.target_states import STATE, folded, stored
 from fleet.targets import TargetDevice, TargetQuery
 from fleet.telemetry import UnixMs
 
@@ -73,7 +73,8 @@ _LIST: Final = f"""
 # Those with something to do, and those at an end whose devices are still expected.
 _AT_WORK: Final = f"""
     SELECT {_COLUMNS} {_FROM} WHERE r.state = ANY($1::text[]) OR (r.ended_at > now() - make_interval(days => $2)
-        AND EXISTS (SELECT FROM remote.rollout_target t WHERE t.rollout_id = r.id AND {STATE} = ANY($3::text[])))
+        AND EXISTS (SELECT FROM remote.rollout_target t
+                    WHERE t.rollout_id = r.id AND t.state = ANY($4::text[]) AND {STATE} = ANY($3::text[])))
     ORDER BY r.id
 """  # noqa: S608 - as above
 _EXPECTED: Final = sorted((*WATCHED_STATES, "telling", "absent", "returning"))
@@ -178,7 +179,7 @@ async def rollouts(
 
 
 async def at_work(connection: Connection) -> list[Rollout]:
-    rows = await connection.fetch(_AT_WORK, sorted(OPEN_STATES), ROLLOUT_FOLLOWED_DAYS, _EXPECTED)
+    rows = await connection.fetch(_AT_WORK, sorted(OPEN_STATES), ROLLOUT_FOLLOWED_DAYS, _EXPECTED, stored(_EXPECTED))
     return [_rollout(row, _counts(row)) for row in rows]
 
 

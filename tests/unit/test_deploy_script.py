@@ -157,9 +157,9 @@ def test_the_release_that_runs_keeps_what_its_containers_have_mounted(tmp_path: 
     """A folder in the place of another is one that they do not see: they are made anew, but only if something changed."""
     settings = state_with(tmp_path) / "releases" / "1.2.3" / "deploy" / "settings"
 
-    def made_anew(*engine: str, code: int = 0) -> bool:
+    def made_anew(*engine: str, code: int = 0, release: str = "1.2.3") -> bool:
         before = len(calls(tmp_path, "up", "--force-recreate"))
-        done = deployed(tmp_path, *engine)
+        done = deployed(tmp_path, *engine, release=release)
         assert done.returncode == code, done.stderr
         return len(calls(tmp_path, "up", "--force-recreate")) > before
 
@@ -172,6 +172,9 @@ def test_the_release_that_runs_keeps_what_its_containers_have_mounted(tmp_path: 
     mounted = settings.stat().st_ino
     assert not made_anew("case $* in *--images) echo solarperform/web:1.2.3 ;; 'image inspect'*) exit 1 ;; esac", code=2)
     assert settings.stat().st_ino == mounted, "an image is missing: nothing is touched"
+    assert not made_anew("case $* in *releases/1.2.4*up*) exit 1 ;; esac", code=1, release="1.2.4")
+    assert calls(tmp_path, f"--project-directory {settings.parents[1]}", "up"), "the way back leads to what runs"
+    assert not calls(tmp_path, f"--project-directory {settings.parents[1]}.new", "up")
     assert made_anew("case $* in *' up '*) exit 1 ;; esac", code=2)
     assert made_anew(), "the folder is new since the attempt that did not end well"
     assert not made_anew()
