@@ -23,6 +23,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
                 do not allow it (config_limits); reported_version, rejected_version, rejected_why: what the device says
     alert       the rule of an alert that it raised since it was told; None: none
     given_back  the configuration in force is what this rollout gave back
+    ours        it is what this rollout told or gave back, maybe with what was changed on site before the device took it
     """
 
     device: DeviceId
@@ -38,6 +39,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     rejected_why: str
     alert: str | None
     given_back: bool = False
+    ours: bool = False
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -82,10 +84,10 @@ def _of_registry(facts: TargetFacts) -> Judgement | None:
 def _of_report(target: Target, facts: TargetFacts) -> Judgement | None:
     if target.state == "silent" and not facts.there:  # what it had said before it went
         return None
-    version = target.version or 0
+    version = facts.version if facts.ours else target.version or 0
     reported = facts.reported_version is not None and facts.reported_version >= version
-    if reported and (facts.status == "in_sync" or facts.version > version):  # with something newer wished since, it has
-        return Judgement("report")  # still said that it took this one
+    if reported and (facts.status == "in_sync" or facts.version > version):  # with something newer wished since by
+        return Judgement("report")  # somebody else, it has still said that it took this one
     if reported and facts.status == "drifted":
         return Judgement("reject", "drifted")
     if facts.status == "rejected" and facts.rejected_version is not None and facts.rejected_version >= version:

@@ -123,7 +123,7 @@ _WATCHED: Final = f"""
            (extract(epoch FROM {HEARD_AT}) * 1000)::bigint AS heard_at,
            coalesce(v.layers @> $7::jsonb, false) AS holds, coalesce(c.version, 0) AS config_version,
            coalesce(c.status, 'unknown') AS status, c.reported_version, c.rejected_version, c.rejected_errors,
-           {_GIVEN_BACK} AS given_back,
+           {_GIVEN_BACK} AS given_back, coalesce(v.rollout_id = $1, false) AS ours,
            (SELECT a.rule FROM supervision.alert a WHERE a.site_id = t.site_id AND a.device_id = t.device_id
                 AND a.raised_at >= t.told_at AND a.severity <> 'info' AND a.rule <> 'device_offline'
                 ORDER BY a.raised_at LIMIT 1) AS alert
@@ -356,4 +356,5 @@ def _facts(row: asyncpg.Record) -> TargetFacts:
         rejected_why=why[:_PROBLEM_CHARS_MAX],
         alert=row["alert"],
         given_back=row["given_back"],
+        ours=row["ours"],
     )
