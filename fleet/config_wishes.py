@@ -76,7 +76,7 @@ def plan(
     if change.kind == "rollout" and not change.overwrite_drift and state.status == "drifted":
         raise Conflict("drifted", "values were changed on site: accept or overwrite that, or let the rollout overwrite it")
     if change.kind == "rollout_return":
-        own |= _on_site(state, change, settings)
+        own |= _on_site(state, change, earlier, settings)
     if change.kind in ("set", "accept_drift"):  # a rollout may go as it came: what was a device's own is so again
         below, _ = inherited(settings, layers)
         own = {key: value for key, value in own.items() if not is_same(value, below.get(key))}
@@ -97,7 +97,8 @@ def plan(
 
 def sparing(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, ...], now: UnixMs) -> Desired | None:
     """The version that spares what was changed on site before a device took what a rollout brings or gives back: that
-    becomes its own, as if it had been so all along. None: nothing was.
+    becomes its own, as if it had been so all along. None: nothing was, or the device has refused that version, so that
+    nothing is about to be overwritten.
 
     state: before `said`, of which the same version is compared with what the device said of it until then.
     """
@@ -105,6 +106,8 @@ def sparing(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, .
     if wished is None or wished.kind not in _OF_ROLLOUTS or known is None:
         return None
     if not known.version == said.version < wished.version:
+        return None
+    if said.rejected is not None and said.rejected.version == wished.version:
         return None
     changed = {
         key: value
@@ -119,9 +122,14 @@ def sparing(state: ConfigState, said: ReportedConfig, settings: tuple[Setting, .
     )
 
 
-def _on_site(state: ConfigState, change: Change, settings: tuple[Setting, ...]) -> Values:
-    """What somebody has changed on site of what a return has nothing to do with."""
-    if state.desired is None or state.reported is None or state.status != "drifted":
+def _on_site(state: ConfigState, change: Change, earlier: Desired | None, settings: tuple[Setting, ...]) -> Values:
+    """What somebody has changed on site of what a return has nothing to do with. Of a device that refused what the rollout
+    brought, that is only known where it runs the version before that.
+    """
+    if state.desired is None or state.reported is None:
+        return {}
+    runs_earlier = state.reported.version == (earlier.version if earlier is not None else 0)
+    if state.status != "drifted" and not (state.status == "rejected" and runs_earlier):
         return {}
     wished, back = state.desired, change.layer.values if change.layer is not None else {}
     named = set(back).union(*(layer.values for layer in wished.layers if layer.source == change.source))

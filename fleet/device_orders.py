@@ -20,6 +20,7 @@ from fleet.ids import DeviceId, SiteId
 from fleet.limits import (
     COMMANDS_OPEN_PER_DEVICE_MAX,
     CONFIG_REPORTS_PER_H,
+    CONFIG_SPARED_PER_DAY,
     DEVICE_MESSAGES_BURST,
     DEVICE_MESSAGES_PER_S,
 )
@@ -68,7 +69,7 @@ class Step(NamedTuple):
 class DeviceOrders:
     """One command at a time: the next is sent once the one before has ended, whatever became of it."""
 
-    __slots__ = ("_answers", "_found_held", "_reports", "commands", "config", "device", "site")
+    __slots__ = ("_answers", "_found_held", "_reports", "_spared", "commands", "config", "device", "site")
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class DeviceOrders:
         self.config = config or ConfigState()
         self.commands = {command.id: command for command in sorted(commands, key=lambda each: each.number)}
         self._reports = TokenBucket(CONFIG_REPORTS_PER_H, now)
+        self._spared = TokenBucket(CONFIG_SPARED_PER_DAY, now)
         self._answers = TokenBucket(DEVICE_MESSAGES_BURST, now)
         self._found_held: tuple[ConfigState, DeviceProfile] | None = None
 
@@ -152,7 +154,9 @@ class DeviceOrders:
             if after.reported is not None and after.reported.rejected is not None:
                 detail["rejected"] = after.reported.rejected  # as it is kept: a device may have said 60 kB
             receipts.append(self._receipt("config.reported", str(said.version), detail, now))
-            spared = config_wishes.sparing(before, said, settings, now)  # of one that flaps, no more versions than receipts
+            spared = config_wishes.sparing(before, said, settings, now)
+            if spared is not None and not self._spared.admit(CONFIG_SPARED_PER_DAY / 86_400.0, CONFIG_SPARED_PER_DAY, now):
+                spared = None  # it moves by itself: nobody's wish
         step = self._config_step(receipts)
         if spared is not None:
             step = _joined(step, self._adopt(spared, now))

@@ -193,6 +193,7 @@ CONFIG_LAYERS_MAX = 10  # of one device; of more, those go that others cover. Wh
 CONFIG_VERSION_AHEAD_MAX = 1_000_000  # a device may know more than a database that was restored; beyond this it is garbage
 CONFIG_RESEND_S = (5.0, 15.0, 60.0, 300.0, 900.0)  # to a device that is there and says nothing; the last one repeats
 CONFIG_REPORTS_PER_H = 60.0  # of one device, that are written down each; of one that flaps, the newest state still is
+CONFIG_SPARED_PER_DAY = 6.0  # versions for what was changed on site; of a value that moves by itself, no more
 COMMANDS_OPEN_PER_DEVICE_MAX = 50  # an ops' evening; more waiting for one device is a script that went mad
 COMMAND_ARGS_BYTES_MAX = 4 * 1024
 COMMAND_EXPIRES_S = 300.0  # unless somebody says otherwise

@@ -13,7 +13,7 @@ from fleet.configuration import Change, ConfigState, Values, adopted, drift, jud
 from fleet.device_orders import DeviceOrders
 from fleet.errors import Conflict
 from fleet.ids import device_id, site_id
-from fleet.limits import CONFIG_REPORTS_PER_H
+from fleet.limits import CONFIG_SPARED_PER_DAY
 from fleet.order_messages import RejectedConfig, ReportedConfig
 from fleet.storage.configs import ChangeRow
 from tests.device_config import DEFAULTS, PROFILE, SETTINGS, after, change, desired_of, layer, said, setting
@@ -201,11 +201,47 @@ def test_what_the_profile_does_not_allow_is_not_kept() -> None:
     assert step.config_out.values["limit_pct"] == 100.0
 
 
-def test_a_device_that_flaps_makes_so_many_versions_and_no_more() -> None:
-    mine = told_while_away()
-    for number in range(10 * round(CONFIG_REPORTS_PER_H)):
-        mine.report(said(0, limit_pct=float(number % 50)), PROFILE, there=False, now=3)
-    assert mine.config.version <= 1 + CONFIG_REPORTS_PER_H
+def test_a_device_that_flaps_makes_so_many_versions_a_day_and_no_more() -> None:
+    mine, day_ms = told_while_away(), 86_400_000
+    for day in range(1, 4):
+        for number in range(10 * round(CONFIG_SPARED_PER_DAY)):
+            mine.report(said(0, limit_pct=float(number % 50)), PROFILE, there=False, now=day * day_ms + number * 60_000)
+        assert mine.config.version == 1 + day * CONFIG_SPARED_PER_DAY
+
+
+def test_one_that_refuses_is_not_told_again_for_what_changes_on_it() -> None:
+    """Nothing of that is about to be overwritten."""
+    mine, no = told_while_away(), RejectedConfig(1, {"report_interval_s": "no"})
+    for number in range(3):
+        step = mine.report(said(0, no, limit_pct=45.0 + number), PROFILE, there=True, now=3 + number)
+        assert step is not None
+        assert (step.desired, step.config_out) == (None, None)
+    assert (mine.config.version, mine.config.status) == (1, "rejected")
+    step = mine.report(said(0, limit_pct=50.0), PROFILE, there=True, now=7)
+    assert step is not None
+    assert step.config_out is not None, "it says no more that it refused it, and is told it again"
+    assert step.config_out.values["limit_pct"] == 50.0
+
+
+def test_what_was_changed_on_one_that_refuses_is_kept_when_it_is_given_back_what_it_had() -> None:
+    before = obeyed(after(ConfigState(), change("set", own={"export": True})))
+    asked = after(before, BRINGS)
+    no = RejectedConfig(2, {"report_interval_s": "no"})
+    state = reported(sent(asked, 2), ReportedConfig(1, desired_of(before).values | {"limit_pct": 45.0}, no), SETTINGS, 2)
+    assert state.status == "rejected"
+    back = plan(state, RETURNS, SETTINGS, before.desired, 3)
+    assert back is not None
+    assert (back.values, back.own) == (DEFAULTS | back.own, {"export": True, "limit_pct": 45.0})
+
+
+def test_what_a_device_never_took_is_no_change_on_site() -> None:
+    """It refused what somebody wished, and then what a rollout brought: it runs neither."""
+    before = after(obeyed(after(ConfigState(), change("set", own={"limit_pct": 60.0}))), change("set", own={"export": True}))
+    no = RejectedConfig(3, {"export": "no"})
+    state = reported(sent(after(before, BRINGS), 2), said(1, no, limit_pct=60.0), SETTINGS, 2)
+    back = plan(state, RETURNS, SETTINGS, before.desired, 3)
+    assert back is not None
+    assert (back.values, back.own) == (DEFAULTS | {"export": True}, {"export": True})
 
 
 # Changed after the taking
