@@ -78,6 +78,9 @@ class Lead:
             step = None
         if step is not None and rollout.state == "completed" and await rollouts.is_replaced(connection, rollout):
             step = None
+        if step is not None and step.kind == "pause" and step.stop is not None and step.stop.code == "no_outcome":
+            held_back = min(await rollout_targets.held_back(connection, rollout), step.stop.count)
+            step = Step("pause", msgspec.structs.replace(step.stop, held_back=held_back))
         if step is not None and await self._take(connection, rollout, step, tally, now):
             await rollouts.tell(connection, rollout.id)
             return True

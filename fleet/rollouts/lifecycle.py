@@ -144,6 +144,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     person_id    who did it; None: the rollout itself; with 'restored' the platform came back from a backup
     lacks        with 'energy_unknown' what the yield could not be compared for
     outcomes     with 'no_outcome' what has become of the wave: target state → devices
+    held_back    how many of those that are away are there, and the platform sends them nothing (facts.NOT_SENT)
     """
 
     code: StopCode
@@ -157,6 +158,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     lacks: EnergyLack | None = None
     outcomes: dict[TargetState, int] = {}
+    held_back: int = 0
 
 
 class Rollout(msgspec.Struct, frozen=True):

@@ -21,15 +21,20 @@ _SAID: Final[tuple[tuple[tuple[TargetState, ...], str, str], ...]] = (
     (("gone",), "partis", "gone"),
     (("away", "absent"), "hors ligne ou endormis", "offline or asleep"),
 )
-# Whether the wave only has to be waited for.
-_ADVICE: Final[Mapping[tuple[bool, _Language], str]] = {
-    (True, "fr"): "Voyez ses appareils : s’ils dorment, reprenez quand ils sont réveillés ; plus tôt, c’est continuer sans"
+_NOT_SENT: Final[Mapping[_Language, str]] = {"fr": "pas encore envoyés", "en": "not sent yet"}
+_Advice = Literal["wait", "allow", "mend"]
+_ADVICE: Final[Mapping[tuple[_Advice, _Language], str]] = {
+    ("wait", "fr"): "Voyez ses appareils : s’ils dorment, reprenez quand ils sont réveillés ; plus tôt, c’est continuer sans"
     " rien savoir de cette vague. Avec un créneau solaire, un déploiement les attend de lui-même.",
-    (True, "en"): "Look at its devices: if they sleep, resume once they are awake; earlier means to go on without knowing"
+    ("wait", "en"): "Look at its devices: if they sleep, resume once they are awake; earlier means to go on without knowing"
     " anything of this wave. With a solar window, a rollout waits for them by itself.",
-    (False, "fr"): "Voyez pourquoi, appareil par appareil : arrêtez-le et corrigez ce qui doit l’être ; reprendre, c’est"
+    ("allow", "fr"): "Si un appareil n’a encore rien reçu, c’est le plus souvent que le profil ne permet plus ces valeurs :"
+    " corrigez-le, l’envoi part alors de lui-même, et reprenez une fois qu’il est confirmé ; ou arrêtez le déploiement.",
+    ("allow", "en"): "Where nothing was sent yet, the profile most often no longer allows these values: mend it, they are"
+    " then sent by themselves, and resume once they are confirmed; or abort the rollout.",
+    ("mend", "fr"): "Voyez pourquoi, appareil par appareil : arrêtez-le et corrigez ce qui doit l’être ; reprendre, c’est"
     " continuer sans rien savoir de cette vague.",
-    (False, "en"): "Look why, device by device: abort it and mend what has to be mended; to resume means to go on without"
+    ("mend", "en"): "Look why, device by device: abort it and mend what has to be mended; to resume means to go on without"
     " knowing anything of this wave.",
 }
 _LACKS: Final[Mapping[tuple[EnergyLack | None, _Language], str]] = {
@@ -53,16 +58,19 @@ def outcomes_said(stop: Stop, language: _Language) -> str:
     nobody was missing.
     """
     outcomes = stop.outcomes or {"away": stop.count}
-    parts = []
+    counted = [(_NOT_SENT[language], stop.held_back)]
     for states, french, english in _SAID:
-        if devices := sum(outcomes.get(state, 0) for state in states):
-            parts.append(f"{english}: {devices} of {stop.of}" if language == "en" else f"{french} : {devices} sur {stop.of}")
-    return "; ".join(parts) if language == "en" else " ; ".join(parts)
+        devices = sum(outcomes.get(state, 0) for state in states)
+        counted.append((english if language == "en" else french, devices - (stop.held_back if "away" in states else 0)))
+    said = [(words, devices) for words, devices in counted if devices > 0]
+    if language == "en":
+        return "; ".join(f"{words}: {devices} of {stop.of}" for words, devices in said)
+    return " ; ".join(f"{words} : {devices} sur {stop.of}" for words, devices in said)
 
 
 def advice_said(stop: Stop, language: _Language) -> str:
     """What can be done about a wave without an outcome, as whole sentences."""
-    return _ADVICE[_is_asleep(stop), language]
+    return " ".join(_ADVICE[each, language] for each in _advice(stop))
 
 
 def lack_said(lacks: EnergyLack | None, language: _Language) -> str:
@@ -70,6 +78,10 @@ def lack_said(lacks: EnergyLack | None, language: _Language) -> str:
     return _LACKS[lacks, language]
 
 
-def _is_asleep(stop: Stop) -> bool:
-    """Whether the wave only has to be waited for: some are not there, and nobody has failed or been left out."""
-    return stop.count > 0 and not any(state in FAULT_OF or state == "skipped" for state in stop.outcomes)
+def _advice(stop: Stop) -> tuple[_Advice, ...]:
+    """Where nobody has failed or been left out, the wave only has to be waited for, or to be allowed what it was told."""
+    if not stop.count or any(state in FAULT_OF or state == "skipped" for state in stop.outcomes):
+        return ("mend",)
+    if not stop.held_back:
+        return ("wait",)
+    return ("allow",) if stop.held_back >= stop.count else ("allow", "wait")

@@ -10,7 +10,7 @@ import msgspec
 from fleet.configuration import Layer
 from fleet.ids import DeviceId
 from fleet.limits import ROLLOUT_HELD_LOOK_S
-from fleet.rollouts.facts import TargetFacts, is_wave_watched
+from fleet.rollouts.facts import NOT_SENT, TargetFacts, is_wave_watched
 from fleet.rollouts.lifecycle import (
     TOLD_STATES,
     WATCHED_STATES,
@@ -240,6 +240,12 @@ async def told_since(connection: Connection, rollout_id: str, since: UnixMs) -> 
     """How many were first told after this instant."""
     statement = "SELECT count(*) FROM remote.rollout_target WHERE rollout_id = $1 AND told_at > $2"
     return int(await connection.fetchval(statement, rollout_id, when(since)))
+
+
+async def held_back(connection: Connection, rollout: Rollout) -> int:
+    """How many of its wave are there, and the platform sends them nothing."""
+    statement = "SELECT count(*) FROM remote.rollout_target WHERE (rollout_id, wave, state, problem) = ($1, $2, 'away', $3)"
+    return int(await connection.fetchval(statement, rollout.id, rollout.wave, NOT_SENT))
 
 
 async def record_turns(

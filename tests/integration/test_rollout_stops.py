@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from fleet.rollouts.facts import NOT_SENT
 from fleet.rollouts.plan import EnergyOutcome, SolarWindow, Threshold, Wave
 from fleet.storage.database import connect
 from fleet.telemetry import Sample, Telemetry
@@ -50,9 +51,12 @@ async def test_canaries_that_are_all_away_let_nobody_else_be_told(database: Data
         await rig.rounds_for(rollout_id, 5)
         assert (await rig.look(rollout_id)).state == "running", "they may be there in a moment"
         await fetch(database, "UPDATE remote.rollout SET wave_at = wave_at - interval '1 hour'")
+        held_back = min(device for device, state in (await rig.states(rollout_id)).items() if state == "away")
+        await fetch(database, "UPDATE remote.rollout_target SET problem = $2 WHERE device_id = $1", held_back, NOT_SENT)
         found = await rig.lead(rollout_id, "paused")
         assert found.stopped is not None
         assert (found.stopped.code, found.stopped.count, found.stopped.of) == ("no_outcome", 3, 3)
+        assert found.stopped.held_back == 1
         assert found.counts == {"away": 3, "waiting": 7}
         (mail,) = await mails(database)
         assert "solar window" in mail["body"]

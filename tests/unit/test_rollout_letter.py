@@ -41,8 +41,9 @@ def test_a_yield_that_cannot_be_compared_says_what_was_missing(language: Literal
 
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_a_letter_advises_what_the_page_does(language: Literal["fr", "en"]) -> None:
-    for outcomes in ({"rejected": 2}, {"away": 2}):
-        stop = Stop("no_outcome", 0, 0, outcomes.get("away", 0), 2, outcomes=outcomes)  # type: ignore[arg-type]
+    for outcomes, held_back in (({"rejected": 2}, 0), ({"away": 2}, 0), ({"away": 2}, 1), ({"away": 2}, 2)):
+        away = outcomes.get("away", 0)
+        stop = Stop("no_outcome", 0, 0, away, 2, outcomes=outcomes, held_back=held_back)  # type: ignore[arg-type]
         advice = advice_said(stop, language)
         assert advice in _written(stop, language)
         assert rollout_texts.stop(stop, "paused", None, language).endswith(advice)
@@ -58,6 +59,23 @@ def test_canaries_that_refused_are_not_said_to_sleep(language: str) -> None:
     _, body = letter(_rollout("Limite 70 %"), "pause", asleep, language, "https://portal.test")
     assert ("hors ligne ou endormis : 3 sur 3" if language == "fr" else "offline or asleep: 3 of 3") in body
     assert ("dorment" if language == "fr" else "sleep") in body
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_who_is_there_and_was_sent_nothing_is_not_said_to_sleep(language: Literal["fr", "en"]) -> None:
+    asleep, profile, abort = ("dorment", "profil", "arrêtez") if language == "fr" else ("sleep", "profile", "abort")
+    body = _written(Stop("no_outcome", 0, 0, 3, 3, outcomes={"away": 3}, held_back=3), language)
+    assert ("(pas encore envoyés : 3 sur 3)" if language == "fr" else "(not sent yet: 3 of 3)") in body
+    assert asleep not in body
+    assert profile in body
+    assert abort in body
+    body = _written(Stop("no_outcome", 0, 0, 3, 3, outcomes={"away": 2, "absent": 1}, held_back=1), language)
+    assert ("pas encore envoyés : 1 sur 3" if language == "fr" else "not sent yet: 1 of 3") in body
+    assert ("hors ligne ou endormis : 2 sur 3" if language == "fr" else "offline or asleep: 2 of 3") in body
+    assert asleep in body
+    assert profile in body
+    body = _written(Stop("no_outcome", 0, 0, 1, 3, outcomes={"away": 1, "rejected": 2}, held_back=1), language)
+    assert asleep not in body, "some have refused: that is to be mended first"
 
 
 def test_a_name_makes_no_second_header() -> None:
