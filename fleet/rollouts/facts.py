@@ -128,7 +128,11 @@ def _of_unsent(rollout: Rollout, target: Target, facts: TargetFacts, now: UnixMs
 
 
 def _waited_ms(target: Target, facts: TargetFacts, now: UnixMs) -> UnixMs:
-    """For one that is there, from when it came."""
+    """For one that is there, from when it came. A wave waits for one that is pending: its time is no longer for a health
+    that changes again and again.
+    """
+    if target.state == "pending":
+        return now - target.state_at
     return now - max(target.state_at, facts.heard_at or 0)
 
 

@@ -81,6 +81,11 @@ def test_one_that_is_waited_for_is_no_longer_when_nothing_was_sent() -> None:
     mine, rollout = told_while_away(), made(PLAN)
     pending = Target(SITE, DEVICE, 0, "pending", NOW, NOW, mine.config.version, True)
     assert judge(rollout, pending, facts(mine, holds=True), NOW + TIME_MS) == Judgement("hold_back", NOT_SENT)
+    moody = msgspec.structs.replace(facts(mine, holds=True), heard_at=NOW + TIME_MS - 1)  # its health has just changed
+    assert judge(rollout, pending, moody, NOW + TIME_MS - 1) is None
+    assert judge(rollout, pending, moody, NOW + TIME_MS) == Judgement("hold_back", NOT_SENT)
+    away = msgspec.structs.replace(pending, state="away")
+    assert judge(rollout, away, moody, NOW + TIME_MS) is None, "it may have come just now"
 
 
 def test_a_return_that_is_held_back_is_not_unanswered() -> None:
