@@ -141,6 +141,16 @@ def _on_site(state: ConfigState, change: Change, earlier: Desired | None, settin
     return _allowed(changed, settings, wished.values)
 
 
+def kept_on_site(before: Desired | None, made: Desired) -> Values:
+    """What a rollout's version has made the device's own: as it runs there, be that set by somebody, or by the device itself
+    when it took what the rollout brought.
+    """
+    if made.kind not in _OF_ROLLOUTS:
+        return {}
+    own = before.own if before is not None else {}
+    return {key: value for key, value in made.own.items() if not is_same(value, own.get(key))}
+
+
 def _allowed(changed: Values, settings: tuple[Setting, ...], beside: Values) -> Values:
     """Of what was changed on site, what the profile knows and allows."""
     changed = known_values(changed, {setting.key for setting in settings if not setting.read_only})

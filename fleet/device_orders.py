@@ -271,10 +271,13 @@ class DeviceOrders:
         return True
 
     def _adopt(self, desired: Desired, now: UnixMs) -> Step:
+        kept = config_wishes.kept_on_site(self.config.desired, desired)
         self.config = configuration.adopted(self.config, desired, now)
         detail: dict[str, object] = {"kind": desired.kind, "by": desired.person_id, "values": desired.values}
         if desired.rollout is not None:
             detail["rollout"] = desired.rollout
+        if kept:
+            detail["kept"] = kept
         receipt = self._receipt("config.desired", str(desired.version), detail, now)
         return self._config_step([receipt])._replace(desired=desired)
 

@@ -13,7 +13,8 @@ from fleet.telemetry import UnixMs
 
 class TargetLine(msgspec.Struct, frozen=True):
     """problem: why it was skipped, what the device said of what it refused, which alert it raised; 'not_sent': the
-    platform has not sent it the newest version, although it is there. online: as of now.
+    platform has not sent it the newest version, although it is there. online: as of now. kept: keys of settings that this
+    rollout has made the device's own, coming or going, as they ran there (config_wishes.kept_on_site).
     """
 
     site: SiteId
@@ -28,6 +29,7 @@ class TargetLine(msgspec.Struct, frozen=True):
     was_there: bool | None
     problem: str
     online: bool
+    kept: list[str]
 
 
 class TargetCursor(msgspec.Struct, frozen=True, array_like=True):
@@ -40,7 +42,15 @@ class TargetCursor(msgspec.Struct, frozen=True, array_like=True):
 _TARGETS: Final = f"""
     SELECT t.site_id AS site, s.name AS site_name, s.timezone, t.device_id AS device, d.name, t.wave, {STATE} AS state,
            (extract(epoch FROM t.state_at) * 1000)::bigint AS state_at, t.version, t.was_there, t.problem,
-           coalesce(l.online, false) AS online
+           coalesce(l.online, false) AS online, ARRAY(
+               SELECT DISTINCT o.key
+               FROM remote.config_change v CROSS JOIN jsonb_each(v.own) AS o (key, value)
+               WHERE (v.site_id, v.device_id, v.rollout_id) = (t.site_id, t.device_id, $1) AND o.value IS DISTINCT FROM (
+                   SELECT b.own -> o.key FROM remote.config_change b
+                   WHERE (b.site_id, b.device_id) = (v.site_id, v.device_id) AND b.version < v.version
+                   ORDER BY b.version DESC LIMIT 1
+               ) ORDER BY 1
+           ) AS kept
     FROM remote.rollout_target t
     JOIN registry.site s ON s.id = t.site_id
     JOIN registry.device d ON d.id = t.device_id

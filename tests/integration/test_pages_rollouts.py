@@ -226,6 +226,27 @@ async def test_what_was_changed_on_site_is_shown_before_it_begins(portal: Web) -
     assert (answer.status_code, shown_step(answer), 'data-code="drifted"' in answer.text) == (409, "plan", True)
 
 
+async def test_what_was_kept_as_the_device_runs_it_is_said(portal: Web) -> None:
+    made = [
+        ("rollout", {"report_interval_s": 12}), ("rollout_return", {"report_interval_s": 12, "grid_code": HOSTILE}),
+        ("set", {}),
+    ]  # fmt: skip
+    for version, (kind, own) in enumerate(made, 4):
+        await portal.execute(
+            'INSERT INTO remote.config_change (site_id, device_id, version, "values", own, layers, at, kind, rollout_id)'
+            " VALUES ($1, 'gw-00', $2, '{}', $3, '[]', now(), $4, $5)",
+            ALPHA, version, own, kind, "aborted" if kind != "set" else None,
+        )  # fmt: skip
+    targets = (await portal.client.get("/api/v1/rollouts/aborted/targets")).json()["items"]
+    assert {each["device"]: each["kept"] for each in targets if each["kept"]} == {
+        "gw-00": ["grid_code", "report_interval_s"]
+    }
+    said = re.findall(r'data-testid="kept">(.*?)</p>', (await read(portal, "/ops/rollouts/aborted")).text, re.DOTALL)
+    assert len(said) == 1
+    assert "grid_code" in said[0]
+    assert 'data-testid="kept"' not in (await read(portal, "/ops/rollouts/completed")).text
+
+
 @pytest.mark.parametrize(
     ("go", "changes", "back_at", "marked"),
     [

@@ -257,6 +257,22 @@ def test_a_return_leaves_what_was_changed_on_site_meanwhile() -> None:
     assert back.own == {"export": True, "limit_pct": 45.0}, "nobody takes it for a default, and no rollout overwrites it"
 
 
+def test_the_journal_says_what_was_kept_as_somebody_set_it() -> None:
+    """Or as the device has set it itself, when it took what the rollout brought: nobody can tell the two apart."""
+    mine = told_while_away()
+    step = mine.report(said(0, export=True), PROFILE, there=True, now=3)
+    assert step is not None
+    assert [each.detail.get("kept") for each in step.receipts if each.kind == "config.desired"] == [{"export": True}]
+    runs = desired_of(mine.config).values | {"limit_pct": 45.0}
+    mine.report(ReportedConfig(2, runs), PROFILE, there=True, now=4)
+    back = mine.wish(RETURNS, None, PROFILE, there=True, now=5)
+    assert back is not None
+    assert back.receipts[0].detail["kept"] == {"limit_pct": 45.0}
+    by_hand = mine.wish(change("set", own={"limit_pct": 50.0}), None, PROFILE, there=True, now=6)
+    assert by_hand is not None
+    assert "kept" not in by_hand.receipts[0].detail
+
+
 def test_a_return_gives_back_what_it_names_whatever_became_of_it() -> None:
     state = obeyed(after(ConfigState(), BRINGS), report_interval_s=99.0, limit_pct=450.0)
     back = plan(state, RETURNS, SETTINGS, None, 3)
