@@ -7,7 +7,7 @@ import pytest
 
 from fleet.limits import CONFIRM_TARGETS
 from fleet.rollouts.lifecycle import STATES
-from fleet.storage import notices, rollout_steps, rollouts
+from fleet.storage import notices, rollout_steps, rollout_targets, rollouts
 from fleet.storage.database import connect
 from tests.web_app import ALPHA, BETA, Web, listen
 
@@ -164,6 +164,30 @@ async def test_one_that_its_profile_kept_out_is_asked_again_once_that_is_edited(
         assert await rollout_steps.add_newcomers(connection, rollout) == 1
     finally:
         await connection.close()
+
+
+async def test_whose_version_is_in_force_is_known(web: Web, ops: dict[str, str]) -> None:
+    made = await make(web, ops)
+    await web.execute("UPDATE remote.rollout_target SET state = 'pending', version = 1, told_at = now()")
+    connection = await connect(web.owner)
+    try:
+        rollout = await rollouts.rollout(connection, made.json()["id"])
+        found = {}
+        for version, (kind, rollout_id) in enumerate(
+            [("rollout", rollout.id), ("rollout_return", rollout.id), ("rollout", "another"), ("set", None)], 1
+        ):
+            await web.execute(
+                'INSERT INTO remote.config_change (site_id, device_id, version, "values", own, layers, at, kind, rollout_id)'
+                " VALUES ($1, 'gw-00', $2, '{}', '{}', '[]', now(), $3, $4)",
+                ALPHA, version, kind, rollout_id,
+            )  # fmt: skip
+            await changed_on_site(web, "gw-00")
+            await web.execute("UPDATE remote.config SET version = $1 WHERE device_id = 'gw-00'", version)
+            watched = await rollout_targets.watched(connection, rollout, after="", limit=1, now=0)
+            found[version] = [(each.target.device, each.facts.version, each.facts.ours) for each in watched]
+    finally:
+        await connection.close()
+    assert found == {version: [("gw-00", version, version <= 2)] for version in range(1, 5)}
 
 
 async def test_what_a_groups_template_loses_is_told(web: Web, ops: dict[str, str]) -> None:
