@@ -4,7 +4,10 @@ These are the largest tests: a dozen processes and a browser, and other tests be
 wrong, not quick or slow: they may wait long for it.
 """
 
+import asyncio
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from actors.local import assets
 from tests.demo import DESKTOP, PHONE, Demo, chromium, running_demo
 
 EXPECTED_MS = 60_000  # unless a test says otherwise
@@ -24,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(TEST_S))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _front_end() -> None:
+    """Pages without it are another matter; whoever comes first builds it, as a first start does."""
+    asyncio.run(assets.build(Path(sys.prefix) / "assets.log", nullcontext))
 
 
 @pytest.fixture(scope="module")

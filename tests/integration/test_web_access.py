@@ -32,6 +32,7 @@ _BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/api/v1/devices/{device}/config"): {"values": {}},
     ("POST", "/api/v1/devices/{device}/config/preview"): {"values": {}},
     ("POST", "/api/v1/devices/{device}/config/return"): {"version": 1},
+    ("POST", "/api/v1/devices/{device}/config/accept-drift"): {"reported_at": 1_700_000_000_000},
     ("POST", "/api/v1/groups"): {"name": "G", "query": {}},
     ("POST", "/api/v1/groups/preview"): {"query": {}},
     ("POST", "/api/v1/devices/{device}/commands"): {"name": "blink"},
