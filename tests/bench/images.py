@@ -47,7 +47,8 @@ def _fixable(names: dict[str, str]) -> Iterator[Figure]:
         for kind, key in (("Debian", "debian_fixable"), ("Python", "python_fixable")):
             count = found.get(name, {}).get(key)
             if count is None:
-                note(f"images: {target}: nobody could be asked about {kind} packages: {done.stderr.strip()[-200:]}")
+                why = next((line for line in reversed(done.stderr.splitlines()) if name in line), "no word of it")
+                note(f"images: {target}: nobody could be asked about {kind} packages: {why[-200:]}")
             else:
                 yield figure("images", f"{kind} packages of {target} with a known fixable vulnerability", count, "packages")
 
