@@ -21,13 +21,13 @@ _SUBJECTS: Final = {
     ("stop", "en"): "Rollout “{name}”: stopped by itself",
 }
 _WHY: Final = {
-    ("rejected", "fr"): "{count} appareils sur {of} ont refusé la configuration ({measured} %, limite {limit} %).",
+    ("rejected", "fr"): "Configuration refusée par {count} sur {of} appareils ({measured} %, limite {limit} %).",
     ("rejected", "en"): "{count} of {of} devices rejected the configuration ({measured}%, limit {limit}%).",
-    ("timed_out", "fr"): "{count} appareils sur {of} n’ont pas répondu à temps ({measured} %, limite {limit} %).",
+    ("timed_out", "fr"): "Sans réponse à temps : {count} sur {of} appareils ({measured} %, limite {limit} %).",
     ("timed_out", "en"): "{count} of {of} devices did not answer in time ({measured}%, limit {limit}%).",
-    ("went_silent", "fr"): "{count} appareils sur {of} ne donnent plus de nouvelles ({measured} %, limite {limit} %).",
+    ("went_silent", "fr"): "Sans nouvelles depuis : {count} sur {of} appareils ({measured} %, limite {limit} %).",
     ("went_silent", "en"): "{count} of {of} devices went silent ({measured}%, limit {limit}%).",
-    ("raised_alerts", "fr"): "{count} appareils sur {of} ont levé une alerte ({measured} %, limite {limit} %).",
+    ("raised_alerts", "fr"): "En alerte depuis : {count} sur {of} appareils ({measured} %, limite {limit} %).",
     ("raised_alerts", "en"): "{count} of {of} devices raised an alert ({measured}%, limit {limit}%).",
     ("energy", "fr"): "Les témoins produisent moins que leurs voisins ne le laissent attendre : {measured} %"
     " (limite {limit} %).",
