@@ -83,7 +83,8 @@ write_upstreams() {
     look_up "$pki" "$pki_servers" "$pki_misses"
     pki_servers=$servers pki_misses=$misses
     printf 'upstream web {\n%s\nkeepalive 64;\nkeepalive_timeout 4s;\n}\nupstream pki {\n%s\n}\n' \
-        "$web_servers" "$pki_servers" >"$SP_GATEWAY_RUN/conf/upstreams.conf"
+        "$web_servers" "$pki_servers" >"$SP_GATEWAY_RUN/conf/upstreams.new"
+    mv "$SP_GATEWAY_RUN/conf/upstreams.new" "$SP_GATEWAY_RUN/conf/upstreams.conf" # whoever reads it finds a whole one
 }
 
 write_configuration() {

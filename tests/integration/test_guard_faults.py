@@ -166,7 +166,8 @@ async def test_a_spoilt_list_in_the_database_is_never_installed(guard: Guard) ->
         before = guard.number_before_the_broker()
         await guard.fetch(
             "CREATE FUNCTION pki.spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " NEW.der = overlay(NEW.der PLACING '\\x00'::bytea FROM length(NEW.der) - 3); RETURN NEW; END $$"
+            " NEW.der = set_bit(NEW.der, 8 * length(NEW.der) - 24, 1 - get_bit(NEW.der, 8 * length(NEW.der) - 24));"
+            " RETURN NEW; END $$"
         )
         await guard.fetch("CREATE TRIGGER spoil BEFORE INSERT ON pki.crl FOR EACH ROW EXECUTE FUNCTION pki.spoil()")
         await guard.revoke("d-one")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -298,18 +298,23 @@ async def test_bounds_hold_and_the_rest_comes_later(
         assert (await rig.round())["problem_code"] == "disk_full"
 
 
-class SilentServer(asyncssh.SFTPServer):
-    """Lets everybody in, shows its files, and gives none of them away."""
+def silent_server(asked: list[bytes]) -> type[asyncssh.SFTPServer]:
+    """Lets everybody in, shows its files, and gives none of them away. asked: which ones, so far."""
 
-    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
-        return await asyncio.Event().wait()
+    class SilentServer(asyncssh.SFTPServer):
+        async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+            asked.append(path)
+            return await asyncio.Event().wait()
+
+    return SilentServer
 
 
 async def test_a_server_that_never_answers_holds_up_nobody_else(
     rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.put("a.csv", b"a")
-    async with server(rig, host_key, sftp_factory=SilentServer):
+    asked: list[bytes] = []
+    async with server(rig, host_key, sftp_factory=silent_server(asked)):
         await rig.source()
         await fetch(
             rig.database,
@@ -321,7 +326,7 @@ async def test_a_server_that_never_answers_holds_up_nobody_else(
         monkeypatch.setattr(visit_module, "PULL_WAIT_S", 3_600.0)
         puller = rig.puller()
         visits = [asyncio.create_task(puller.next()) for _ in range(PULLS_OF_COMPANY_MAX)]
-        await until(lambda: puller._visits.total() == PULLS_OF_COMPANY_MAX)
+        await until(lambda: len(asked) == PULLS_OF_COMPANY_MAX)
         assert await puller.next() is None  # of this company, that is
         for visit in visits:
             visit.cancel()
@@ -332,6 +337,29 @@ async def test_a_server_that_never_answers_holds_up_nobody_else(
         assert failed["problem_code"] == "took_too_long"
         pulled = rig.folder / LOGGER / "pulled"
         assert list(pulled.iterdir()) == []
+
+
+async def test_a_visit_that_is_cancelled_just_when_it_is_connected_ends(
+    rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect_to = asyncssh.connect
+
+    async def connected_and_cancelled(*given: Any, **more: Any) -> asyncssh.SSHClientConnection:
+        """As Python 3.11 does when both happen in one turn of its loop."""
+        connection = await connect_to(*given, **more)
+        visit.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return connection
+
+    rig.put("a.csv", b"a")
+    async with server(rig, host_key):
+        await rig.source()
+        monkeypatch.setattr(asyncssh, "connect", connected_and_cancelled)
+        visit = asyncio.create_task(rig.puller().next())
+        with pytest.raises(asyncio.CancelledError):
+            await visit
+    assert rig.fetched() == []
 
 
 async def test_what_a_server_always_calls_otherwise_is_not_remembered_for_ever(
