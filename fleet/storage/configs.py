@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import asyncpg
 import msgspec
 
+from fleet.config_limits import held
 from fleet.configuration import STATUSES, ConfigState, ConfigStatus, Desired, Layer, Values, settings_of
 from fleet.device_setting import Setting
 from fleet.ids import DeviceId, SiteId
@@ -51,6 +52,7 @@ _LINES: Final = """
       AND ($2::timestamptz IS NULL OR (c.status_at, c.device_id) < ($2, $3))
     ORDER BY c.status_at DESC, c.device_id DESC LIMIT $4
 """
+_PROFILES: Final = "SELECT id, definition FROM registry.profile WHERE id = ANY($1::text[])"
 
 
 class DeviceConfig(msgspec.Struct, frozen=True):
@@ -74,7 +76,9 @@ class ChangeRow(msgspec.Struct, frozen=True):
 
 
 class ConfigLine(msgspec.Struct, frozen=True):
-    """A device in the fleet's list. errors: of a rejected one, key → what the device said."""
+    """A device in the fleet's list. errors: of a rejected one, key → what the device said. held: what it waits for is not
+    sent, since the profile allows less by now.
+    """
 
     device: DeviceId
     name: str
@@ -88,6 +92,7 @@ class ConfigLine(msgspec.Struct, frozen=True):
     reported_version: int | None
     errors: dict[str, str] | None
     online: bool
+    held: bool
 
 
 class LineCursor(msgspec.Struct, frozen=True, array_like=True):
@@ -143,7 +148,24 @@ async def lines(
     """Those whose status changed last come first."""
     at = datetime.fromtimestamp(after.status_at / 1000, UTC) if after is not None else None
     rows = await connection.fetch(_LINES, statuses, at, after.device if after is not None else None, limit)
-    return [msgspec.convert(dict(row), ConfigLine) for row in rows]
+    not_sent = await _held(connection, [row for row in rows if row["status"] in ("pending", "applying")])
+    return [msgspec.convert(dict(row) | {"held": row["device"] in not_sent}, ConfigLine) for row in rows]
+
+
+async def _held(connection: Connection, waiting: list[asyncpg.Record]) -> set[DeviceId]:
+    """Of a page's devices that wait for a version: those whose version is held back."""
+    if not waiting:
+        return set()
+    stored = await connection.fetch(_PROFILES, sorted({row["profile"] for row in waiting}))
+    profiles = {row["id"]: msgspec.convert(row["definition"], DeviceProfile) for row in stored}
+    states = await orders.load_configs(connection, sorted({row["site"] for row in waiting}))
+    found = set()
+    for row in waiting:
+        state = states.get((row["site"], row["device"]), ConfigState())
+        said = state.reported.values if state.reported is not None else None
+        if held(state, settings_of(profiles[row["profile"]], said)):
+            found.add(row["device"])
+    return found
 
 
 def _change(row: asyncpg.Record) -> ChangeRow:

@@ -154,6 +154,15 @@ async def allow(rig: ConfigRig, most_pct: float, version: int) -> None:
     await until(is_known)
 
 
+async def held_in_the_list(rig: ConfigRig) -> list[tuple[str, bool]]:
+    """Who waits for a version, and whether it is held back: the API and the page say the same."""
+    items = (await rig.call("GET", "/api/v1/configs")).json()["items"]
+    lines = [(each["device"], each["held"]) for each in items if each["status"] in ("pending", "applying")]
+    page = await read(rig.web, "/ops/configurations")
+    assert page.text.count('data-testid="held"') == sum(held for _, held in lines)
+    return lines
+
+
 async def test_what_the_profile_allows_no_more_is_not_told_and_says_so(rig: ConfigRig, broker: Broker, pki: Pki) -> None:
     await allow(rig, 100.0, 1)
     await rig.put({LIMIT: 90}, 0)
@@ -166,10 +175,12 @@ async def test_what_the_profile_allows_no_more_is_not_told_and_says_so(rig: Conf
     assert 'data-held="yes"' in page.text
     assert "La version 1 est retenue" in said(page)
     assert page.text.count('data-testid="beyond"') == 1
+    assert await held_in_the_list(rig) == [(BOX, True)]
     async with Device(broker, pki, ALPHA, BOX) as box:
         await come(rig.shard, box)
         await send(rig, **{LIMIT: "60"})
         assert (await told(box, 2)).values[LIMIT] == 60
+        assert await held_in_the_list(rig) == [(BOX, False)]
         orders = {payload for topic, payload in box.told if topic.endswith(("down/config", "down/command"))}
         assert [msgspec.json.decode(payload)["version"] for payload in orders] == [2]
     page = await read(rig.web, HERE)
