@@ -157,7 +157,7 @@ async def test_it_says_who_it_is_and_runs_what_it_is_told(sky: Platform, tmp_pat
     agent, heard = await sky.agent(tmp_path, "roof-met")
     config(agent, FAST + '[[inputs]]\ntype = "simulated"\nname = "second"\nperiod_s = 1.0\n')
     agent.start("run")
-    await until(lambda: heard.offered and heard.states, "it reports")
+    await until(lambda: heard.offered and heard.states and heard.configs, "it reports")
     assert heard.states[-1].online
     assert heard.states[-1].model == "Site agent"
     assert heard.configs[-1].version == 0  # nothing was told to it yet, and it says what it runs
@@ -178,7 +178,8 @@ async def test_it_says_who_it_is_and_runs_what_it_is_told(sky: Platform, tmp_pat
     await until(lambda: heard.configs[-1].version == 4, "it runs the new one")
     assert heard.configs[-1].values == right.values | {"input.simulated": True}
     await sky.tell("roof-met", "down/command", command("i-1", "read_info"))
-    await until(lambda: heard.status_of("i-1") == ["accepted", "succeeded"], "the answer")
+    await until(lambda: heard.status_of("i-1")[-1:] == ["succeeded"], "the answer")
+    assert list(dict.fromkeys(heard.status_of("i-1"))) == ["accepted", "succeeded"]  # each may be told twice
     assert heard.results[-1].detail["inputs"] == {"simulated": "ok", "second": "off"}
     agent.kill()
     agent.start("run")
@@ -202,16 +203,17 @@ async def test_a_command_is_executed_at_most_once(sky: Platform, tmp_path: Path)
     await sky.tell("roof-met", "down/command", command("late", "blink", expires_in_s=-1))
     await sky.tell("roof-met", "down/command", command("what", "explode"))
     await sky.tell("roof-met", "down/command", command("long", "blink", duration_s=999))
-    await sky.tell("roof-met", "down/command", command("b-1", "blink", duration_s=30))
+    await sky.tell("roof-met", "down/command", command("b-1", "blink", duration_s=300))
     await until(lambda: light.read_text() == "1\n", "the light is on")
-    assert heard.status_of("late") == heard.status_of("what") == ["failed"]
-    await until(lambda: heard.status_of("long") == ["failed"], "refused for its argument")
+    for refused, why in (("late", "it came too late"), ("what", "nobody knows it"), ("long", "for its argument")):
+        await until(lambda refused=refused: heard.status_of(refused), why)  # type: ignore[misc]
+        assert set(heard.status_of(refused)) == {"failed"}
     agent.kill()
     light.write_text("0\n")
     agent.start("run")
     await until(lambda: heard.status_of("b-1")[-1:] == ["failed"], "what was cut short is not called done")
     repeated = len(heard.status_of("b-1"))
-    await sky.tell("roof-met", "down/command", command("b-1", "blink", duration_s=30))
+    await sky.tell("roof-met", "down/command", command("b-1", "blink", duration_s=300))
     await until(lambda: len(heard.status_of("b-1")) > repeated, "its answer is repeated")
     assert heard.status_of("b-1")[-1] == "failed"
     assert light.read_text() == "0\n"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from actors import correcting, upkeep
 from actors.local.load_history import columns
 from actors.shard import TwinShard
+from fleet import site as live_site
 from fleet.corrections import Correction, CorrectionKind
 from fleet.energy.day import SiteDay
 from fleet.errors import BadInput, Conflict, NotFound, StaleOwner
@@ -117,6 +119,25 @@ class Place:
         await owner.close()
         await self.shard.roll_up()
         return await self.days()
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_machine_makes_no_power_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples end when the test begins, and what flows is asked for after its roll-ups."""
+    monkeypatch.setattr(live_site, "_STALE_MIN_MS", HOUR_MS)
+
+
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that starts after this does nothing by itself that it would have to own its slots for."""
+    for module, period in (
+        (upkeep, "SWEEP_PERIOD_S"),
+        (upkeep, "SNAPSHOT_PERIOD_S"),
+        (upkeep, "ROLLUP_PERIOD_S"),
+        (upkeep, "WAITING_WRITE_PERIOD_S"),
+        (correcting, "CORRECTIONS_PERIOD_S"),
+    ):
+        monkeypatch.setattr(module, period, 3_600.0)
 
 
 @pytest.fixture
@@ -331,6 +352,7 @@ async def test_nothing_of_the_sequence_is_forgotten(place: Place, broker_session
         await device.acked_up_to(3)
 
 
+@pytest.mark.usefixtures("seldom")  # it would find out by itself, and end
 async def test_a_stale_owner_moves_nothing(place: Place, database: Database) -> None:
     await place.load(METER, meter(place.now - HOUR_MS, place.now))
     before = await place.rows()
