@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import psutil
 from actors.local.account import Account, give, own_folder, reachable_copy, service_account
 from actors.local.disk import disk_full
 from actors.local.ports import LOOPBACK, free_port
-from actors.local.process import wait_ready
+from actors.local.process import POLL_S, wait_ready
 from actors.local.spawn import explain_log, identity_arguments, spawn, tail
 from actors.local.texts import text
 from fleet.errors import Conflict, Unavailable
@@ -178,6 +179,7 @@ def end_leftover(data: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_DEADLINE_S)
     except psutil.NoSuchProcess:
+        _await_orphans(data)
         lock.unlink(missing_ok=True)
     except psutil.AccessDenied:
         raise Conflict(
@@ -185,6 +187,22 @@ def end_leftover(data: Path) -> None:
         ) from None
     except psutil.TimeoutExpired:
         raise Conflict("postgres_taken", text("postgres_stuck", pid=pid, folder=data)) from None
+
+
+def _await_orphans(data: Path) -> None:
+    """The children of a server that was killed end by themselves, in a moment; while one is left, no other server starts
+    here. Raises Conflict (postgres_taken).
+    """
+    here, give_up_at = str(data.resolve()), time.monotonic() + STOP_DEADLINE_S
+    while left := [each.pid for each in psutil.process_iter(["name", "cwd"]) if _serves(each, here)]:
+        if time.monotonic() > give_up_at:
+            raise Conflict("postgres_taken", text("postgres_stuck", pid=left[0], folder=data))
+        time.sleep(POLL_S)
+
+
+def _serves(process: psutil.Process, data: str) -> bool:
+    """One that has ended and is still listed has no folder any more."""
+    return bool(process.info["name"] == "postgres" and process.info["cwd"] == data)
 
 
 def require_same_major(data: Path) -> None:

@@ -1,7 +1,9 @@
 """The embedded PostgreSQL: keeps its data through every way of stopping, and clears what an earlier run left."""
 
 import os
+import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import asyncpg
@@ -64,6 +66,24 @@ async def test_takes_over_from_a_server_that_outlived_its_starter(own_postgres: 
         assert not orphan.running
     finally:
         heir.stop()
+
+
+async def test_what_a_killed_server_has_left_is_waited_for(own_postgres: Cluster) -> None:
+    """Its children end by themselves, and hold its shared memory until then."""
+    settings = own_postgres.settings("postgres", "postgres")
+    await _write(settings)
+    connection = await connect(settings)
+    slow = await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+    await connection.close()
+    os.kill(slow, signal.SIGSTOP)
+    own_postgres.server.kill()
+    goes_on = threading.Timer(1.0, os.kill, (slow, signal.SIGCONT))
+    goes_on.start()
+    try:
+        own_postgres.server.start()
+    finally:
+        goes_on.join()
+    assert await _read(settings) == 42
 
 
 def test_a_failed_start_shows_the_log(own_postgres: Cluster, tmp_path: Path) -> None:
