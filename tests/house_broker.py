@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 import aiomqtt
 
 from actors.local.mosquitto import find
-from actors.local.ports import LOOPBACK
+from actors.local.ports import LOOPBACK, free_port
 from edge.agent.inputs import MqttSettings
 from tests.fleet_rig import until
 from tests.servers import server_folder
@@ -38,10 +37,8 @@ class HouseBroker:
 @contextmanager
 def house_broker() -> Iterator[HouseBroker]:
     broker = find()
-    with server_folder("house") as folder, socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    port = free_port()
+    with server_folder("house") as folder:
         passwords = folder / "passwords"
         passwd = shutil.which("mosquitto_passwd")
         assert passwd is not None

@@ -89,8 +89,8 @@ class SunSpecDevice:
         return cls(common(serial), three_phase_inverter(), mppt((6_012, 410, 2_465), (5_988, 822, 4_922)), **more)
 
     @classmethod
-    def limited_inverter(cls, serial: str = "INV-0001", **points: float) -> "SunSpecDevice":
-        return cls(common(serial), three_phase_inverter(), controls(**points))
+    def limited_inverter(cls, serial: str = "INV-0001", port: int = 0, **points: float) -> "SunSpecDevice":
+        return cls(common(serial), three_phase_inverter(), controls(**points), port=port)
 
     def said(self, model_id: int, point: str) -> int:
         """As it stands in the register."""
@@ -113,6 +113,7 @@ class SunSpecDevice:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        """It may come back, at the same port: then it wants one that is nobody else's meanwhile (`port=free_port()`)."""
         assert self._server is not None
         await self._server.shutdown()  # type: ignore[no-untyped-call]
 

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from actors.doctor import __main__ as doctor
-from actors.doctor import probes
+from actors.doctor import database_checks, door_checks, probes
 from actors.doctor.settings import DoctorSettings
 from actors.local.ports import LOOPBACK, free_port
 from certs import keys, last_list, profiles
@@ -34,6 +34,14 @@ NOW = datetime.now(UTC)
 def _in_english(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the doctor was asked for another language before: it tells its whole process."""
     monkeypatch.setenv("LC_ALL", "C")
+
+
+@pytest.fixture(autouse=True)
+def _whatever_else_this_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may stand still for a while, and have little memory left."""
+    monkeypatch.setattr(probes, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(database_checks, "_SKEW_WARN_S", 60.0)
+    monkeypatch.setattr(door_checks, "_MEMORY_MIN_BYTES", 1)
 
 
 class Refusing(BaseHTTPRequestHandler):
