@@ -24,6 +24,7 @@ import aiomqtt
 from paho.mqtt import client as paho
 
 from fleet.limits import INFLIGHT_MESSAGES_MAX, PUBLISHES_INFLIGHT_MAX
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.settings import BrokerSettings
 
 _KEEPALIVE_S = 30
@@ -120,6 +121,7 @@ class ManualAckSession:
             granted = await self._client.subscribe([(text, 1) for text in filters[start : start + _SUBSCRIBE_CHUNK]])
             if any(code != 1 for code in granted):
                 raise aiomqtt.MqttError("the broker refused a subscription of the platform: check its ACL file")
+        end_if_cancelled()
         self._subscribed = True
 
     async def receive(self, limit: int, age_s: float) -> list[Received]:

@@ -59,12 +59,17 @@ class LiveFeed:
         self._viewers: dict[SiteId, set[Viewer]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
         self.connected = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="live-feed")
 
     async def stop(self) -> None:
+        """The task looks too, for as of Python 3.11 a cancellation can be lost: in asyncio.wait_for, by which aiomqtt waits,
+        when the broker answers at that moment (bpo-37658), and in a TaskGroup, when the connection is lost at that moment.
+        """
+        self._stopped = True
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -88,6 +93,8 @@ class LiveFeed:
         while True:
             try:
                 async with self._client() as client:
+                    if self._stopped:
+                        return
                     log.info("live_feed_connected")
                     failures = 0
                     self.connected = True
@@ -98,6 +105,8 @@ class LiveFeed:
                     fault = error if isinstance(error, BadInput) else broker_fault(self._broker, error)
                     log.warning("live_feed_lost", code=fault.code, error=fault.detail)
             self.connected = False
+            if self._stopped:
+                return
             pause_s = _RECONNECT_S[min(failures, len(_RECONNECT_S) - 1)]
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 - jitter is no secret
             failures += 1
@@ -128,6 +137,8 @@ class LiveFeed:
             for site in subscribed - wanted:
                 await client.unsubscribe(topics.live(site))
             subscribed = wanted
+            if self._stopped:
+                return
             await self._changed.wait()
 
     async def _receive(self, client: aiomqtt.Client) -> None:

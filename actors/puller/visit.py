@@ -36,6 +36,7 @@ from fleet.file_limits import (
     PULL_WAITING_FILES_MAX,
 )
 from fleet.runtime import reach
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.storage.pull_sources import DuePull, PulledFile, wanted
 
 log = structlog.get_logger("puller")
@@ -130,7 +131,7 @@ class Visit:
         except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
             raise _explained(error) from None
         try:
-            _end_if_cancelled()
+            end_if_cancelled()
             yield await _begun(connection)
         except asyncssh.Error as error:
             raise Unavailable("server_away", str(error)) from None
@@ -201,15 +202,6 @@ class Visit:
             here.flush()
             await asyncio.to_thread(os.fsync, here.fileno())
         return received
-
-
-def _end_if_cancelled() -> None:
-    """asyncio.wait_for, as of Python 3.11, forgets a cancellation that comes just when what it waits for is there
-    (bpo-37658), and asyncssh connects by it: a puller that is stopped would go on for the whole of a visit.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _begun(connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:

@@ -20,6 +20,7 @@ from tests.drop_rig import SITES, DropRig, drop_rig, running
 from tests.fleet_rig import seed_fleet
 from tests.servers import Broker, Cluster, Database, Pki, mosquitto_server, pki_folder, postgres_server
 from tests.web_app import Web, running_web
+from web import press
 
 _numbers = count(1)
 
@@ -29,6 +30,13 @@ def _a_machine_that_stands_still_leaves_no_order_unsure() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for asked in (order_asks, order_book):
             patch.setattr(asked, "ORDERS_STORE_TIMEOUT_S", 60.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nor_a_report_unprinted() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(press, "REPORT_TIMEOUT_S", 120.0)
         yield
 
 

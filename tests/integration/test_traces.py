@@ -1,5 +1,6 @@
 """One reading followed from MQTT to its row, in one trace; and what becomes of readings when nobody takes the traces."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -72,18 +73,19 @@ async def test_refused_readings_say_so(database: Database, broker: Broker, pki: 
 
 async def test_a_collector_that_is_away_costs_spans_only(database: Database, broker: Broker, pki: Pki) -> None:
     await seed_fleet(database, SITES)
-    with collector() as told:
-        away = told.settings()
-    async with running_shard(followed(database, broker, away)) as shard, Device(broker, pki, "s-one", "m-one") as device:
-        t = time.time_ns() // 1_000_000
-        for seq in range(1, 101):
-            await device.say(seq, (t + seq, {"grid_power_w": float(seq)}))
-        await device.acked_up_to(100)
+    with socket.socket() as nobody:  # bound and not listening: connections are refused, and nobody else gets the port
+        nobody.bind(("127.0.0.1", 0))
+        away = Collector(nobody.getsockname()[1]).settings()
+        async with running_shard(followed(database, broker, away)) as shard, Device(broker, pki, "s-one", "m-one") as device:
+            t = time.time_ns() // 1_000_000
+            for seq in range(1, 101):
+                await device.say(seq, (t + seq, {"grid_power_w": float(seq)}))
+            await device.acked_up_to(100)
 
-        async def counted() -> bool:
-            return (await shard.stats()).trace_failures > 0
+            async def counted() -> bool:
+                return (await shard.stats()).trace_failures > 0
 
-        await until(counted)
+            await until(counted)
     assert len(await fetch(database, "SELECT 1 FROM telemetry.sample")) == 100
 
 

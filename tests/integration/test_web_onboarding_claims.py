@@ -235,13 +235,14 @@ async def enrol(web: Web, claim_id: str, device: str) -> None:
 
 async def report(web: Web, device: str) -> None:
     """What a shard does: a row, and a live twin."""
-    (now,) = await web.execute("SELECT (extract(epoch FROM now()) * 1000)::bigint AS now, now()::date AS day")
+    (now,) = await web.execute("SELECT now() AS at, (extract(epoch FROM now()) * 1000)::bigint AS now, now()::date AS day")
     await web.execute("SELECT telemetry.create_sample_partition($1)", now["day"])
     await web.execute(
         "INSERT INTO telemetry.sample (site_id, device_id, time, received_at, readings)"
-        " VALUES ($1, $2, now(), now(), ARRAY[1200, NULL, NULL, NULL, NULL, NULL, NULL])",
+        " VALUES ($1, $2, $3, $3, ARRAY[1200, NULL, NULL, NULL, NULL, NULL, NULL])",
         ALPHA,
         device,
+        now["at"],  # of the day that there is a partition for
     )
     live = web.twins.sites[ALPHA]
     new = DeviceLive(

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiomqtt
 import httpx
@@ -78,9 +78,8 @@ async def test_a_site_is_told_at_once_and_on_every_change(services: Services, br
             first = await next_named(events, "live")
             assert msgspec.json.decode(first.data or "", type=SiteLive).flow.pv_power_w == 1_500.0
             assert first.id
-            publisher = asyncio.create_task(publish_until_cancelled(broker, site_live(ALPHA, ALPHA_METER, 2_750.0)))
-            second = await next_named(events, "live")
-            publisher.cancel()
+            async with publishing(broker, site_live(ALPHA, ALPHA_METER, 2_750.0)):
+                second = await next_named(events, "live")
             assert msgspec.json.decode(second.data or "", type=SiteLive).flow.pv_power_w == 2_750.0
 
 
@@ -106,9 +105,8 @@ async def test_a_stream_works_without_twins(services: Services, broker: Broker) 
         assert isinstance(twins, TwinsInMemory)
         twins.away = True
         async with client.stream("GET", f"/api/v1/sites/{ALPHA}/events", headers=headers) as answer:
-            publisher = asyncio.create_task(publish_until_cancelled(broker, site_live(ALPHA, ALPHA_METER, 900.0)))
-            told = await next_named(read_events(answer), "live")
-            publisher.cancel()
+            async with publishing(broker, site_live(ALPHA, ALPHA_METER, 900.0)):
+                told = await next_named(read_events(answer), "live")
             assert msgspec.json.decode(told.data or "", type=SiteLive).flow.pv_power_w == 900.0
 
 
@@ -132,10 +130,37 @@ async def test_a_broker_that_comes_back_finds_the_feed_again(services: Services,
             broker.server.kill()
             await until(lambda: not services.live.connected)
             broker.server.start()
-            publisher = asyncio.create_task(publish_until_cancelled(broker, site_live(ALPHA, ALPHA_METER, 42.0)))
-            told = await next_named(events, "live")
-            publisher.cancel()
+            async with publishing(broker, site_live(ALPHA, ALPHA_METER, 42.0)):
+                told = await next_named(events, "live")
             assert msgspec.json.decode(told.data or "", type=SiteLive).flow.pv_power_w == 42.0
+
+
+@pytest.mark.parametrize("asked", ["__aenter__", "subscribe"])
+@pytest.mark.parametrize("then", ["answered", "lost"])
+async def test_a_feed_that_is_stopped_just_when_its_broker_answers_or_goes_away_ends(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, asked: str, then: str
+) -> None:
+    plain = getattr(aiomqtt.Client, asked)
+    feed = LiveFeed(broker.sp_web, lambda: tls_of(broker.sp_web))
+    stopping: list[asyncio.Task[None]] = []
+
+    async def both_in_one_turn(*given: Any, **more: Any) -> Any:
+        """What becomes of a cancellation then, as of Python 3.11."""
+        answer = await plain(*given, **more)
+        stopping.append(asyncio.create_task(feed.stop()))
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if then == "lost":
+            raise aiomqtt.MqttError("the connection was lost")
+        return answer
+
+    monkeypatch.setattr(aiomqtt.Client, asked, both_in_one_turn)
+    with feed.watch(ALPHA):
+        feed.start()
+        running = feed._task
+        assert running is not None
+        assert (await asyncio.wait((running,), timeout=60.0))[0] == {running}
+    await stopping[0]
 
 
 async def test_the_process_listens_before_the_twins_are_there_and_stops_quickly(
@@ -214,14 +239,27 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def publish_until_cancelled(broker: Broker, live: SiteLive) -> None:
+@asynccontextmanager
+async def publishing(broker: Broker, live: SiteLive) -> AsyncIterator[None]:
     """A shard's feed says it again and again: nobody has to guess when the subscription stands."""
-    platform = broker.sp_twins
-    client = aiomqtt.Client(platform.host, platform.port, identifier="sp-twins", tls_context=tls_of(platform), timeout=60.0)
-    async with client:
-        while True:
-            await client.publish(topics.live(live.site), msgspec.json.encode(live))
-            await asyncio.sleep(0.1)
+    over = asyncio.Event()
+
+    async def publish() -> None:
+        platform = broker.sp_twins
+        client = aiomqtt.Client(
+            platform.host, platform.port, identifier="sp-twins", tls_context=tls_of(platform), timeout=60.0
+        )
+        async with client:
+            while not over.is_set():
+                await client.publish(topics.live(live.site), msgspec.json.encode(live))
+                await asyncio.sleep(0.1)
+
+    publisher = asyncio.create_task(publish())
+    try:
+        yield
+    finally:
+        over.set()  # not cancelled: aiomqtt may lose that
+        await publisher
 
 
 async def next_named(events: AsyncIterator[Event], name: str, *, deadline_s: float = 60) -> Event:
