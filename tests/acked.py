@@ -10,7 +10,7 @@ A twin's snapshot that knows a sequence number claims the same as an ack: after 
 import asyncio
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -57,11 +57,16 @@ class Speaker(Protocol):
     def told(self) -> Mapping[str, int]: ...
 
 
-async def check_acked(database: Database, devices: Iterable[Speaker]) -> None:
-    """Holds at every instant, also in the middle of a fault."""
+async def check_acked(
+    database: Database, devices: Iterable[Speaker], caught_up: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Holds at every instant, also in the middle of a fault.
+
+    caught_up: where devices are heard from outside; what is stored may not have been heard yet.
+    """
     connection = await connect(database.owner)
     try:
-        await _check_acked(connection, list(devices))
+        await _check_acked(connection, list(devices), caught_up)
     finally:
         await connection.close()
 
@@ -87,13 +92,17 @@ async def check_complete(database: Database, devices: Sequence[Speaker]) -> None
     await _check_days(database, devices)
 
 
-async def _check_acked(connection: Connection, devices: Sequence[Speaker]) -> None:
+async def _check_acked(
+    connection: Connection, devices: Sequence[Speaker], caught_up: Callable[[], Awaitable[None]] | None = None
+) -> None:
     told = {device.id: dict(device.told) for device in devices}  # before the rows are read: these must be among them
     for row in await connection.fetch("SELECT device_id, stream, seq FROM telemetry.device_latest WHERE stream IS NOT NULL"):
         if row["device_id"] in told:
             claims = told[row["device_id"]]
             claims[row["stream"]] = max(claims.get(row["stream"], 0), row["seq"])
     rows, letters = await stored_rows(connection), await quarantined(connection)
+    if caught_up is not None:
+        await caught_up()
     # nothing below waits, so what was offered does not grow meanwhile
     for device in devices:
         unknown = set(told[device.id]) - {device.stream}

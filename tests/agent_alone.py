@@ -1,12 +1,16 @@
 """The site agent where nothing else of the platform is installed: python -m tests.agent_alone enrol …
 
 Whatever lies outside the standard library, the agent's own packages and the two rooms that it is made of cannot be imported.
+With a file's path in AGENT_HALTS_AFTER it halts once it has written that file, to be killed there and nowhere else.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -36,8 +40,23 @@ class NothingElse(MetaPathFinder):
         return None
 
 
+def halt_after(last: Path) -> None:
+    from edge.agent import files
+
+    write = files.replace
+
+    def replace(path: Path, content: bytes) -> None:
+        write(path, content)
+        if path == last:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    files.replace = replace
+
+
 if __name__ == "__main__":
     sys.meta_path.insert(0, NothingElse())
     from edge.agent.cli import main
 
+    if "AGENT_HALTS_AFTER" in os.environ:
+        halt_after(Path(os.environ["AGENT_HALTS_AFTER"]))
     sys.exit(main())

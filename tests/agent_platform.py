@@ -19,8 +19,10 @@ from fleet.profiles import DeviceProfile, shipped
 from fleet.telemetry import PlatformAck, Sample, State, Telemetry
 from tests.agent_rig import AgentProcess, link
 from tests.authority import SITE, Authority, authority, make_claim
+from tests.fleet_rig import until
 from tests.servers import Broker, Database, Pki, certs, mosquitto_server
 
+_MARK = topics.device_root(SITE, DeviceId("nobody")) + "/down/mark"
 PROFILES = {profile.id: profile for profile in shipped()}
 
 
@@ -72,6 +74,7 @@ class Platform:
     devices: dict[str, Heard]
     acks: bool = False  # whether this stands in for the shards
     client: aiomqtt.Client | None = None
+    marks: int = 0  # heard so far of those that this has published
 
     async def agent(self, folder: Path, device: str, profile: str = "meter") -> tuple[AgentProcess, Heard]:
         """Enrolled and not running."""
@@ -86,6 +89,17 @@ class Platform:
         assert self.client is not None
         await self.client.publish(f"{topics.device_root(SITE, DeviceId(device))}/{channel}", msgspec.json.encode(message), 1)
 
+    async def caught_up(self) -> None:
+        """Whatever the broker passed on before this is heard: it keeps the order."""
+        assert self.client is not None
+        wanted = self.marks + 1
+
+        async def heard() -> bool:
+            return self.marks >= wanted
+
+        await self.client.publish(_MARK, b"", 1)
+        await until(heard)
+
     async def listen(self) -> None:
         """For a task: hears everything, over broker restarts too."""
         own = self.broker.sp_twins
@@ -96,6 +110,7 @@ class Platform:
                     await client.subscribe([(f"{topics.ROOT}/+/+/+/{way}/#", 1) for way in ("up", "down")])
                     self.client = client
                     async for message in client.messages:
+                        self.marks += str(message.topic) == _MARK
                         await self._hear(topics.parse(str(message.topic)), bytes(message.payload))  # type: ignore[arg-type]
             except aiomqtt.MqttError:
                 self.client = None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 from cryptography import x509
 
 from edge.agent.home import Home
@@ -42,11 +43,21 @@ class AgentProcess:
             timeout=deadline_s,
         )
 
-    def start(self, command: str, *arguments: str) -> None:
+    def start(self, command: str, *arguments: str, **environment: str) -> None:
+        env = self._environment | environment
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(command, *arguments), env=self._environment, stderr=log, stdout=log, start_new_session=True
+                self._command(command, *arguments), env=env, stderr=log, stdout=log, start_new_session=True
             )
+
+    async def killed_after(self, file: Path, command: str, *arguments: str) -> None:
+        """Started, and killed right where it has written that file."""
+        self.start(command, *arguments, AGENT_HALTS_AFTER=str(file))
+        assert self.process is not None
+        seen = psutil.Process(self.process.pid)
+        await self.until(lambda: not self.running or seen.status() == psutil.STATUS_STOPPED, f"it writes {file.name}")
+        assert self.running, self.log[-3000:]
+        self.kill()
 
     @property
     def running(self) -> bool:

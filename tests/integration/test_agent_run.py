@@ -69,14 +69,14 @@ async def test_what_the_platform_acked_is_stored_and_the_rest_is_still_there_whe
             await until(lambda at=at: time.monotonic() > at, "")  # type: ignore[misc]
             for agent in (meter, inverter):
                 agent.kill()
-            await check_acked(sky.database, [heard, heard_too])
+            await check_acked(sky.database, [heard, heard_too], sky.caught_up)
         for agent in (meter, inverter):
             agent.start("run")
         await until(lambda: len(heard.offered) > 8 and len(heard_too.offered) > 8, "all is sent")
         for agent, ear in ((meter, heard), (inverter, heard_too)):
             config(agent, "")
             await finish(sky, agent, ear)
-        await check_acked(sky.database, [heard, heard_too])
+        await check_acked(sky.database, [heard, heard_too], sky.caught_up)
         async with owner(sky.database) as connection:
             rows = await stored_rows(connection)
         for ear in (heard, heard_too):
