@@ -22,9 +22,9 @@ ONLINE, OFFLINE = (msgspec.json.encode(State(online=there)) for there in (True, 
 
 
 def command(
-    command_id: str, device: DeviceId = GATEWAY, name: str = "blink", seconds: float = 60.0, **more: Any
+    command_id: str, device: DeviceId = GATEWAY, name: str = "blink", seconds: float = 3_600.0, **more: Any
 ) -> CommandWish:
-    return CommandWish(command_id, SITE, device, name, {}, now_ms() + round(seconds * 1000), 60.0, **more)
+    return CommandWish(command_id, SITE, device, name, {}, now_ms() + round(seconds * 1000), 3_600.0, **more)
 
 
 def wish(change: Change, device: DeviceId = GATEWAY) -> ConfigWish:
@@ -40,7 +40,8 @@ async def come(shard: TwinShard, device: Device) -> None:
     await device.raw("up/state", ONLINE)
 
     async def is_online() -> bool:
-        return shard._catalog.sites[device.site].devices[device.id].online
+        live = await shard._catalog.site(device.site, now_ms())  # it may have been let go of, and be loaded anew
+        return live is not None and live.devices[device.id].online
 
     await until(is_online)
 

@@ -20,7 +20,7 @@ from actors.local.postgres import PostgresServer
 from fleet.errors import Unavailable
 from tests.servers import server_folder
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 PORTS = ("port", "mqtt_port", "est_port", "sftp_port")
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import mqtt5
 
-from actors.manual_ack import ManualAckSession
+from actors.manual_ack import ManualAckSession, Received
 from certs.tls import client_context
 from fleet import topics
 from fleet.ids import DeviceId, SiteId
@@ -74,7 +74,9 @@ async def test_what_was_not_acked_comes_again_first(broker: Broker, pki: Pki) ->
     async with session(broker) as first:
         await first.replace_subscriptions([topics.slot_filter(slot) for slot in range(256)], [])
         async with flood(broker, pki, 100):
-            batch = await first.receive(100, 0.05)
+            batch: list[Received] = []
+            while len(batch) <= 40:  # what has come by now may be fewer
+                batch += await first.receive(100, 0.05)
             first.ack(batch[:40])
             await first.replace_subscriptions([topics.slot_filter(0)], [])  # answered after the acks were read
     async with session(broker) as second:

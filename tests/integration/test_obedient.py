@@ -83,7 +83,7 @@ async def test_shares_are_exact_and_everybody_there_says_so(broker: Broker) -> N
         site = fleet.devices[failing].site
         await heard.tell(site, failing, DesiredConfig(1, {"report_interval_s": 60}))
         await heard.tell(site, failing, blink("f-1"))
-        await eventually(lambda: heard.of(failing, CommandResult)[-1:] and heard.of(failing, ReportedConfig)[1:])
+        await eventually(lambda: heard.of(failing, CommandResult)[1:] and heard.of(failing, ReportedConfig)[1:])
         assert heard.of(failing, ReportedConfig)[-1].rejected.version == 1
         assert [said.status for said in heard.of(failing, CommandResult)] == ["accepted", "failed"]
         back = sorted(fleet.offline)

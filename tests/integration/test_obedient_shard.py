@@ -38,10 +38,10 @@ async def test_everybody_there_obeys_and_those_who_come_back_do_so_then(database
         wish = Change("set", own={"report_interval_s": 30.0})
         answers = await shard.change_configs([ConfigWish(SiteId(site), DeviceId(name), wish) for site, name, _ in DEVICES])
         assert [answer.problem for answer in answers] == [None] * 200
-        expires_at = round((time.time() + 120) * 1000)
+        expires_at = round((time.time() + 3_600) * 1000)
         await shard.issue_commands(
             [
-                CommandWish(f"c-{name}", SiteId(site), DeviceId(name), "blink", {}, expires_at, 60.0)
+                CommandWish(f"c-{name}", SiteId(site), DeviceId(name), "blink", {}, expires_at, 600.0)
                 for site, name, _ in DEVICES
             ]
         )

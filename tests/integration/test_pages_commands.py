@@ -152,7 +152,7 @@ async def test_what_interrupts_is_asked_about_with_its_values(rig: CommandRig) -
     assert sent.status_code == 303, sent.text
     (row,) = await rig.web.execute("SELECT * FROM remote.command")
     assert row["args"] == {"active_power_limit_pct": 40, "duration_s": 600}
-    assert (row["expires_at"] - row["created_at"]).total_seconds() == pytest.approx(3_600, abs=5)
+    assert (row["expires_at"] - row["created_at"]).total_seconds() == pytest.approx(3_600, abs=120)
     cancelled = await rig.web.client.post(f"/commands/{row['id']}/cancel")
     assert cancelled.status_code == 303
     assert (await rig.command(row["id"]))["state"] == "cancelled"
