@@ -5,9 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymodbus.client import AsyncModbusTcpClient
 
+from actors.local.ports import free_port
 from edge.agent.inputs import (
     Input,
     Limiting,
@@ -101,7 +104,7 @@ async def test_a_meter_behind_the_same_address_has_a_serial_of_its_own(tmp_path:
 
 async def test_a_device_that_goes_away_is_an_error_and_is_found_when_it_returns(tmp_path: Path) -> None:
     sink = Kept()
-    async with SunSpecDevice.inverter("INV-0001") as device:
+    async with SunSpecDevice.inverter("INV-0001", port=free_port()) as device:
         async with running(sunspec(device.port, tmp_path), sink) as reading:
             await sink.latest("INV-0001")
             await device.__aexit__()
@@ -114,6 +117,29 @@ async def test_a_device_that_goes_away_is_an_error_and_is_found_when_it_returns(
         await device.__aenter__()
         async with running(sunspec(device.port, tmp_path), sink):
             await sink.latest("INV-0001")
+
+
+async def test_an_input_that_is_stopped_just_when_its_device_answers_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Kept()
+    ask = AsyncModbusTcpClient.read_holding_registers
+
+    async def answered_and_cancelled(client: AsyncModbusTcpClient, *given: Any, **more: Any) -> Any:
+        """As Python 3.11 does when both happen in one turn of its loop."""
+        answer = await ask(client, *given, **more)
+        if sink.said:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        return answer
+
+    monkeypatch.setattr(AsyncModbusTcpClient, "read_holding_registers", answered_and_cancelled)
+    async with SunSpecDevice.inverter() as device:
+        reading = asyncio.create_task(sunspec(device.port, tmp_path).run(sink))
+        await asyncio.wait([reading], timeout=60)
+        assert reading.cancelled()
+    assert len(sink.said) == 1
 
 
 async def test_an_inverter_is_told_its_limit_and_gives_less(tmp_path: Path) -> None:

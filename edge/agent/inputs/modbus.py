@@ -16,6 +16,7 @@ from edge.agent.inputs import Sink
 from edge.agent.inputs.settings import ModbusSettings, Register, SunspecSettings
 from edge.limits import INPUT_TIMEOUT_S, REGISTERS_PER_INPUT_MAX
 from fleet.errors import BadInput, FleetError, Unavailable
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.telemetry import Sample
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class RegisterReader:
             answer = await ask(address, count=count, device_id=self._unit_id)
         except (ModbusException, OSError) as error:
             raise Unavailable("modbus_away", f"{self._where} does not answer: {error}") from None
+        end_if_cancelled()
         if answer.isError() or len(answer.registers) < count:
             raise Unavailable("modbus_refused", f"{self._where} refuses registers {address}…{address + count - 1}: {answer}")
         return list(answer.registers)
@@ -62,6 +64,7 @@ class RegisterReader:
             answer = await self._client.write_register(address, value, device_id=self._unit_id)
         except (ModbusException, OSError) as error:
             raise Unavailable("modbus_away", f"{self._where} does not answer: {error}") from None
+        end_if_cancelled()
         if answer.isError():
             raise Unavailable("modbus_refused", f"{self._where} refuses {value} for register {address}: {answer}")
 

@@ -26,6 +26,7 @@ from edge.limits import (
 from fleet.errors import BadInput, Unavailable
 from fleet.limits import RAW_PER_MESSAGE_MAX, RAW_TOPIC_CHARS_MAX
 from fleet.rate import TokenBucket
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.telemetry import RawMessage, UnixMs
 
 log = structlog.get_logger()
@@ -68,6 +69,7 @@ class MqttInput:
                 log.info("local_broker_connected", input=self.name, host=settings.host)
                 for node in self._births.connected(_now_ms()):
                     await self._ask_for_birth(client, node)
+                end_if_cancelled()
                 tasks.create_task(self._hand_on(sink))
                 tasks.create_task(self._keep_awake(client))
                 await self._listen(client)
@@ -142,9 +144,11 @@ class MqttInput:
     async def _ask_for_birth(self, client: aiomqtt.Client, node: str) -> None:
         log.info("sparkplug_birth_asked_for", input=self.name, topic=node)
         await client.publish(node, rebirth(_now_ms()))
+        end_if_cancelled()
 
     async def _wake(self, client: aiomqtt.Client, portal: str) -> None:
         await client.publish(f"R/{portal}/keepalive", b"")
+        end_if_cancelled()
 
 
 def _now_ms() -> UnixMs:
