@@ -1,7 +1,6 @@
 """Rollouts for tests: a shard, devices that obey, and a conductor that is driven round by round, or killed in the middle."""
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,9 @@ from typing import Any
 
 import asyncpg
 
+from actors.clock import now_ms
 from actors.rollouts.conductor import Conductor
+from actors.shard import TwinShard
 from fleet.configuration import Change, Values
 from fleet.ids import DeviceId
 from fleet.orders import ConfigAnswer, ConfigWish
@@ -85,12 +86,13 @@ class FragileConnection:
 async def begin_rollout(
     database: Database, plan: RolloutPlan, query: TargetQuery, group: str | None = None, values: Values | None = None
 ) -> str:
-    """To inverters. Returns its id."""
-    rollout_id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
-    new = NewRollout(rollout_id, "Limit", "inverter", group, query, values or LIMIT, plan, "", "otto")
+    """To inverters. Returns its id, by which lots are drawn: each run of a test draws the same."""
     owner = await connect(database.owner)
     try:
         async with owner.transaction():
+            number = await owner.fetchval("SELECT count(*) + 1 FROM remote.rollout")
+            rollout_id = f"{number:024x}"
+            new = NewRollout(rollout_id, "Limit", "inverter", group, query, values or LIMIT, plan, "", "otto")
             devices = await targets.matching(owner, query, limit=20_000)
             await rollouts.add_rollout(owner, new, devices)
     finally:
@@ -152,7 +154,7 @@ class RolloutRig:
             found: Rollout = await until(led, deadline_s)
             return found
         finally:
-            connection.terminate()
+            await connection.close()  # not before PostgreSQL has let go of the lock, which the next one asks for once
 
     async def lead_fragile(self, twins: Any, statements: int) -> bool:
         """Rounds of a process that dies after so many statements, or at the twins. Whether it died of the latter."""
@@ -272,9 +274,18 @@ async def rollout_rig(
         running_shard(twins_settings(database.sp_twins, broker.sp_twins)) as shard,
         obedient_fleet(broker.sp_twins, listed, habits) as fleet,
     ):
+        _always_a_working_day(shard)
         rig = RolloutRig(database, LocalTwins([shard]), fleet)
         await rig.seen_by_platform()
         yield rig
+
+
+def _always_a_working_day(shard: TwinShard) -> None:
+    """They send no telemetry: by night a sweep would call those that are away asleep, and after a minute and a half all of
+    them offline.
+    """
+    shard._supervision._sun_elevation_deg = lambda _site, _now: 40.0  # type: ignore[method-assign]
+    shard._supervision._grace_until = now_ms() + 86_400_000
 
 
 async def mails(database: Database) -> list[Any]:

@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from actors.dropbox import box
-from actors.local.ports import LOOPBACK
+from actors.local.ports import LOOPBACK, free_port
 from actors.puller import visit as visit_module
 from actors.puller.puller import Puller
 from fleet import pull_problems
@@ -122,7 +122,7 @@ class Rig:
 async def server(rig: Rig, key: asyncssh.SSHKey, **more: Any) -> AsyncIterator[None]:
     listening = await asyncssh.listen(
         LOOPBACK,
-        more.pop("port", 0),
+        more.pop("port", 0) or free_port(),  # which no outgoing connection takes while nobody listens there
         server_factory=lambda: CustomersServer(rig.allowed_keys),
         server_host_keys=[key],
         **{"sftp_factory": asyncssh.SFTPServer, **more},

@@ -69,7 +69,7 @@ async def test_what_new_hardware_says_right_after_its_enrolment_is_its_own(
     await place.correct("sign", "grid_power_w", -1, place.now - DAY_MS)
     assert (await shown(place)).readings == {"grid_power_w": -1.0, "ac_voltage_v": 99.0}
     since = await enrol_another(database)
-    spooled, fresh = place.now - 5 * MINUTE_MS, now_ms()
+    spooled, fresh = place.now - 5 * MINUTE_MS, max(now_ms(), since + 1)  # since: of a finer clock, rounded
     async with Device(broker_session, pki, "s-one", "m-one", stream="new") as device:
         await device.say(1, (spooled, {"grid_power_w": 2.0}), (fresh, {"grid_power_w": 3.0}))
         await device.acked_up_to(1)

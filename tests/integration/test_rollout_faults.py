@@ -34,7 +34,8 @@ async def test_killed_anywhere_again_and_again_it_comes_to_the_same_end(
                 break
             kind = luck.choice(["before", "after", "neither"])
             twins = KilledTwins(rig.twins, **({kind: luck.randrange(2)} if kind != "neither" else {}))
-            deaths[await rig.lead_fragile(twins, luck.randrange(3, 40))] += 1
+            statements = luck.randrange(3, 40 if deaths.total() > 2 else 12)  # three such lives are too short for all of it
+            deaths[await rig.lead_fragile(twins, statements)] += 1
         found = await rig.look(rollout_id)
         assert deaths.total() > 2, "it was killed now and then"
         assert sum(found.counts.values()) == 30
@@ -148,4 +149,4 @@ async def _is_free(database: Database) -> bool:
     try:
         return await rollout_steps.lead(connection)
     finally:
-        connection.terminate()
+        await connection.close()  # and with it the lock, before anybody else asks for it

@@ -216,7 +216,7 @@ async def _record_day(database: Database, canaries: Sequence[str], *, before_w: 
     await fetch(
         database,
         "SELECT telemetry.create_sample_partition((now() - make_interval(days => day))::date)"
-        " FROM generate_series(0, 2) day",
+        " FROM generate_series(-1, 2) day",  # tomorrow's too: midnight may come meanwhile
     )
     await fetch(
         database,
