@@ -132,8 +132,10 @@ class Started:
 
     @property
     def said(self) -> list[dict[str, Any]]:
-        """Its log, line by line: each has to be one JSON object."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Its log, line by line: each has to be one JSON object. Of what it is just writing the end may not be there yet."""
+        text = self.log.read_text()
+        whole = text if self.process.exitcode is not None else text[: text.rfind("\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
 
     def ended(self) -> int:
         self.process.join(DEADLINE_S)

@@ -21,7 +21,7 @@ from fleet import limits
 from fleet.errors import Unavailable
 
 _ACCOUNTS = ("mosquitto", "nobody")
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0  # takes tenths of a second; a machine may stand still meanwhile
 STOP_DEADLINE_S = 20.0  # it writes its sessions and queues first
 _SPARE_DESCRIPTORS = 200  # files, the internal listener, the platform's clients
 
