@@ -19,6 +19,7 @@ from tests.servers import server_folder
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 
 _START_DEADLINE_S = 180.0
+_STOP_DEADLINE_S = 120.0  # a dozen processes, one after the other
 _CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -63,7 +64,10 @@ def running_demo(sites: int = 6) -> Iterator[Demo]:
                 yield _ready(folder / "data" / "ready.json", process, folder / "demo.log")
             finally:
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=60) == 0
+                try:
+                    assert process.wait(timeout=_STOP_DEADLINE_S) == 0
+                finally:
+                    process.kill()  # one that does not stop: nobody else shall meet it
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class PortalServer:
     loop: asyncio.AbstractEventLoop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=120)
 
     async def settle(self) -> None:
         """As a shard's roll-up does. The importer's door stores nothing more after it: there is one lease."""

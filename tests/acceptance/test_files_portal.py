@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import Complaints
+from tests.acceptance.conftest import Complaints, in_english, opened
 from tests.acceptance.test_onboarding import nothing_is_wider_than_the_screen
 from tests.demo import DESKTOP, PHONE
 from tests.portal_http import PortalServer, portal_server
@@ -40,10 +40,7 @@ def portal() -> Iterator[PortalServer]:
 
 
 def signed_in(browser: Browser, portal: PortalServer, complaints: Complaints, viewport: dict[str, int]) -> Page:
-    touch = viewport == PHONE
-    context = browser.new_context(viewport=viewport, locale="fr-FR", has_touch=touch)  # type: ignore[arg-type]
-    page = context.new_page()
-    complaints.watch(page)
+    page = opened(browser, complaints, viewport, has_touch=viewport == PHONE)
     page.goto(f"{portal.url}/login")
     page.locator("input[name=email]").fill("ines@example.org")
     page.locator("input[name=password]").fill(PASSWORD)
@@ -141,10 +138,10 @@ def test_several_files_are_sent_and_each_says_what_became_of_it(
     files[0].write_bytes(export("A;B;C;D;E"))
     files[1].write_bytes(b"<html><body>session</body></html>")
     files[2].write_bytes(b"")
+    complaints.meant.append("status of 422")  # the console says so too
     page.get_by_test_id("file-input").set_input_files(files)
     expect(page.locator("[data-testid=upload-row][data-state=done]")).to_have_count(2)
     expect(page.locator("[data-testid=upload-row][data-state=ended]")).to_contain_text("vide")
-    complaints.lines[:] = [line for line in complaints.lines if "status of 422" not in line]  # the console says so too
     page.get_by_test_id("show-quarantined").click()
     row = page.get_by_test_id("file-row").filter(has_text="deux.csv")
     expect(row).to_contain_text("page web", timeout=READ_MS)
@@ -172,7 +169,5 @@ def test_a_loggers_password_is_noted_and_gone(phone: Page, portal: PortalServer)
 def test_the_pages_speak_english_too(phone: Page, portal: PortalServer, path: str) -> None:
     page = phone
     page.goto(portal.url + path.format(site=ALPHA))
-    page.get_by_role("button", name="Switch to English").click()
-    expect(page.locator("html")).to_have_attribute("lang", "en")
-    nothing_is_wider_than_the_screen(page)
-    page.get_by_role("button", name="Passer en français").click()
+    with in_english(page):
+        nothing_is_wider_than_the_screen(page)

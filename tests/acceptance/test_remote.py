@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import Complaints
+from tests.acceptance.conftest import Complaints, opened
 from tests.acceptance.test_demo import enter
 from tests.agent_rig import AgentProcess
 from tests.demo import DESKTOP, Demo
@@ -46,7 +46,7 @@ class Field:
         self.demo = demo
         self.agents: dict[str, AgentProcess] = {}
         self.devices: dict[str, str] = {}
-        self.api = httpx.Client(base_url=f"{demo.url}/api/v1", timeout=30.0)
+        self.api = httpx.Client(base_url=f"{demo.url}/api/v1", timeout=60.0)
         ops = demo.logins["ops"]
         answer = self.api.post("/auth/login", json={"email": ops["email"], "password": ops["password"]})
         self.api.headers["authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
@@ -72,6 +72,7 @@ class Field:
             if found["status"] == status:
                 return found
             assert time.monotonic() < end, found
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +93,10 @@ def field(demo: Demo) -> Iterator[Field]:
 
 @pytest.fixture
 def ops(browser: Browser, demo: Demo, complaints: Complaints) -> Iterator[Page]:
-    context = browser.new_context(viewport=DESKTOP, locale="fr-FR")
-    page = context.new_page()
-    complaints.watch(page)
+    page = opened(browser, complaints, DESKTOP)
     enter(page, demo, "ops")
     yield page
-    context.close()
+    page.context.close()
 
 
 def test_a_setting_is_changed_and_arrives(ops: Page, demo: Demo, field: Field) -> None:
