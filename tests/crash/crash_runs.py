@@ -27,7 +27,7 @@ COMMAND_AIMS = ("asked", "queued", "sent", "accepted", "done", "ended", "expirin
 CONFIG_AIMS = ("asked", "pending", "applying", "reported", "in_sync")
 KILL_AFTER_S = 1.3
 _TWO_KILLS = 0.3
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 @dataclass

@@ -79,6 +79,7 @@ async def write(layout: Layout) -> None:
         await connection.close()
 
 
+@pytest.mark.timeout(400)  # all of it starts, on a machine that may be busy
 def test_onboarding_is_there_comes_back_and_goes(up: tuple[Layout, "subprocess.Popen[bytes]"]) -> None:
     layout, launcher = up
     log = layout.folder.with_name("up.log")
@@ -98,11 +99,11 @@ def test_onboarding_is_there_comes_back_and_goes(up: tuple[Layout, "subprocess.P
     mail = Path(ready["mail"])
     until(lambda: list(mail.glob("*.eml")), launcher, log)
     for check in (onboarding_checks.authority, onboarding_checks.guard, onboarding_checks.post):
-        finding = check(layout)
-        assert finding.well, finding.what
+        # A guard that has just come back may have been in a hurry with its proof: its next one ends the alarm.
+        until(lambda check=check: check(layout).well, launcher, log)  # type: ignore[misc]
 
     launcher.terminate()
-    assert launcher.wait(timeout=60) == 0
+    assert launcher.wait(timeout=DEADLINE_S) == 0
     assert [
         each for each in psutil.process_iter(["cmdline"]) if str(layout.folder) in " ".join(each.info["cmdline"] or ())
     ] == []

@@ -25,6 +25,7 @@ from fleet.settings import MetricsSettings, NotifierSettings, save
 from tests.fleet_rig import until
 from tests.servers import Database, Pki
 from tests.web_app import Web
+from web import operations
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 DASHBOARDS = sorted((FOLDER / "grafana" / "dashboards").glob("*.json"))
@@ -82,7 +83,7 @@ def alerts() -> list[dict[str, Any]]:
 def services(pki: Pki) -> str:
     """An exposition of all services but the web."""
     return subprocess.run(
-        [sys.executable, "-c", SERVICES, pki.folder], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", SERVICES, pki.folder], check=True, capture_output=True, text=True, timeout=150
     ).stdout
 
 
@@ -180,7 +181,9 @@ def test_a_port_for_figures_that_another_process_has_is_busy() -> None:
     assert raised.value.code == "port_busy"
 
 
-async def test_what_postgresql_holds_is_told_and_its_absence_too(web: Web) -> None:
+async def test_what_postgresql_holds_is_told_and_its_absence_too(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "_PATIENCE_S", 60.0)  # a machine that stands still is no database that is away
+
     def value(exposition: str, line: str) -> float | None:
         found = re.search(rf"^{re.escape(line)} (\S+)$", exposition, re.MULTILINE)
         return None if found is None else float(found[1])

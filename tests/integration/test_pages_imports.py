@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.local.ports import free_port
+from fleet.storage import host_keys
 from tests.import_rows import add_file, add_refusal, add_serial
 from tests.integration.test_web_loggers import public_key, sftp_server
 from tests.portal import Portal, Seen, log_in, read
@@ -198,9 +200,10 @@ async def test_a_logger_that_needs_somebody_says_so(portal: Web) -> None:
     assert "ne se lisent plus" in (await read(portal, f"/sites/{ALPHA}/loggers")).text
 
 
-async def test_a_server_is_compared_before_it_is_fetched_from(portal: Web) -> None:
+async def test_a_server_is_compared_before_it_is_fetched_from(portal: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_keys, "PULL_CONNECT_S", 90.0)  # a machine that stands still is no server that is away
     path = f"/loggers/{LOGGER}/fetch"
-    async with sftp_server() as (port, fingerprint):
+    async with sftp_server(free_port()) as (port, fingerprint):  # one that nobody else is given while it is away
         shown = await portal.client.post(path, data={"host": "127.0.0.1", "port": str(port)})
         assert fingerprint in shown.text
         key = re.search(r'name="host_key" value="([^"]+)"', shown.text)
