@@ -130,14 +130,9 @@ def _a_slow_machine_makes_no_power_old(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard that starts after this does nothing by itself that it would have to own its slots for."""
-    for module, period in (
-        (upkeep, "SWEEP_PERIOD_S"),
-        (upkeep, "SNAPSHOT_PERIOD_S"),
-        (upkeep, "ROLLUP_PERIOD_S"),
-        (upkeep, "WAITING_WRITE_PERIOD_S"),
-        (correcting, "CORRECTIONS_PERIOD_S"),
-    ):
-        monkeypatch.setattr(module, period, 3_600.0)
+    for period in ("SWEEP_PERIOD_S", "SNAPSHOT_PERIOD_S", "ROLLUP_PERIOD_S", "WAITING_WRITE_PERIOD_S"):
+        monkeypatch.setattr(upkeep, period, 3_600.0)
+    monkeypatch.setattr(correcting, "CORRECTIONS_PERIOD_S", 3_600.0)
 
 
 @pytest.fixture
