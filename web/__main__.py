@@ -27,7 +27,7 @@ from fleet.runtime.process import run_to_end, unless_stopped
 from fleet.runtime.secret_file import read_secret
 from fleet.settings import WebSettings
 from fleet.storage import pull_secrets
-from fleet.storage.database import open_pool
+from fleet.storage.database import Pool, open_pool
 from fleet.storage.readiness import until_ready
 from web.app import create_app
 from web.live import LiveFeed
@@ -73,9 +73,10 @@ async def serve(settings: WebSettings) -> None:
     tokens = load_tokens(settings.jwt_key_file, settings.public_url)
     tracing = tracing_of(settings.tracing, "web")
     _look(settings)
-    if not await unless_stopped(until_ready(settings.database, log)):
+    pools: list[Pool] = []
+    if not await unless_stopped(_until_open(settings, pools)):
         return
-    pool = await open_pool(settings.database, size_max=WEB_POOL_CONNECTIONS, command_timeout_s=10.0)
+    (pool,) = pools
     try:
         asking = None if tracing is None else tracing.asking
         door = TwinsDoor(lambda: Twins.connect(settings.ray, asking))
@@ -85,6 +86,12 @@ async def serve(settings: WebSettings) -> None:
         await make_server(services).serve()
     finally:
         pool.terminate()
+
+
+async def _until_open(settings: WebSettings, pools: list[Pool]) -> None:
+    """All that is waited for before the server minds the signals itself: nothing is between the two that would lose one."""
+    await until_ready(settings.database, log)
+    pools.append(await open_pool(settings.database, size_max=WEB_POOL_CONNECTIONS, command_timeout_s=10.0))
 
 
 def make_server(services: Services) -> Server:
