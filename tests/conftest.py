@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 from actors.local import ports
 from fleet.storage import database
@@ -17,6 +18,9 @@ settings.register_profile(
     "patient", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("patient")
+# It also draws numbers and words that stand in whichever of our modules are loaded by then: that hangs on the tests before.
+_NONE: Final = providers._local_constants
+providers._get_local_constants = lambda: _NONE
 
 # Each of xdist's processes, and whatever it starts, has ports of its own: no other takes one that was drawn and waits.
 _PROCESS: Final = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
