@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -246,7 +247,7 @@ def mail_to(demo: Demo, recipient: str) -> str:
             message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
             if recipient in str(message["To"]):
                 return str(message.get_content())
-        time.sleep(0.1)
+        Event().wait(0.1)
     raise AssertionError(f"no mail to {recipient}")
 
 
@@ -264,7 +265,7 @@ def test_what_is_revoked_is_refused_and_the_page_says_when(phone: Page, demo: De
     end = time.monotonic() + REFUSED_MS / 1000
     while "revoked" not in roof.agents["meter"].log.lower():
         assert time.monotonic() < end, roof.agents["meter"].log[-1000:]
-        time.sleep(0.1)
+        Event().wait(0.1)
 
 
 def test_a_broken_device_is_replaced_in_its_place(installer: Page, demo: Demo, roof: Roof) -> None:

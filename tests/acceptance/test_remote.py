@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -72,7 +73,7 @@ class Field:
             if found["status"] == status:
                 return found
             assert time.monotonic() < end, found
-            time.sleep(0.2)
+            Event().wait(0.2)
 
 
 @pytest.fixture(scope="module")
