@@ -27,7 +27,7 @@ SITES: list[tuple[str, dict[str, str]]] = [
 ]
 HOURS_MS = 3_600_000
 HISTORY_MS = 40 * HOURS_MS  # samples begin so long ago: two midnights lie in them
-_PATIENCE_FACTOR = 10.0  # the devices' clock for ack stalls runs so much faster: 2 s instead of 20 s
+HASTE = 10.0  # the devices' clock for ack stalls runs so much faster: 2 s instead of 20 s
 _CHECK_PERIOD_S = 0.05
 
 
@@ -52,7 +52,9 @@ class EdgeDevice:
     told     stream → the highest seq that the platform has called stored
     """
 
-    def __init__(self, site: str, device: str, profile: str, link: Link, window: int, luck: random.Random) -> None:
+    def __init__(
+        self, site: str, device: str, profile: str, link: Link, window: int, luck: random.Random, haste: float
+    ) -> None:
         self.site, self.id, self.profile = SiteId(site), DeviceId(device), PROFILES[profile]
         self.link = link
         self.offered: dict[int, list[Sample]] = {}
@@ -67,7 +69,7 @@ class EdgeDevice:
             wire=link,
             spool=MemorySpool(),
             state=State(online=True, model="test"),
-            monotonic=lambda: time.monotonic() * _PATIENCE_FACTOR,
+            monotonic=lambda: time.monotonic() * haste,
             window=window,
         )
         self.outbox.on_rate = self.rate_notices.append
@@ -158,8 +160,14 @@ class EdgeFleet:
 
 
 @asynccontextmanager
-async def edge_fleet(broker: Broker, seed: int, *, window: int = 256, connect: bool = True) -> AsyncIterator[EdgeFleet]:
-    """The devices of SITES, connected; they say good-bye at the end."""
+async def edge_fleet(
+    broker: Broker, seed: int, *, window: int = 256, connect: bool = True, haste: float = HASTE
+) -> AsyncIterator[EdgeFleet]:
+    """The devices of SITES, connected; they say good-bye at the end.
+
+    haste: 0 for devices that wait for their acks as long as it takes. Otherwise a machine that stands still for two seconds
+    has them say things twice.
+    """
     broker.pki.devices([device for _, devices in SITES for device in devices])
     certificates = Certificates(broker.pki.folder / "devices", broker.pki.server_trust)
     endpoint = Endpoint(broker.host, broker.device_port, "localhost")
@@ -173,6 +181,7 @@ async def edge_fleet(broker: Broker, seed: int, *, window: int = 256, connect: b
             make_link(endpoint, certificates, SiteId(site), DeviceId(device), handshakes),
             window,
             random.Random(f"{seed} {device}"),
+            haste,
         )
         for site, of_site in SITES
         for device, profile in of_site.items()

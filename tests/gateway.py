@@ -70,7 +70,12 @@ class Gateway:
     @property
     def log(self) -> list[dict[str, Any]]:
         """One entry a request."""
-        return [msgspec.json.decode(line) for line in (self.folder / "access.log").read_text().splitlines()]
+        return [msgspec.json.decode(line) for line in self.log_lines]
+
+    @property
+    def log_lines(self) -> list[str]:
+        """Those that are written to their end: nginx may be at work on another one."""
+        return (self.folder / "access.log").read_text().rpartition("\n")[0].splitlines()
 
     @property
     def errors(self) -> str:
@@ -232,7 +237,7 @@ class Site:
         found: list[str] = []
 
         def logged() -> bool:
-            found[:] = [line for line in (self.gateway.folder / "access.log").read_text().splitlines() if wanted in line]
+            found[:] = [line for line in self.gateway.log_lines if wanted in line]
             return bool(found)
 
         self.gateway.until(logged, "nothing was logged")

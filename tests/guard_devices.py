@@ -23,6 +23,17 @@ def tls_of(guard: Guard, device: str) -> ssl.SSLContext:
     return context
 
 
+async def until_ended(task: "asyncio.Task[None]") -> None:
+    """Told to stop as often as it takes: aiomqtt waits by Python 3.11's wait_for, which loses a cancellation now and then.
+    What it died of comes out here.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=5.0)
+    if not task.cancelled():
+        task.result()
+
+
 class Talker:
     """Publishes a number every 20 ms at QoS 1, over one connection, until it is cut off."""
 
@@ -42,9 +53,7 @@ class Talker:
 
     async def __aexit__(self, *_error: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await until_ended(self._task)
 
     async def is_cut(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -129,9 +138,7 @@ class Listener:
 
     async def __aexit__(self, *_error: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await until_ended(self._task)
 
     async def so_far(self, device: str) -> int:
         """How many messages of the device the broker had delivered by now: one of ours came through after them."""

@@ -69,6 +69,7 @@ class Guard:
         if process is not None:
             process.send_signal(how)
             process.wait(timeout=60)
+        self.settings.ready_file.unlink(missing_ok=True)  # of a run that is over
 
     async def ready(self) -> None:
         async def looked() -> bool:
@@ -116,6 +117,14 @@ class Guard:
     async def alarm(self, code: str, *, raised: bool = True) -> None:
         async def so() -> bool:
             return (code in await self.alarms()) is raised
+
+        await until(so, DEADLINE_S)
+
+    async def calm(self) -> None:
+        """No alarm is left. A machine that stands still may have raised one meanwhile."""
+
+        async def so() -> bool:
+            return not await self.alarms()
 
         await until(so, DEADLINE_S)
 

@@ -64,7 +64,7 @@ def simulation(simulated: Callable[[int], Simulation]) -> Simulation:
 
 
 def order(command_id: str, name: str, **args: object) -> Order:
-    return Order(command_id, name, round((time.time() + 60) * 1000), args)
+    return Order(command_id, name, round((time.time() + 3_600) * 1000), args)
 
 
 async def test_a_simulated_device_runs_what_it_is_told_also_after_kill_9(broker: Broker, simulation: Simulation) -> None:

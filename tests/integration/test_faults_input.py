@@ -101,7 +101,7 @@ async def test_nonsense_within_a_devices_stream_is_counted_and_harms_nobody(
     settings = twins_settings(database.sp_twins, broker.sp_twins, log_file=broker.log_file)
     async with (
         running_shard(settings) as shard,
-        edge_fleet(broker, seed) as fleet,
+        edge_fleet(broker, seed, haste=0.0) as fleet,  # what comes twice is refused and counted twice
         in_background(audit(database, fleet.devices)),
     ):
         bad = fleet.devices[0]

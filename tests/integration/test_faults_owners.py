@@ -63,7 +63,7 @@ async def claim(settings: DatabaseSettings) -> int:
 async def test_after_a_claim_the_older_owner_stores_and_acks_nothing(database: Database, broker: Broker) -> None:
     await seed_fleet(database, SITES)
     settings = twins_settings(database.sp_twins, broker.sp_twins)
-    async with running(0, settings) as older, edge_fleet(broker, seed=1) as fleet:
+    async with running(0, settings) as older, edge_fleet(broker, seed=1, haste=0.0) as fleet:
         fleet.offer(3)
         await fleet.all_acked()
         told, rows = fleet.told, await fetch(database, "SELECT count(*) FROM telemetry.sample")

@@ -22,8 +22,8 @@ async def alerts(database: Database) -> list[tuple[str, str]]:
 
 
 async def sweep_through_the_grace(shard: TwinShard) -> None:
-    began = now_ms()
-    for now in range(began, began + GRACE_MS - 1_000, round(SWEEP_PERIOD_S * 1000)):
+    ends = shard._supervision._grace_until  # counted from when it began to listen, which may be some time ago
+    for now in range(now_ms(), ends, round(SWEEP_PERIOD_S * 1000)):
         await shard._supervision.sweep(now)
 
 

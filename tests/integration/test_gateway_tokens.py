@@ -82,7 +82,7 @@ def forged(header: dict[str, Any], claims: dict[str, Any], key: ec.EllipticCurve
     unsigned = jwt.encode(claims, "", algorithm="none", headers=header | {"alg": "none"})
     made = {
         "expired": signed(header, claims | {"iat": now - ACCESS_TOKEN_S - 1, "exp": now - 1}, key),
-        "not yet": signed(header, claims | {"nbf": now + 60}, key),
+        "not yet": signed(header, claims | {"nbf": now + 3_600}, key),
         "of tomorrow": signed(header, claims | {"iat": now + 86_400, "exp": now + 90_000}, key),
         "unsigned": unsigned,
         "unsigned, with a signature": f"{unsigned.rstrip('.')}.{signature}",

@@ -95,7 +95,7 @@ def disturb(guard: Guard, how: str) -> None:
         case "garbage":
             (guard.home / "crl.pem").write_text("garbage")
         case "deleted":
-            (guard.home / "crl.pem").unlink()
+            (guard.home / "crl.pem").unlink(missing_ok=True)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGHUP)
 
@@ -122,7 +122,7 @@ async def test_revoking_while_the_broker_is_down(guard: Guard) -> None:
 
 @pytest.fixture
 def bystander() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
     process.wait()
@@ -200,7 +200,7 @@ async def test_a_database_from_yesterday_takes_no_revocation_back(guard: Guard) 
         assert guard.number_before_the_broker() == number
         assert "d-one" in (guard.home / "denied").read_text()
         assert not await gets_in(guard, "d-one")
-        assert "crl_corrupt" in await guard.alarms()
+        await guard.alarm("crl_corrupt")
 
 
 async def test_a_list_that_ends_shuts_everybody_out_and_is_told_of_before(guard: Guard) -> None:
@@ -223,7 +223,7 @@ async def test_a_list_that_ends_shuts_everybody_out_and_is_told_of_before(guard:
         await guard.proven(number)
         await guard.alarm("crl_expired", raised=False)
         assert await gets_in(guard, "d-one")
-        assert await guard.alarms() == set()
+        await guard.calm()
 
 
 @pytest.fixture
@@ -264,8 +264,9 @@ async def test_a_broker_that_stays_open_is_closed_until_it_refuses(guard: Guard)
             await closed(guard, True)
             async with Talker(guard, "d-two") as two:
                 await revoke_in_vain(guard, signer)
-                await two.has_sent(5)
-            assert await listener.so_far("d-two") == 0
+                heard = await listener.so_far("d-two")  # it may have come before the broker had read that it is closed
+                await two.has_sent(two.sent + 5)
+            assert await listener.so_far("d-two") == heard
         await asyncio.to_thread(guard.broker.server.start)
         await guard.reaches("d-one", lambda row: row.done)
         await guard.alarm("broker_open", raised=False)
