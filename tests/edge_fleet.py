@@ -211,7 +211,11 @@ async def in_background(work: Awaitable[None]) -> AsyncIterator[None]:
 
 
 async def ended(task: "asyncio.Future[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    """Told to stop as often as it takes: whoever publishes by aiomqtt waits by Python 3.11's wait_for, which loses a
+    cancellation that comes together with the answer. What it died of comes out here.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=5.0)
     if not task.cancelled():
         task.result()

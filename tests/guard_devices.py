@@ -13,6 +13,7 @@ import mqtt5
 
 from fleet import topics
 from fleet.ids import DeviceId
+from tests.edge_fleet import ended
 from tests.fleet_rig import until
 from tests.guard_rig import DEADLINE_S, SITE, Guard, Signer, register
 
@@ -21,17 +22,6 @@ def tls_of(guard: Guard, device: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(guard.pki.server_trust))
     context.load_cert_chain(*guard.pki.device(device))
     return context
-
-
-async def until_ended(task: "asyncio.Task[None]") -> None:
-    """Told to stop as often as it takes: aiomqtt waits by Python 3.11's wait_for, which loses a cancellation now and then.
-    What it died of comes out here.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=5.0)
-    if not task.cancelled():
-        task.result()
 
 
 class Talker:
@@ -53,7 +43,7 @@ class Talker:
 
     async def __aexit__(self, *_error: object) -> None:
         assert self._task is not None
-        await until_ended(self._task)
+        await ended(self._task)
 
     async def is_cut(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -138,7 +128,7 @@ class Listener:
 
     async def __aexit__(self, *_error: object) -> None:
         assert self._task is not None
-        await until_ended(self._task)
+        await ended(self._task)
 
     async def so_far(self, device: str) -> int:
         """How many messages of the device the broker had delivered by now: one of ours came through after them."""

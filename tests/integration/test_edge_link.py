@@ -1,6 +1,7 @@
 """Simulated devices against a real Mosquitto with mTLS."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from fleet import topics
 from fleet.fleet_plan import FleetPlan
 from fleet.ids import DeviceId, SiteId, device_id, site_id
 from fleet.telemetry import PlatformAck, State, Telemetry
+from tests.edge_fleet import ended
 from tests.integration.test_local_mosquitto import as_platform
 from tests.servers import Broker
 
@@ -74,8 +76,8 @@ async def platform(broker: Broker) -> AsyncIterator[Platform]:
         try:
             yield listening
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            with contextlib.suppress(aiomqtt.MqttError):
+                await ended(task)
 
 
 @asynccontextmanager
