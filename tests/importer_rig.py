@@ -70,7 +70,7 @@ class Intake:
             files = await self.files()
             return files if len(files) >= count and all(file["state"] in _ENDS for file in files) else []
 
-        found: list[asyncpg.Record] = await until(ended, 60.0)
+        found: list[asyncpg.Record] = await until(ended)
         return found
 
     async def add_device(self, device: str, profile: str, serial: str) -> None:

@@ -83,7 +83,7 @@ async def import_with_kills(here: Intake, told: Fortnight, luck: Random) -> None
                 done = [file for file in await here.files() if file["finished_at"] is not None]
                 return len(done) >= ended  # noqa: B023 - called within this turn
 
-            await until(enough, 60.0)
+            await until(enough)
         if luck.random() < 0.3:
             await settled(here.database)
     await here.add_device("linky", "imported-meter", PRM)
@@ -97,6 +97,7 @@ async def import_with_kills(here: Intake, told: Fortnight, luck: Random) -> None
     assert len(await here.files()) == len(files)
 
 
+@pytest.mark.timeout(400)  # a minute of work on a busy machine; each of its waits ends sooner
 @pytest.mark.parametrize(("month", "seed"), [(3, 1), (10, 2)])
 async def test_a_fortnight_comes_to_the_same_days_and_they_are_true(
     database: Database, tmp_path: Path, month: int, seed: int
