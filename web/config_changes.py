@@ -8,9 +8,9 @@ from litestar import Request, Response, Router, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from fleet.config_diff import preview
+from fleet.config_diff import ValueChange, preview
 from fleet.config_wishes import plan
-from fleet.configuration import Change, ChangeKind, Values
+from fleet.configuration import Change, ChangeKind, ConfigState, Origin, Values
 from fleet.errors import Conflict
 from fleet.ids import DeviceId
 from fleet.order_messages import ConfigValue
@@ -20,7 +20,7 @@ from fleet.storage.configs import DeviceConfig
 from fleet.storage.database import Connection
 from fleet.storage.registry import DeviceRow
 from fleet.telemetry import UnixMs
-from web.config_views import ConfigView, OriginView, config_view, current
+from web.config_views import ConfigView, OriginView, config_view, current, origin_view
 from web.device_ids import parse_device
 from web.errors import Elsewhere, FieldError, Stale
 from web.if_match import IfMatch, etag, seen_version
@@ -74,6 +74,16 @@ class ProposedChange(msgspec.Struct, frozen=True):
     reported: ConfigValue | None
     origin_before: OriginView | None
     origin_after: OriginView | None
+
+
+def proposed(state: ConfigState, changes: list[ValueChange]) -> list[ProposedChange]:
+    def told(origin: Origin | None) -> OriginView | None:
+        return None if origin is None else origin_view(origin, state)
+
+    return [
+        ProposedChange(each.key, each.before, each.after, each.reported, told(each.origin_before), told(each.origin_after))
+        for each in changes
+    ]
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -177,21 +187,9 @@ async def preview_config(visit: Visit, device: str, values: Values, request: Req
         found = await configs.config_of(connection, row.id)
     changes, problems = preview(found.state, found.settings, values)
     language = language_of(request)
-    rollouts = {layer.source: layer.rollout for layer in found.state.desired.layers} if found.state.desired else {}
-
-    def told(origin: Any) -> OriginView | None:
-        if origin is None:
-            return None
-        return OriginView(origin.kind, origin.name or None, rollouts.get(origin.source))
-
     return Preview(
         found.state.version,
-        [
-            ProposedChange(
-                each.key, each.before, each.after, each.reported, told(each.origin_before), told(each.origin_after)
-            )
-            for each in changes
-        ],
+        proposed(found.state, changes),
         [FieldError(each.key, setting_message(each, language)) for each in problems],
     )
 

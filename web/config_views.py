@@ -7,7 +7,7 @@ import msgspec
 from fleet.config_diff import differences, origins_of, wished
 from fleet.config_limits import beyond_limits, held
 from fleet.config_wishes import defaults_in, inherited
-from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, OriginKind, Values, drift
+from fleet.configuration import ChangeKind, ConfigState, ConfigStatus, Layer, Origin, OriginKind, Values, drift
 from fleet.device_setting import Setting, SettingProblem
 from fleet.order_messages import ConfigValue, RejectedConfig
 from fleet.storage.configs import ChangeRow, DeviceConfig
@@ -30,11 +30,14 @@ class ReportedView(msgspec.Struct, frozen=True):
 
 
 class OriginView(msgspec.Struct, frozen=True):
-    """Where a value comes from. name: the group's; rollout: the id of the one that brought it."""
+    """Where a value comes from. name: the group's, or that of a rollout to no saved group; rollout: the id of the one that
+    brought it; saved_group: the group's id.
+    """
 
     kind: OriginKind
     name: str | None = None
     rollout: str | None = None
+    saved_group: str | None = None
 
 
 class Drifted(msgspec.Struct, frozen=True):
@@ -118,13 +121,16 @@ def current(found: DeviceConfig) -> Versioned:
 
 
 def origins(state: ConfigState, settings: tuple[Setting, ...]) -> dict[str, OriginView]:
+    return {key: origin_view(each, state) for key, each in origins_of(state, settings).items()}
+
+
+def origin_view(origin: Origin, state: ConfigState) -> OriginView:
+    """The layer of a rollout to no saved group has that rollout for its source."""
     layers: tuple[Layer, ...] = state.desired.layers if state.desired is not None else ()
-    by_source = {layer.source: layer for layer in layers}
-    told = {}
-    for key, origin in origins_of(state, settings).items():
-        layer = by_source.get(origin.source) if origin.kind == "group" else None
-        told[key] = OriginView(origin.kind) if layer is None else OriginView(origin.kind, layer.name, layer.rollout)
-    return told
+    layer = next((each for each in layers if each.source == origin.source), None) if origin.kind == "group" else None
+    if layer is None:
+        return OriginView(origin.kind)
+    return OriginView(origin.kind, layer.name, layer.rollout, layer.source if layer.source != layer.rollout else None)
 
 
 def change_view(row: ChangeRow, settings: tuple[Setting, ...]) -> ChangeView:

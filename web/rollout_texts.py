@@ -39,7 +39,10 @@ SLICES: Final[Mapping[Slice, tuple[TargetState, ...]]] = {
 _SLICES: Final[Mapping[Slice, tuple[_Words, _Words]]] = {
     "done": (_Words("appliqué", "done"), _Words("appliqués", "done")),
     "under_way": (_Words("en cours", "under way"), _Words("en cours", "under way")),
-    "away": (_Words("hors ligne", "offline"), _Words("hors ligne", "offline")),
+    "away": (
+        _Words("hors ligne ou retenu", "offline or held back"),
+        _Words("hors ligne ou retenus", "offline or held back"),
+    ),
     "faults": (_Words("en défaut", "at fault"), _Words("en défaut", "at fault")),
     "left_out": (_Words("remis ou écarté", "given back or left out"), _Words("remis ou écartés", "given back or left out")),
     "to_come": (_Words("à venir", "to come"), _Words("à venir", "to come")),
@@ -131,7 +134,10 @@ _TARGETS: Final[Mapping[TargetState, tuple[_Words, _Words]]] = {
     ),
     "not_returned": (
         _Words("Retour refusé", "Not given back"),
-        _Words("Ce qu’il avait avant n’est plus permis : voyez sa configuration.", "What it had is no longer allowed."),
+        _Words(
+            "Ce qu’il avait avant n’est plus permis : voyez sa configuration.",
+            "What it had before is no longer allowed: look at its configuration.",
+        ),
     ),
     "overruled": (
         _Words("Changé entre-temps", "Changed since"),

@@ -40,14 +40,36 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
 
 def setting_message(problem: SettingProblem, language: Language, labels: Mapping[str, str] | None = None) -> str:
     """labels: what to call other settings that it speaks of; a program is told their keys."""
-    text = (_ENGLISH if language == "en" else _FRENCH)[problem.code]
+    text = _ENGLISH[problem.code] if language == "en" else _with_hard_spaces(_FRENCH[problem.code])
     if "%s" not in text:
         return text
     allowed = problem.allowed or _WORDS[language]["none"]
+    if language == "fr" and problem.code in ("out_of_range", "grid_code"):
+        allowed = _with_commas(allowed)
     for key, label in (labels or {}).items():
         if problem.code in ("needs", "not_below", "wrong_unit") and key in allowed.split():
             allowed = _as_read(allowed, key, label, language)
     return text % allowed
+
+
+def device_refusal(said: str, language: Language) -> str:
+    """Why a device refuses a value: in words where it names a problem as the platform does, else as it said it."""
+    named, _, allowed = said.partition(": ")
+    code = next((each for each in _ENGLISH if each == named), None)
+    if code is None or ("%s" in _ENGLISH[code] and not allowed):
+        return said
+    return setting_message(SettingProblem("", code, allowed), language)
+
+
+def _with_hard_spaces(text: str) -> str:
+    """So that no line begins with a sign."""
+    return text.replace(" ;", "\u202f;").replace(" :", "\u00a0:")
+
+
+def _with_commas(allowed: str) -> str:
+    """The range; what names the grid code after it stays as it is."""
+    limits, bracket, code = allowed.partition(" (")
+    return limits.replace(".", ",") + bracket + code
 
 
 def _as_read(allowed: str, key: str, label: str, language: Language) -> str:

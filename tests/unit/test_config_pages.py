@@ -17,14 +17,15 @@ from fleet.order_messages import ConfigValue
 from fleet.orders import OrderProblem
 from fleet.storage.configs import DeviceConfig
 from tests.box_profile import DEFAULTS, PROFILE
-from web.config_views import ConfigView, config_view
+from web.config_changes import proposed
+from web.config_views import ConfigView, OriginView, config_view
 from web.errors import Elsewhere, Stale, problem_of, problem_response
 from web.if_match import seen_version
 from web.language import Language
 from web.pages import config_words, setting_words
 from web.pages.config_form import fields_of_settings, own_of, typed_in, typed_of
 from web.pages.setting_form import spelt
-from web.setting_texts import setting_message
+from web.setting_texts import device_refusal, setting_message
 
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
 SETTINGS = PROFILE.settings
@@ -44,6 +45,31 @@ def state_of(own: Values, layers: tuple[Layer, ...] = ()) -> ConfigState:
 
 def view_of(state: ConfigState) -> ConfigView:
     return config_view(DeviceConfig(SiteId("s-1"), DeviceId("d-1"), SETTINGS, state, None, None))
+
+
+def test_a_problem_is_said_in_french_as_numbers_are_read_there() -> None:
+    said = setting_message(SettingProblem("a_v", "grid_code", "253 … 264.5 V (EN 50549-1, 1.10 Un)"), "fr")
+    assert said == ("Le raccordement au réseau ne le permet pas\u202f; permis\u00a0: 253 … 264,5 V (EN 50549-1, 1.10 Un).")
+
+
+def test_a_devices_refusal_is_said_in_words_where_it_has_some() -> None:
+    assert device_refusal("read_only", "fr") == "Ce réglage se lit seulement\u00a0: laissez-le tel qu’il est."
+    assert device_refusal("out_of_range: 1 … 10 s", "en") == "Beyond the device's limits; allowed: 1 … 10 s."
+    for own_words in ("no relay", "grid_code", "", "relay: open", "Read_only"):
+        assert device_refusal(own_words, "en") == own_words
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_rollout_to_no_saved_group_is_not_called_a_group(saved: bool) -> None:
+    layer = GROUP if saved else Layer("rollout-1", "Moins de données", "rollout-1", {"report_interval_s": 60})
+    state = state_of({}, (layer,))
+    origin = view_of(state).origins["report_interval_s"]
+    (change,) = proposed(state, preview(state, SETTINGS, {"report_interval_s": 5})[0])
+    assert (change.origin_before, change.origin_after) == (origin, OriginView("device"))
+    assert origin.saved_group == ("group-1" if saved else None)
+    assert config_words.origin(origin, "fr") == (
+        "Groupe «\u00a0Drôme\u00a0»" if saved else "Déploiement «\u00a0Moins de données\u00a0»"
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -14,6 +14,7 @@ from fleet.rollouts.lifecycle import RETURNED_STATES, STATES, TARGET_STATES, Sto
 from fleet.rollouts.outcome_words import lack_said, outcomes_said
 from fleet.rollouts.plan import FAULT_KINDS, EnergyOutcome, RolloutPlan, SolarWindow, Threshold, Wave
 from fleet.targets import TargetQuery
+from tests.box_profile import PROFILE
 from web import rollout_texts
 from web.language import Language
 from web.pages import rollout_words
@@ -282,6 +283,11 @@ def test_what_the_canaries_yielded_and_why_a_device_was_left_out() -> None:
     assert rollout_words.problem("alerted", "device_offline", "fr") == "Appareil hors ligne"
     assert rollout_words.problem("rejected", "drifted", "en") == "runs other values than these"
     assert rollout_words.problem("rejected", "interval: too short", "fr") == "interval: too short"
+    assert rollout_words.problem("rejected", "mode: read_only; a: b", "en") == "mode: read_only; a: b"
+    settings = {each.key: each for each in PROFILE.settings}
+    refused = rollout_words.problem("rejected", "mode: read_only; a_s: out_of_range: 1 … 9 s", "en", settings)
+    assert refused.startswith("Mode: This setting can only be read")
+    assert refused.endswith(" a_s: Beyond the device's limits; allowed: 1 … 9 s.")
     assert rollout_words.problem("skipped", "bad_config: x", "fr") == "Configuration refusée (x)"
     assert rollout_words.problem("skipped", "too_many_layers", "en") == "Too many groups"
     assert rollout_words.query(TargetQuery(profiles=("gateway",)), "en") == "every device of the profile"

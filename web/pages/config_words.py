@@ -8,6 +8,7 @@ from web.config_views import OriginView
 from web.i18n import N_, say
 from web.language import Language
 from web.pages.words import Look
+from web.setting_texts import device_refusal
 
 # With the tone in which it is shown: the statuses of health.
 _STATUSES: Final[Mapping[ConfigStatus, tuple[str, str, str]]] = {
@@ -67,7 +68,9 @@ def origin(of: OriginView | None, language: Language) -> str:
         return say(language, "Device profile, before it was edited")
     if of.kind == "device":
         return say(language, "This device")
-    return say(language, "Group “%(name)s”", name=of.name) if of.name else say(language, "Rollout")
+    if not of.name:
+        return say(language, "Rollout")
+    return say(language, N_("Group “%(name)s”") if of.saved_group else N_("Rollout “%(name)s”"), name=of.name)
 
 
 def bound(language: Language) -> dict[str, Callable[..., Any]]:
@@ -78,4 +81,5 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "config_change": lambda kind: change(kind, language),
         "receipt": lambda kind: receipt(kind, language),
         "origin": lambda of: origin(of, language),
+        "device_refusal": lambda said: device_refusal(said, language),
     }

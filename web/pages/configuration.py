@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
-from fleet.config_diff import ValueChange, preview
+from fleet.config_diff import preview
 from fleet.configuration import Change, Values
 from fleet.device_setting import RefusedValues, SettingProblem
 from fleet.errors import BadInput, FleetError
@@ -16,7 +16,7 @@ from fleet.storage import configs, receipt_lists, registry
 from fleet.storage.configs import DeviceConfig
 from fleet.storage.receipt_lists import ReceiptRow
 from fleet.storage.registry import DeviceRow, SiteRow
-from web.config_changes import WHY_CHARS_MAX, change_config
+from web.config_changes import WHY_CHARS_MAX, ProposedChange, change_config, proposed
 from web.config_views import ChangeView, ConfigView, change_view, config_view
 from web.device_ids import parse_device
 from web.errors import Problem, Stale, problem_of
@@ -94,7 +94,7 @@ async def review_configuration(
     draft = Draft(typed, _why_in(fields), errors, tuple(problems), unchanged=not changes)
     if errors or problems or not changes:
         return _page(request, visit, shown, draft)
-    return _review(request, visit, shown, changes, own, _why_in(fields))
+    return _review(request, visit, shown, proposed(shown.found.state, changes), own, _why_in(fields))
 
 
 @post("/devices/{device:str}/configuration", include_in_schema=False)
@@ -223,7 +223,7 @@ def _page(
 
 
 def _review(
-    request: Request[Any, Any, Any], visit: Visit, shown: ConfigPage, changes: list[ValueChange], own: Values, why: str
+    request: Request[Any, Any, Any], visit: Visit, shown: ConfigPage, changes: list[ProposedChange], own: Values, why: str
 ) -> Response[str]:
     return page(
         request,

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fleet.device_setting import Setting
 from fleet.limits import ROLLOUT_FOLLOWED_DAYS
 from fleet.rollouts.energy import EnergyFinding
 from fleet.rollouts.facts import NOT_SENT
@@ -16,10 +17,11 @@ from fleet.telemetry import UnixMs
 from web import rollout_texts
 from web.i18n import N_, say, say_count
 from web.language import Language
-from web.pages import target_words, words
+from web.pages import setting_words, target_words, words
 from web.pages.rollout_form import PRESET_TEXTS, Preset, PresetText
 from web.pages.times import duration
 from web.rollout_texts import SLICES, Slice
+from web.setting_texts import device_refusal
 from web.texts import text_of
 
 
@@ -135,14 +137,16 @@ def fault(kind: FaultKind, language: Language) -> str:
     return say(language, _FAULTS[kind])
 
 
-def problem(code: TargetState, said: str, language: Language) -> str:
-    """said: of a target in that state. The device's own words stay as they are."""
+def problem(code: TargetState, said: str, language: Language, settings: Mapping[str, Setting] | None = None) -> str:
+    """said: of a target in that state. The device's own words stay as they are. settings: of the profile, by key."""
     if said == NOT_SENT:  # what it is called says so
         return ""
     if code == "alerted":
         return words.rule(said, language) if said else ""
     if code in ("rejected", "return_rejected") and said == "drifted":
         return say(language, "runs other values than these")
+    if code in ("rejected", "return_rejected"):
+        return _refused(said, language, settings or {})
     if code in ("skipped", "not_returned"):
         reason, _, detail = said.partition(": ")
         return f"{text_of(reason, 409, language).title} ({detail})" if detail else text_of(reason, 409, language).title
@@ -213,13 +217,24 @@ def bound(language: Language) -> dict[str, Callable[..., Any]]:
         "rollout_query": lambda asked: query(asked, language),
         "rollout_skipped": lambda reason: skipped(reason, language),
         "rollout_fault": lambda kind: fault(kind, language),
-        "rollout_problem": lambda code, said: problem(code, said, language),
+        "rollout_problem": lambda code, said, settings=None: problem(code, said, language, settings),
         "rollout_energy": lambda found: energy(found, language),
         "rollout_wave": lambda asked: wave(asked, language),
         "rollout_presets": lambda: presets(language),
         "rollout_followed_days": lambda: ROLLOUT_FOLLOWED_DAYS,
         "rollout_plan": lambda asked: plan(asked, language),
     }
+
+
+def _refused(said: str, language: Language, settings: Mapping[str, Setting]) -> str:
+    """Of "key: reason; key: reason", as long as each reason is one that has words."""
+    named = [each.partition(": ") for each in said.split("; ")]
+    reasons = [device_refusal(reason, language) for _, _, reason in named]
+    if any(words == reason for words, (_, _, reason) in zip(reasons, named, strict=True)):
+        return said
+    labels = [setting_words.label(settings[key], language) if key in settings else key for key, _, _ in named]
+    colon = ":" if language == "en" else "\u00a0:"
+    return " ".join(f"{label}{colon} {words}" for label, words in zip(labels, reasons, strict=True))
 
 
 def _threshold(asked: Threshold, language: Language) -> str:
