@@ -10,15 +10,16 @@ from litestar.params import FromPath, JSONBody
 
 from fleet.errors import NotFound
 from fleet.ids import DeviceId, SiteId
-from fleet.limits import GROUP_NAME_CHARS_MAX, GROUP_PREVIEW_DEVICES, PAGE_ITEMS
-from fleet.storage import audit, groups, targets
+from fleet.limits import CONFIRM_TARGETS, GROUP_NAME_CHARS_MAX, GROUP_PREVIEW_DEVICES, PAGE_ITEMS
+from fleet.storage import audit, groups, rollout_newcomers, targets
 from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow
 from fleet.targets import TargetDevice, TargetQuery
-from web.errors import Stale
+from web.errors import ConfirmNeeded, Stale
 from web.if_match import IfMatch, etag, seen_version
 from web.new_sites import LINE
 from web.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
+from web.rollout_making import ConfirmCount
 from web.visits import Visit, client_address, operators
 
 GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=GROUP_NAME_CHARS_MAX, pattern=LINE)]
@@ -32,10 +33,13 @@ class GroupForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GroupChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """None leaves as it is."""
+    """None leaves as it is. confirm_count: so many devices you expect to join the group's continuous rollout; needed when
+    they are many, and held to whenever given.
+    """
 
     name: GroupName | None = None
     query: TargetQuery | None = None
+    confirm_count: ConfirmCount | None = None
 
 
 class QueryForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +81,7 @@ async def make_group(visit: Visit, name: str, query: TargetQuery, address: str) 
 
 async def change_group(visit: Visit, group_id: str, revision: int, change: GroupChange, address: str) -> GroupAnswer:
     """For ops and admins. Raises NotFound (unknown_group), Forbidden (not_allowed), Stale (group_changed),
-    Conflict (group_name_taken).
+    Conflict (group_name_taken), ConfirmNeeded (confirm_needed).
     """
     async with visit.enter() as connection:
         visit.must_be("ops", "admin")
@@ -88,6 +92,7 @@ async def change_group(visit: Visit, group_id: str, revision: int, change: Group
                 f"the group has revision {before.revision} by now, and you changed {revision}",
                 before.revision,
             )
+        await _check_joining(connection, before, change)
         row = await groups.change_group(
             connection,
             group_id,
@@ -120,6 +125,17 @@ async def _counted(connection: Connection, query: TargetQuery) -> tuple[int, War
     if query.is_everything or devices == await targets.count(connection, TargetQuery()):
         return devices, "matches_everything"
     return devices, None
+
+
+async def _check_joining(connection: Connection, before: GroupRow, change: GroupChange) -> None:
+    """A continuous rollout tells whoever the group means from now on, with no canary before them."""
+    if change.query is None or change.query == before.query:
+        return
+    count = await rollout_newcomers.would_join(connection, before.id, change.query)
+    everything = msgspec.structs.replace(change.query, profiles=(), kinds=()).is_everything
+    must_confirm = count > CONFIRM_TARGETS or (count > 0 and everything)
+    if change.confirm_count != count and (must_confirm or change.confirm_count is not None):
+        raise ConfirmNeeded(count)
 
 
 async def _answer(connection: Connection, row: GroupRow) -> GroupAnswer:
@@ -170,7 +186,7 @@ async def patch_group(
     if_match: IfMatch = None,
 ) -> Response[GroupAnswer]:
     """Needs `If-Match` with the revision that was read. Rollouts that run go on with the query that they began with; a
-    continuous one looks for devices that join later by the new one.
+    continuous one looks for devices that join later by the new one. 409 `confirm_needed` with the count when many would.
     """
     answer = await change_group(visit, parse_group(group), seen_version(if_match), data, client_address(request))
     return Response(answer, headers=etag(answer.group.revision))

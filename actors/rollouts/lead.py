@@ -35,7 +35,7 @@ from fleet.rollouts.facts import judge
 from fleet.rollouts.lifecycle import Rollout, Target, TargetState, move_target
 from fleet.rollouts.turn import Turn, turn
 from fleet.rollouts.window import is_open
-from fleet.storage import audit, rollout_steps, rollout_targets, rollout_yields, rollouts
+from fleet.storage import audit, rollout_newcomers, rollout_steps, rollout_targets, rollout_yields, rollouts
 from fleet.storage.database import Connection
 from fleet.storage.rollout_targets import Candidate, TargetMove
 from fleet.telemetry import UnixMs
@@ -108,7 +108,7 @@ class Lead:
         is_due = now - self._newcomers_at >= ROLLOUT_NEWCOMERS_S * 1000
         if rollout.state == "running" and rollout.plan.continuous and is_due:
             self._newcomers_at = now
-            newcomers = await rollout_steps.add_newcomers(connection, rollout)
+            newcomers = await rollout_newcomers.add_newcomers(connection, rollout)
             if newcomers:
                 log.info("newcomers", rollout=rollout.id, devices=newcomers)
 

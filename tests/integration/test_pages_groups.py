@@ -133,6 +133,24 @@ async def test_nobody_and_everybody_are_asked_about_before_they_are_saved(
     assert [name for name, _, _ in await stored(portal)] == ["G"]
 
 
+async def test_who_would_join_a_rollout_is_asked_about_before_the_group_is_saved(portal: Web) -> None:
+    plan = {"waves": [{"percent": 100}], "continuous": True}
+    await portal.execute(
+        'INSERT INTO remote.rollout (id, name, profile_id, group_id, query, "values", plan, state)'
+        " VALUES ('r1', 'March', 'meter', 'g1', '{}', '{}', $1, 'running')",
+        plan,
+    )
+    form = {"name": "G", "do": "save", "revision": "1", "confirmed": "matches_everything"}
+    asked = await portal.client.post(GROUP, data=form)
+    assert asked.status_code == 200
+    assert 'name="confirm_count" value="2"' in asked.text
+    assert 'name="confirmed" value="matches_everything"' in asked.text, "what was confirmed already stays so"
+    told = unescape(asked.text[asked.text.index('data-testid="group-joins"') :][:600])
+    assert "2 de plus recevraient ses valeurs" in told
+    assert (await portal.client.post(GROUP, data=form | {"confirm_count": "1"})).status_code == 200
+    assert (await portal.client.post(GROUP, data=form | {"confirm_count": "2"})).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 from fleet.limits import CONFIRM_TARGETS
 from fleet.rollouts.lifecycle import STATES
-from fleet.storage import notices, rollout_steps, rollout_targets, rollouts
+from fleet.storage import notices, rollout_newcomers, rollout_targets, rollouts
 from fleet.storage.database import connect
 from tests.web_app import ALPHA, BETA, Web, listen
 
@@ -146,11 +146,34 @@ async def test_a_newcomer_joins_once_what_was_changed_there_is_settled(web: Web,
     connection = await connect(web.owner)
     try:
         rollout = await rollouts.rollout(connection, made.json()["id"])
-        assert await rollout_steps.add_newcomers(connection, rollout) == 0
+        assert await rollout_newcomers.add_newcomers(connection, rollout) == 0
         await changed_on_site(web, "gw-04", "in_sync")
-        assert await rollout_steps.add_newcomers(connection, rollout) == 1
+        assert await rollout_newcomers.add_newcomers(connection, rollout) == 1
     finally:
         await connection.close()
+
+
+async def test_whoever_widens_the_group_of_a_continuous_one_says_how_many_join(web: Web, ops: dict[str, str]) -> None:
+    group = await group_of(web, ops, {"devices": CANARY})
+    made = await make(web, ops, group=group, query=None, plan={"continuous": True})
+    assert made.status_code == 201, made.text
+    await add_gateways(web, CONFIRM_TARGETS + 3, first=4)
+    path = f"/api/v1/groups/{group}"
+
+    async def widen(**change: Any) -> Any:
+        revision = (await web.client.get(path, headers=ops)).headers["etag"]
+        return await web.client.patch(path, json=change, headers={**ops, "If-Match": revision})
+
+    many = CONFIRM_TARGETS + 5  # gw-02 to gw-26
+    for query, count in (({}, many), ({"kinds": ["gateway"]}, many), ({"silent_for_s": 1}, many)):
+        refused = await widen(query=query)
+        assert (refused.status_code, refused.json()["code"], refused.json()["count"]) == (409, "confirm_needed", count)
+        assert (await widen(query=query, confirm_count=count - 1)).json()["code"] == "confirm_needed"
+    assert (await widen(name="Other")).status_code == 200, "nobody joins by that"
+    assert (await widen(query={"devices": [*CANARY, "gw-02"]})).status_code == 200, "one is not many"
+    assert (await widen(query={"silent_for_s": 1}, confirm_count=many)).status_code == 200
+    await act(web, ops, made.json()["id"], "abort")
+    assert (await widen(query={})).status_code == 200, "no rollout waits for anybody"
 
 
 async def test_one_that_its_profile_kept_out_is_asked_again_once_that_is_edited(web: Web, ops: dict[str, str]) -> None:
@@ -159,9 +182,9 @@ async def test_one_that_its_profile_kept_out_is_asked_again_once_that_is_edited(
     connection = await connect(web.owner)
     try:
         rollout = await rollouts.rollout(connection, made.json()["id"])
-        assert await rollout_steps.add_newcomers(connection, rollout) == 0
+        assert await rollout_newcomers.add_newcomers(connection, rollout) == 0
         await web.execute("UPDATE registry.profile SET updated_at = now() WHERE id = $1", PROFILE)
-        assert await rollout_steps.add_newcomers(connection, rollout) == 1
+        assert await rollout_newcomers.add_newcomers(connection, rollout) == 1
     finally:
         await connection.close()
 

@@ -31,7 +31,7 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class GroupFields(msgspec.Struct, frozen=True):
-    """As typed. ticked: field of the query → values."""
+    """As typed. ticked: field of the query → values. confirmed: a warning; confirm_count: how many that join a rollout."""
 
     name: str
     ticked: dict[str, tuple[str, ...]]
@@ -42,6 +42,7 @@ class GroupFields(msgspec.Struct, frozen=True):
     silent_for_s: str
     revision: str
     confirmed: str
+    confirm_count: str
 
 
 def fields_from(items: Iterable[tuple[str, str]]) -> GroupFields:
@@ -67,6 +68,7 @@ def fields_of_query(query: TargetQuery, name: str, revision: int | None) -> Grou
         silent_for_s=_seconds(query.silent_for_s),
         revision="" if revision is None else str(revision),
         confirmed="",
+        confirm_count="",
     )
 
 

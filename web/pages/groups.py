@@ -17,7 +17,7 @@ from fleet.storage.database import Connection
 from fleet.storage.groups import GroupRow
 from fleet.storage.target_choices import TargetChoices
 from fleet.targets import TargetQuery
-from web.errors import Problem, problem_of
+from web.errors import ConfirmNeeded, Problem, problem_of
 from web.groups import Found, GroupChange, GroupForm, change_group, look, make_group, parse_group, remove_group
 from web.language import language_of
 from web.pages.forms import MISSING, items_of
@@ -142,6 +142,8 @@ async def _sent(request: Request[Any, Any, Any], visit: Visit, row: GroupRow | N
             errors["name"] = MISSING
         elif found.warning is None or found.warning == fields.confirmed:
             return await _save(request, visit, row, fields, query)
+    except ConfirmNeeded as error:
+        return await _form(request, visit, row, fields, joining=error.count)
     except FleetError as error:
         return await _form(request, visit, row, fields, refusal=problem_of(error, language_of(request)))
     return await _form(request, visit, row, fields, errors=errors, asks=not errors)
@@ -158,9 +160,13 @@ async def _save(
     if row is None:
         made = await make_group(visit, form.name, form.query, address)
         return Redirect(f"/ops/groups/{made.group.id}?saved=1", status_code=303)
-    revision = int(fields.revision) if fields.revision.isascii() and fields.revision.isdigit() else 0
-    await change_group(visit, row.id, revision, GroupChange(form.name, form.query), address)
+    count = _number(fields.confirm_count)
+    await change_group(visit, row.id, _number(fields.revision) or 0, GroupChange(form.name, form.query, count), address)
     return Redirect(f"/ops/groups/{row.id}?saved=1", status_code=303)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
 
 
 async def _form(
@@ -172,8 +178,9 @@ async def _form(
     refusal: Problem | None = None,
     errors: dict[str, str] | None = None,
     asks: bool = False,
+    joining: int | None = None,
 ) -> Response[str]:
-    """asks: for a confirmation of what the query means."""
+    """asks: for a confirmation of what the query means; joining: and of so many devices that a rollout would be brought."""
     found: Found | None = None
     query: TargetQuery | None = None
     async with visit.enter() as connection:
@@ -198,6 +205,7 @@ async def _form(
         query=query,
         found=found,
         asks=asks,
+        joining=joining,
         errors=errors or {},
         refusal=refusal,
         saved="saved" in request.query_params,
