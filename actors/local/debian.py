@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 APT_DEADLINE_S = 600.0
+_APT_GET = ("apt-get", "-qq", "-o", "Acquire::Retries=3")  # a mirror that stumbles once is no package that is missing
 
 
 class Unpacked(NamedTuple):
@@ -51,9 +52,9 @@ def install(package: str) -> bool:
     root = _root_prefix()
     if root is None or shutil.which("apt-get") is None:
         return False
-    install = [*root, "apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", package]
+    install = [*root, *_APT_GET, "-y", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", package]
     if not _succeeds(install):
-        _succeeds([*root, "apt-get", "-qq", "update"])
+        _succeeds([*root, *_APT_GET, "update"])
         if not _succeeds(install):
             return False
     if shutil.which("systemctl") and Path("/run/systemd/system").exists():
@@ -80,11 +81,9 @@ def _unpack(package: str, folder: Path) -> bool:
     own_state = ["-o", f"Dir::State::lists={half}/lists", "-o", f"Dir::Cache={half}", "-o", "Debug::NoLocking=1"]
     own_state += ["-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "APT::Sandbox::User="]
     try:
-        if not _succeeds(["apt-get", "-qq", *own_state, "update"]):
+        if not _succeeds([*_APT_GET, *own_state, "update"]):
             return False
-        if not _succeeds(
-            ["apt-get", "-qq", "-y", *own_state, "--no-install-recommends", "--download-only", "install", package]
-        ):
+        if not _succeeds([*_APT_GET, "-y", *own_state, "--no-install-recommends", "--download-only", "install", package]):
             return False
         archives = sorted((half / "archives").glob("*.deb"))
         if not archives or not all(_succeeds(["dpkg", "-x", str(archive), str(half / "root")]) for archive in archives):
