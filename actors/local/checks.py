@@ -62,9 +62,8 @@ def _all_tests() -> int:
     if code != 1 or not 0 < len(failed) <= _AGAIN_MAX:
         return code
     print(text("tests_again", names="\n  ".join(failed)), flush=True)
-    code = _run(
-        [sys.executable, "-m", "pytest", "--last-failed"], without=("PYTEST_ADDOPTS",)
-    )  # a report of the first stays
+    # without what was asked of the first run: its report stays
+    code = _run([sys.executable, "-m", "pytest", "--last-failed"], without=("PYTEST_ADDOPTS",))
     if code == 0:
         print(text("tests_passed_alone", names="\n  ".join(failed)))
     return code
