@@ -15,7 +15,7 @@ import asyncssh
 import msgspec
 import structlog
 
-from actors.disk import free_bytes
+from actors.disk import usable_bytes
 from actors.dropbox import algorithms, box, figures, host_key
 from actors.dropbox.account import Account
 from actors.dropbox.box import Box
@@ -86,7 +86,7 @@ class DropBox:
         """Raises Unavailable (database_away, port_busy), BadInput (bad_host_key)."""
         self._settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         figures.connections.set_function(lambda: len(self._doors))
-        figures.disk_free.set_function(lambda: free_bytes(self._settings.folder))
+        figures.disk_free.set_function(lambda: usable_bytes(self._settings.folder))
         async with self.credentials:
             listeners = await self._listen()
             helpers = [asyncio.create_task(work()) for work in (self._watch, self._announce, self._tidy)]

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from actors.disk import usable_bytes
 from actors.importer import concerns, figures, spool
 from actors.importer.door import ConnectTwins, Door
 from actors.importer.lane import Lane
@@ -60,7 +61,7 @@ class Importer:
         self._pool = await open_pool(settings.database, size_max=6)
         await self._sweep(spools)
         self._originals = Originals(settings.intake_folder / "originals")
-        figures.disk_free.set_function(self._originals.free_bytes)
+        figures.disk_free.set_function(lambda: usable_bytes(settings.intake_folder / "originals"))
         self._taking = Taking(self._pool, self._originals, settings.dropbox_folder, settings.intake_folder / "uploads")
         storing = Storing(self._pool, self._door, spools)
         networks = reach.networks(settings.pull_networks)

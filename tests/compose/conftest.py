@@ -49,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if FILE.exists() and "compose" in config.option.markexpr and not config.option.collectonly:
+    if FILE.exists() and config.option.markexpr == "compose" and not config.option.collectonly:
         terminalreporter.section("the installation from images, step by step")
         terminalreporter.write_line(str(FILE))
         terminalreporter.write(FILE.read_text())
