@@ -23,6 +23,7 @@ from edge.agent.inputs import (
 )
 from edge.limits import AGENT_INPUT_RETRY_FIRST_S, AGENT_INPUT_RETRY_MAX_S, INPUT_PERIOD_MAX_S, INPUT_PERIOD_MIN_S
 from fleet.errors import BadInput, FleetError, NotFound, Unavailable
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.telemetry import RawMessage, Sample
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class Keeper:
                 self._note(f"{type(error).__name__}: {error}")
             finally:
                 self.at_work = None
+            end_if_cancelled()  # its TaskGroup and pymodbus lose that when the device goes away just then
             bound_s = min(AGENT_INPUT_RETRY_MAX_S, AGENT_INPUT_RETRY_FIRST_S * 2 ** min(self._failures, 10))
             await asyncio.sleep(uniform(bound_s / 2, bound_s))
 

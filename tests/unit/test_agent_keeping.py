@@ -1,6 +1,7 @@
 """An input that fails is started again, told once, and nobody else notices."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,39 @@ async def test_an_input_that_fails_is_told_once_and_when_it_works_again(monkeypa
     assert [log["event"] for log in logs] == ["agent.input_failed", "agent.input_broke", "agent.input_recovered"]
     assert keeper.failure == ""
     assert len(tries) == 3
+
+
+class Swallowing:
+    """An input that is told to stop when it loses its device: as of Python 3.11 the loss can take the order's place."""
+
+    name = "swallowing"
+
+    def __init__(self, tries: list[int], again: asyncio.Event) -> None:
+        self._tries = tries
+        self._again = again
+
+    async def run(self, sink: Sink) -> None:
+        self._tries.append(1)
+        if len(self._tries) > 1:
+            self._again.set()
+            await asyncio.Event().wait()
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        raise Unavailable("device_silent", "no answer")
+
+
+async def test_an_input_that_is_stopped_just_when_it_loses_its_device_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.agent.keeping.AGENT_INPUT_RETRY_FIRST_S", 0.01)
+    tries: list[int] = []
+    again = asyncio.Event()
+    keeping = asyncio.create_task(Keeper("swallowing", Taken()).keep(lambda: Swallowing(tries, again)))
+    going_on = asyncio.create_task(again.wait())
+    await asyncio.wait((keeping, going_on), timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    assert keeping.cancelled()
+    going_on.cancel()
 
 
 async def test_the_configuration_says_which_inputs_run_and_at_which_pace(tmp_path: Path) -> None:
