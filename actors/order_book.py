@@ -16,6 +16,7 @@ from fleet.device_orders import Step
 from fleet.errors import BadInput, Unavailable
 from fleet.limits import COMMIT_RETRY_S, COMMIT_TIMEOUT_S, ORDERS_AT_ONCE, ORDERS_STORE_TIMEOUT_S, ORDERS_WAITING_MAX
 from fleet.receipts import Line
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.settings import DatabaseSettings
 from fleet.storage import notices, orders
 from fleet.storage.database import AWAY, DirectConnection, connect
@@ -124,6 +125,7 @@ class OrderBook:
                 await self._isolate(entries, error)
                 return
             except AWAY as error:
+                end_if_cancelled()
                 if attempt == 0:
                     log.warning("database_away", error=repr(error), waiting_orders=self._steps_waiting)
                 self._failing = True

@@ -48,6 +48,7 @@ from fleet.limits import (
 )
 from fleet.orders import CommandAnswer, CommandWish, ConfigAnswer, ConfigWish
 from fleet.placement import slots_of
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.runtime.follow import tracing_of
 from fleet.settings import TwinsSettings
 from fleet.site import SiteTwin
@@ -221,6 +222,7 @@ class TwinShard:
                         async with self._taking_in:
                             await self._take_in(session, messages)
             except aiomqtt.MqttError as error:
+                end_if_cancelled()
                 ours = error.__cause__
                 fault = ours if isinstance(ours, BadInput) else broker_fault(broker, error)
                 next_try_s = round(delay_s, 1)

@@ -34,6 +34,7 @@ from fleet.limits import (
     SWEEP_PERIOD_S,
     WAITING_WRITE_PERIOD_S,
 )
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.storage.database import Pool
 from fleet.storage.intake import housekeeping
 from fleet.storage.lease import Lease
@@ -105,6 +106,7 @@ class Upkeep:
             except StaleOwner:
                 raise
             except Exception as error:  # noqa: BLE001 - the top of a loop that must outlive any one round
+                end_if_cancelled()
                 self._counters.failed_rounds[name] += 1
                 log.warning("round_failed", shard=self._lease.shard, work=name, error=repr(error))
 

@@ -13,6 +13,7 @@ import structlog
 from actors.batch import Batch, DirtyMark, Entry, collect
 from actors.counters import Counters
 from fleet.limits import COMMIT_RETRY_S, COMMIT_TIMEOUT_S
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.settings import DatabaseSettings
 from fleet.storage import codec_memory, energy, intake
 from fleet.storage.database import AWAY, DirectConnection, connect
@@ -48,6 +49,7 @@ class Writer:
                 await self._isolate(entries, now, error)
                 return
             except AWAY as error:
+                end_if_cancelled()
                 delay_s = COMMIT_RETRY_S[min(attempt, len(COMMIT_RETRY_S) - 1)]
                 if attempt == 0:
                     log.warning("database_away", error=repr(error), waiting_messages=len(entries))

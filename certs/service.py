@@ -22,6 +22,7 @@ from certs.listener import Context, Server
 from certs.lists import Lists
 from fleet.errors import FleetError
 from fleet.limits import EST_POOL_CONNECTIONS
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.runtime.folders import alone_with, require_writable
 from fleet.runtime.metrics_port import open_metrics
 from fleet.runtime.process import keep_fresh
@@ -120,6 +121,7 @@ class _Service:
                 await self._adopt(pool)
                 await lists.sign()
             except AWAY as error:
+                end_if_cancelled()
                 log.warning("waiting_for_database", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
             else:
@@ -150,6 +152,7 @@ class _Service:
                 if await lists.is_due():
                     await lists.sign()
             except (*AWAY, asyncpg.PostgresError, FleetError, OSError) as error:
+                end_if_cancelled()
                 log.warning("crl_not_signed", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
                 lists.due.set()
@@ -180,6 +183,7 @@ class _Service:
                 if self._context.refresh():
                     log.info("server_certificate_read", name=self._settings.server_name)
             except (*AWAY, asyncpg.PostgresError, FleetError, OSError) as error:
+                end_if_cancelled()
                 log.warning("upkeep_failed", error=repr(error))
             await asyncio.sleep(notices.POLL_S)
 

@@ -32,6 +32,7 @@ from fleet.file_limits import (
     PULLS_AT_ONCE,
 )
 from fleet.runtime import reach
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.settings import ImporterSettings
 from fleet.storage import import_retention, imports, notices
 from fleet.storage.database import AWAY, DirectConnection, connect, open_pool
@@ -101,6 +102,7 @@ class Importer:
                         log.info("importer_goes_on", work=name, failures=failures)
                     failures, said = 0, ""
             except Exception as error:  # the top of a loop that must outlive any one file; logged and counted
+                end_if_cancelled()
                 failures += 1
                 figures.held_up.labels(name).inc()
                 if not isinstance(error, (*AWAY, FleetError)):
@@ -109,6 +111,7 @@ class Importer:
                     said = repr(error)
                     log.warning("importer_held_up", work=name, failures=failures, error=said)
                 await asyncio.sleep(IMPORT_RETRY_S[min(failures, len(IMPORT_RETRY_S)) - 1])
+            end_if_cancelled()  # a visit that fails just then has dealt with its error itself
             await asyncio.sleep(pause_s)
 
     async def _take(self) -> None:

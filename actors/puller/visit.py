@@ -129,6 +129,7 @@ class Visit:
                 gss_auth=False,
             )
         except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
+            end_if_cancelled()
             raise _explained(error) from None
         try:
             end_if_cancelled()

@@ -16,6 +16,7 @@ from actors.rollouts.lead import Lead
 from fleet.errors import FleetError, Unavailable
 from fleet.limits import COMMIT_TIMEOUT_S, ROLLOUT_FOLLOW_S, ROLLOUT_STEP_S
 from fleet.rollouts.lifecycle import OPEN_STATES, Rollout
+from fleet.runtime.cancelled import end_if_cancelled
 from fleet.settings import DatabaseSettings
 from fleet.storage import rollout_steps, rollouts
 from fleet.storage.database import AWAY, DirectConnection, connect
@@ -45,6 +46,7 @@ class Conductor:
                 try:
                     await self._serve()
                 except AWAY as error:
+                    end_if_cancelled()
                     log.warning("database_away", error=str(error), next_try_s=POLL_S)
                     await asyncio.sleep(POLL_S)
         finally:
@@ -65,6 +67,7 @@ class Conductor:
                     self._leads.clear()
                     log.info("leading")
                 busy = leads and await self.round(connection)
+                end_if_cancelled()  # twins that go away just then are no error of a round
                 await self._pause(busy=busy)
         finally:
             figures.leads.set(0)

@@ -40,13 +40,20 @@ def run_to_end(name: str, work: Callable[[], object]) -> int:
 async def unless_stopped(work: Coroutine[Any, Any, object]) -> bool:
     """Whether it came to its end before SIGTERM or SIGINT did. Whoever goes on sets handlers of their own."""
     working = asyncio.ensure_future(work)
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        told = True  # also when the work is done, and only we have not heard of it yet
+        working.cancel()
+
     for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, working.cancel)
+        asyncio.get_running_loop().add_signal_handler(sign, stop)
     await asyncio.wait((working,))
     if working.cancelled():
         return False
     working.result()
-    return True
+    return not told
 
 
 async def keep_fresh(ready_file: Path) -> None:

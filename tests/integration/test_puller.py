@@ -339,8 +339,9 @@ async def test_a_server_that_never_answers_holds_up_nobody_else(
         assert list(pulled.iterdir()) == []
 
 
+@pytest.mark.parametrize("fails", [False, True])
 async def test_a_visit_that_is_cancelled_just_when_it_is_connected_ends(
-    rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, host_key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     connect_to = asyncssh.connect
 
@@ -350,6 +351,9 @@ async def test_a_visit_that_is_cancelled_just_when_it_is_connected_ends(
         visit.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
+        if fails:
+            connection.abort()
+            raise ConnectionResetError
         return connection
 
     rig.put("a.csv", b"a")
