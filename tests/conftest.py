@@ -1,11 +1,10 @@
 """A whole run: the files that take longest begin first, so that none of them is all that is left at the end."""
 
-import asyncio
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,18 +21,6 @@ settings.load_profile("patient")
 # It also draws numbers and words that stand in whichever of our modules are loaded by then: that hangs on the tests before.
 _NONE: Final = providers._local_constants
 providers._get_local_constants = lambda: _NONE
-
-
-async def _wait_for(awaited: Awaitable[Any], timeout: float | None) -> Any:  # noqa: ASYNC109 - as the one it stands for
-    async with asyncio.timeout(timeout):
-        return await awaited
-
-
-# Python 3.11's forgets a cancellation that comes just when what it waits for is there (bpo-37658), and aiomqtt, asyncssh and
-# pymodbus wait by it. Of the platform's own loops a test each shows that they end all the same (fleet/runtime/cancelled.py);
-# a test's own client that was told to stop shall stop.
-if sys.version_info < (3, 12):
-    asyncio.wait_for = asyncio.tasks.wait_for = _wait_for
 
 # Each of xdist's processes, and whatever it starts, has ports of its own: no other takes one that was drawn and waits.
 _PROCESS: Final = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from actors.local import assets, debian, mosquitto
 from actors.local.texts import text
 from fleet.errors import FleetError
@@ -17,7 +15,6 @@ from fleet.errors import FleetError
 # Tests mostly wait for real servers; a file's tests stay together. tests/conftest.py says which files come first: by itself
 # xdist would begin those of few tests last, and they are the longest.
 _IN_PROCESSES = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
-_AGAIN_MAX = 5  # so many fail by accident at most
 ROOT = Path(__file__).resolve().parents[2]
 _SFTP_CLIENTS = {"openssh-client": "sftp", "rsync": "rsync", "lftp": "lftp"}  # loggers' programs are made of such
 # Debian's package, and what it has below /. Unpacked: installed, it would start a service. No test has the time to fetch it.
@@ -50,29 +47,9 @@ def test(arguments: Sequence[str]) -> int:
     _what_tests_need()
     if arguments:
         return _run([sys.executable, "-m", "pytest", *arguments])
-    results = [_all_tests()]
+    results = [_run([sys.executable, "-m", "pytest", *_IN_PROCESSES])]
     results.append(_front_end("test"))
     return 1 if any(results) else 0
-
-
-def _all_tests() -> int:
-    """A few that fail beside two other processes, on a machine that may stand still, are named, and run once more alone."""
-    code = _run([sys.executable, "-m", "pytest", *_IN_PROCESSES])
-    failed = _failed()
-    if code != 1 or not 0 < len(failed) <= _AGAIN_MAX:
-        return code
-    print(text("tests_again", names="\n  ".join(failed)), flush=True)
-    # without what was asked of the first run: its report stays
-    code = _run([sys.executable, "-m", "pytest", "--last-failed"], without=("PYTEST_ADDOPTS",))
-    if code == 0:
-        print(text("tests_passed_alone", names="\n  ".join(failed)))
-    return code
-
-
-def _failed() -> list[str]:
-    """What pytest has noted of its last run."""
-    noted = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
-    return sorted(msgspec.json.decode(noted.read_bytes(), type=dict[str, bool])) if noted.exists() else []
 
 
 def _test_images(arguments: Sequence[str]) -> int:
@@ -122,7 +99,7 @@ def _front_end(script: str) -> int:
     return 0
 
 
-def _run(command: list[str], without: Sequence[str] = ()) -> int:
+def _run(command: list[str]) -> int:
     """Compiled code is kept, whatever the environment says: tests start hundreds of processes, which all import the same."""
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", *without)}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode

@@ -201,7 +201,9 @@ def _await_orphans(data: Path) -> None:
 
 
 def _serves(process: psutil.Process, data: str) -> bool:
-    """One that has ended and is still listed has no folder any more."""
+    """One that has ended and is still listed, where nobody collects orphans, has no folder any more; psutil's own waits
+    would wait for it.
+    """
     return bool(process.info["name"] == "postgres" and process.info["cwd"] == data)
 
 

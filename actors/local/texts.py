@@ -99,8 +99,6 @@ ENGLISH = {
     # test
     "tests_without_chromium": "Chromium is missing and could not be installed: the browser tests will say so and be skipped.",
     "tests_without_engine": "The installation from images cannot be tested without a container engine and Compose v2, and the right to use them ({why}). On Ubuntu: apt-get install docker.io docker-compose-v2 docker-buildx, then usermod -aG docker USER and log in again.",
-    "tests_again": "These failed beside all others. Once more, alone:\n  {names}",
-    "tests_passed_alone": "Passed alone, and counted as passed:\n  {names}\nWhat fails now and then is a race, in the test or in the platform. Mend it.",
     "tests_without": "{program} could not be installed: the tests that drive it are skipped.",
     # audit verify
     "audit_chain": "chain {chain}: {lines} lines, the newest of {at}, head {head}",
@@ -244,8 +242,6 @@ FRENCH = {
     "bad_sites": "--sites doit être compris entre 1 et {most}.",
     "tests_without_chromium": "Chromium manque et n'a pas pu être installé : les tests de navigateur le diront et seront sautés.",
     "tests_without_engine": "L'installation par images ne s'essaie pas sans moteur de conteneurs ni Compose v2, ni sans le droit de s'en servir ({why}). Sous Ubuntu : apt-get install docker.io docker-compose-v2 docker-buildx, puis usermod -aG docker UTILISATEUR et nouvelle session.",
-    "tests_again": "Ces tests ont échoué au milieu de tous les autres. Encore une fois, seuls :\n  {names}",
-    "tests_passed_alone": "Passés seuls, et comptés comme passés :\n  {names}\nCe qui échoue de temps en temps est une course, dans le test ou dans la plateforme. À corriger.",
     "tests_without": "{program} n'a pas pu être installé : les tests qui le pilotent sont ignorés.",
     "audit_chain": "chaîne {chain} : {lines} lignes, la dernière du {at}, tête {head}",
     "audit_empty": "Aucun reçu n'a encore été écrit.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -247,6 +248,7 @@ async def test_reports_that_make_no_sense_harm_nobody(shard: TwinShard, device: 
 
 
 async def test_a_device_that_flaps_fills_no_journal(shard: TwinShard, device: Device, database: Database) -> None:
+    began = time.monotonic()
     for number in range(150):
         await report(device, 0, {"report_interval_s": float(number % 2)})
     await report(device, 0, {"report_interval_s": 77.0})
@@ -256,7 +258,8 @@ async def test_a_device_that_flaps_fills_no_journal(shard: TwinShard, device: De
         return bool(rows) and rows[0]["reported_values"] == {"report_interval_s": 77.0}
 
     await until(newest)
-    assert len(await receipts(database)) <= 65  # sixty, and one more for each minute that this took
+    minutes = int((time.monotonic() - began) / 60)  # of a machine that stands still: each allows one more
+    assert len(await receipts(database)) <= 61 + minutes
 
 
 async def test_a_device_that_goes_and_comes_is_told_again(shard: TwinShard, device: Device, database: Database) -> None:
